@@ -1,0 +1,1 @@
+"""Networks, their export to ONNX, and the models that ship. Importing this package loads no torch."""

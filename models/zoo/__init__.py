@@ -1,0 +1,29 @@
+"""The models that ship: ONNX files, each with its card inside."""
+
+from pathlib import Path
+
+from reidapp.errors import UserError
+from reidapp.registry import suggestion
+
+FOLDER = Path(__file__).parent
+DEFAULT = "small"
+
+
+def names() -> list[str]:
+    """Names of the shipped models."""
+    return sorted(p.stem for p in FOLDER.glob("*.onnx"))
+
+
+def path_of(name_or_path: str) -> Path:
+    """The file of a shipped model's name, or the path itself.
+
+    Raises:
+        UserError: neither a shipped model nor a file.
+    """
+    if name_or_path in names():
+        return FOLDER / f"{name_or_path}.onnx"
+    if Path(name_or_path).is_file():
+        return Path(name_or_path)
+    shipped = ", ".join(names())
+    hint = suggestion(name_or_path, names())
+    raise UserError(f'model "{name_or_path}": no such file or shipped model{hint}; shipped: {shipped}')

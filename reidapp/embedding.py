@@ -1,0 +1,111 @@
+"""Crops to embeddings with ONNX Runtime."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from reidapp.errors import UserError
+from reidapp.imaging import resize
+from reidapp.model_card import METADATA_KEY, ModelCard, model_identity
+
+
+class Embeds(Protocol):
+    """What indexing and search need of an embedder."""
+
+    card: ModelCard
+    identity: str
+
+    def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """RGB uint8 crops of any sizes → float32 ``[N, D]``, rows of length one."""
+
+
+class Embedder:
+    """An embedding model in an ONNX file (input ``images`` uint8 ``[N, H, W, 3]`` RGB, output ``embeddings``).
+
+    Every run has the same batch shape, padded if need be: a crop's embedding must not depend on its neighbours, and
+    some kernels choose another summation order for another batch size.
+
+    Args:
+        path: the ONNX file; its card is in the file's metadata.
+        batch: crops per run.
+        threads: of ONNX Runtime on the CPU; 0 takes all cores.
+        provider: ``cpu``, ``cuda``, or ``auto`` (CUDA where it runs, else the CPU).
+
+    Raises:
+        UserError: no such file, no ONNX, no card, or CUDA asked for and not there.
+    """
+
+    def __init__(self, path: Path, batch: int = 16, threads: int = 0, provider: str = "auto") -> None:
+        if not path.is_file():
+            raise UserError(f"{path}: no such model file")
+        self.path = path
+        self.batch = batch
+        self.identity = model_identity(path)
+        self._session = open_session(path, threads, provider)
+        self.provider: str = self._session.get_providers()[0]
+        text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        if text is None:
+            raise UserError(f"{path}: an ONNX model without a reidapp model card; make one with `reidapp export`")
+        self.card = ModelCard.from_json(text, str(path))
+        self._check_shapes()
+
+    def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """Embed crops.
+
+        Args:
+            crops: RGB uint8 ``[h, w, 3]``, any sizes.
+
+        Returns:
+            float32 ``[N, D]``, rows of length one.
+        """
+        height, width = self.card.height, self.card.width
+        images = np.zeros((self.batch, height, width, 3), np.uint8)
+        embeddings = np.empty((len(crops), self.card.dim), np.float32)
+        for start in range(0, len(crops), self.batch):
+            part = crops[start : start + self.batch]
+            for slot, crop in enumerate(part):
+                images[slot] = resize(crop, height, width)
+            images[len(part) :] = 0
+            (out,) = self._session.run(["embeddings"], {"images": images})
+            embeddings[start : start + len(part)] = out[: len(part)]
+        return embeddings
+
+    def _check_shapes(self) -> None:
+        inputs = {i.name: list(i.shape) for i in self._session.get_inputs()}
+        outputs = {o.name: list(o.shape) for o in self._session.get_outputs()}
+        wanted = [self.card.height, self.card.width, 3]
+        if inputs.get("images", [])[1:] != wanted or outputs.get("embeddings", [])[1:] != [self.card.dim]:
+            raise UserError(f"{self.path}: the graph ({inputs} → {outputs}) does not fit its card ({wanted})")
+
+
+def open_session(path: Path, threads: int = 0, provider: str = "auto"):  # type: ignore[no-untyped-def]
+    """An ONNX Runtime session on the provider asked for; never a silent fall-back from ``cuda`` to the CPU.
+
+    Args:
+        path: an ONNX file.
+        threads: CPU threads; 0 takes all cores.
+        provider: ``cpu``, ``cuda`` or ``auto``.
+
+    Raises:
+        UserError: the file is no ONNX model, or CUDA was asked for and does not run here.
+    """
+    import onnxruntime as ort
+
+    wanted = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider"]}.get(provider)
+    if wanted is None:
+        offered = ort.get_available_providers()
+        wanted = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in offered]
+    if "CUDAExecutionProvider" in wanted and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(str(path), options, providers=wanted)
+    except Exception as error:  # ONNX Runtime raises a class per fault, all directly below Exception
+        raise UserError(f"{path}: not a usable ONNX model ({str(error).splitlines()[0]})") from error
+    if provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
+        raise UserError("CUDA was asked for and does not run here; `reidapp doctor` says why, or use the CPU")
+    return session

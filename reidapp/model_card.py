@@ -1,0 +1,113 @@
+"""What an embedding model says about itself: the card that travels inside the ONNX file's metadata."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reidapp.errors import UserError
+from reidapp.imaging import RESIZE_RULE
+
+METADATA_KEY = "reidapp.card"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Facts about an embedding model.
+
+    Attributes:
+        name: what users call it, for example ``small``.
+        version: of the weights under that name.
+        height, width: of the input, in pixels; images are resized to it before the model sees them.
+        dim: D, the length of an embedding.
+        resize: the rule of that resize; this version knows ``area-linear`` only.
+        training_data: what it was trained on, in words.
+        recipe: the recipe that trained it, with its changes and seed.
+        licence: of the weights.
+        scores: {protocol: {rank1, mAP, …}}, values 0..1.
+        notes: limits that a user must know.
+    """
+
+    name: str
+    version: str
+    height: int
+    width: int
+    dim: int
+    resize: str = RESIZE_RULE
+    training_data: str = ""
+    recipe: str = ""
+    licence: str = ""
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    notes: str = ""
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> "ModelCard":
+        """Read a card; unknown keys of a newer version are left out.
+
+        Raises:
+            UserError: not a card, or one that asks for a resize rule that this version does not know.
+        """
+        known = {f.name for f in dataclasses.fields(cls)}
+        try:
+            raw: dict[str, Any] = json.loads(text)
+            card = cls(**{key: value for key, value in raw.items() if key in known})
+        except (TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{where}: its model card cannot be read ({error})") from error
+        if card.resize != RESIZE_RULE:
+            raise UserError(f'{where}: resize rule "{card.resize}" is unknown to this version; update reidapp')
+        return card
+
+
+def model_identity(path: Path) -> str:
+    """A model's identity: sha256 over its weights and preprocessing, as 64 hex digits.
+
+    Everything in the ONNX file counts but the metadata: correcting a card does not make another model. The input size
+    and the resize rule, which live in the card, are part of the graph's input shape and of the reidapp version.
+    """
+    digest = hashlib.sha256()
+    for number, data in _top_level_fields(path.read_bytes(), path):
+        if number != _METADATA_FIELD:
+            digest.update(number.to_bytes(4, "little"))
+            digest.update(data)
+    return digest.hexdigest()
+
+
+_METADATA_FIELD = 14  # ModelProto.metadata_props
+
+
+def _top_level_fields(data: bytes, path: Path) -> Iterator[tuple[int, memoryview]]:
+    """The fields of a protobuf message: (field number, payload). Reading them needs no onnx package."""
+    view, at = memoryview(data), 0
+    try:
+        while at < len(view):
+            key, at = _varint(view, at)
+            if key & 7 == 0:
+                start = at
+                _, at = _varint(view, at)
+            elif key & 7 == 2:
+                length, start = _varint(view, at)
+                at = start + length
+            else:
+                raise IndexError
+            if at > len(view):
+                raise IndexError
+            yield key >> 3, view[start:at]
+    except IndexError as error:
+        raise UserError(f"{path}: not an ONNX model") from error
+
+
+def _varint(view: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = view[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7

@@ -1,0 +1,1 @@
+"""Training of embedding models. Importing this package loads no torch."""

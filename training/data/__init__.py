@@ -1,0 +1,1 @@
+"""Data sets, caches, samplers and augmentation. Importing this package loads no torch."""
