@@ -1,0 +1,47 @@
+# Two commands on a fresh machine: `make demo`, `make test`. Each makes .venv by itself.
+#   PYTHON=python3.12   another interpreter      EXTRA=cpu|gpu   instead of asking the NVIDIA driver
+#   ARGS="--no-serve"   handed on                 REQUIRE_ALL=1   a test that lacks something fails
+
+PYTHON ?= python3
+EXTRA ?=
+ARGS ?=
+export EXTRA
+
+.PHONY: help demo test quick lint format constraints
+
+help:
+	@echo "make demo         generated footage: train, index, search, open the web page (ARGS=--no-serve: stop before)"
+	@echo "make test         ruff, mypy and the whole test suite (ARGS=tests/reidapp: only these)"
+	@echo "make quick        the tests that are not slow"
+	@echo "make format       ruff's formatting and safe fixes"
+	@echo "make constraints  newest versions of everything into constraints.txt"
+
+demo:
+	@$(PYTHON) tools/bootstrap.py train
+	@.venv/bin/reidapp demo $(ARGS)
+
+test: lint
+	@.venv/bin/pytest $(ARGS)
+
+quick:
+	@$(PYTHON) tools/bootstrap.py train dev
+	@.venv/bin/pytest -m "not slow" $(ARGS)
+
+lint:
+	@$(PYTHON) tools/bootstrap.py train dev
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+format:
+	@$(PYTHON) tools/bootstrap.py train dev
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+# One resolution for all extras, cpu and gpu together, so that both kinds of machine run the same versions.
+constraints:
+	@test -x .venv/bin/uv || $(PYTHON) tools/bootstrap.py train dev
+	@.venv/bin/uv pip compile pyproject.toml --all-extras --upgrade --quiet --python-version 3.11 \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.new >/dev/null
+	@{ grep '^#' constraints.txt; LC_ALL=C sort constraints.new; } > constraints.sorted
+	@mv constraints.sorted constraints.txt && rm constraints.new
