@@ -1,0 +1,77 @@
+"""What tests may need beyond the repository, and what happens where it is missing.
+
+A test that lacks something is skipped with its reason. With REQUIRE_ALL=1 in the environment every such skip is a
+failure instead, however it came about (``needs``, ``pytest.skip``, ``importorskip``). One exception: a test marked
+``gpu`` is skipped where no NVIDIA driver answers, since no installation step could change that.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+from reidapp.doctor import nvidia_driver
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIRE_ALL = os.environ.get("REQUIRE_ALL", "") not in ("", "0")
+NO_GPU = "needs an NVIDIA GPU, and no driver answers"
+
+
+@pytest.fixture(scope="session")
+def needs() -> Callable[[object, str], None]:
+    """``needs(condition, reason)`` skips the test, with the reason, unless the condition holds."""
+
+    def check(condition: object, reason: str) -> None:
+        if not condition:
+            pytest.skip(reason)
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def shared(needs: Callable[[object, str], None]) -> Path:
+    """The folder of optional inputs (real video, a detector): REIDAPP_SHARED, else ``shared`` beside the repository."""
+    folder = Path(os.environ.get("REIDAPP_SHARED") or ROOT.parent / "shared")
+    needs(folder.is_dir(), f"no folder {folder}; REIDAPP_SHARED can name another")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium(needs: Callable[[object, str], None]) -> Path:
+    """The system's browser: REIDAPP_CHROMIUM, else the first one on PATH."""
+    names = [os.environ.get("REIDAPP_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
+    found = [path for name in names if name and (path := shutil.which(name))]
+    needs(found, "no chromium on PATH (Debian: apt-get install chromium); REIDAPP_CHROMIUM can name another browser")
+    return Path(found[0])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and not nvidia_driver():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=NO_GPU))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if not REQUIRE_ALL or not report.skipped or hasattr(report, "wasxfail"):
+        return
+    where, line, reason = report.longrepr if isinstance(report.longrepr, tuple) else ("", 0, str(report.longrepr))
+    if NO_GPU not in reason:
+        report.outcome = "failed"
+        report.longrepr = f"{where}:{line}: {reason} (REQUIRE_ALL is set: nothing may be skipped)"
