@@ -1,0 +1,412 @@
+"""The `reidapp` command: parses, calls, prints. What it calls is imported inside each command, so help is instant."""
+
+import contextlib
+import json as json_
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reidapp import __version__
+from reidapp.errors import ReidappError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reidapp.embedding import Embedder
+    from reidapp.footage.indexing import IndexReport
+    from reidapp.gallery.search import Hit
+    from reidapp.gallery.store import Gallery
+
+app = typer.Typer(
+    help="Find one person across many cameras' recordings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+synth = typer.Typer(help="Generate people and footage, with ground truth.", no_args_is_help=True)
+app.add_typer(synth, name="synth")
+
+GalleryOption = Annotated[Path, typer.Option("--gallery", "-g", help="Folder of the gallery.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+DetectorOption = Annotated[
+    str | None, typer.Option(help="Person detector: hog (built in) or yolox:PATH of an ONNX file.", show_default=False)
+]
+
+
+def main() -> None:
+    """Run a command; a known fault is one line on standard error and an exit code of its own."""
+    try:
+        app()
+    except ReidappError as error:
+        print(f"reidapp: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("reidapp: interrupted; what was committed is kept", file=sys.stderr)
+        sys.exit(130)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for all that the demo makes.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Another seed: other people, other cameras.")] = 0,
+    serve: Annotated[bool, typer.Option(help="Open the web page at the end.")] = True,
+    json: JsonOption = False,
+) -> None:
+    """The whole line on generated people: footage, training, export, index, search, web page."""
+    from reidapp.demo import run_demo
+
+    report = run_demo(out, seed=seed, say=_note)
+    _show(report.to_dict(), str(report), json)
+    if serve and not json:
+        _serve(report.gallery, port=7860, detector=None, open_browser=True)
+
+
+@synth.command("people")
+def synth_people(
+    out: Annotated[Path, typer.Argument(help="Folder to write, in Market-1501's layout.")],
+    identities: Annotated[int, typer.Option(min=2, help="People.")] = 100,
+    cameras: Annotated[int, typer.Option(min=2, help="Camera looks.")] = 6,
+    images: Annotated[int, typer.Option(min=2, help="Crops per person.")] = 12,
+    seed: Annotated[int, typer.Option(help="Same seed, same pixels.")] = 0,
+    test_share: Annotated[float, typer.Option(min=0, max=1, help="Share of the people kept for query/gallery.")] = 0.0,
+    json: JsonOption = False,
+) -> None:
+    """Crops of generated people, labelled."""
+    from training.data.synthetic.people import write_people
+
+    with _progress("drawing people", "crops") as advance:
+        summary = write_people(
+            out,
+            identities=identities,
+            cameras=cameras,
+            images_per_identity=images,
+            seed=seed,
+            test_share=test_share,
+            progress=advance,
+        )
+    _show(vars(summary), f"{out}: {summary}", json)
+
+
+@synth.command("footage")
+def synth_footage(
+    out: Annotated[Path, typer.Argument(help="Folder to write: a folder per camera, and truth.csv.")],
+    cameras: Annotated[int, typer.Option(min=1, help="Cameras.")] = 3,
+    people: Annotated[int, typer.Option(min=1, help="People who walk through all of them.")] = 12,
+    seconds: Annotated[float, typer.Option(min=10, help="Length of each camera's recording.")] = 60,
+    seed: Annotated[int, typer.Option(help="Same seed, same pixels.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Multi-camera footage of generated people, with ground truth."""
+    from training.data.synthetic.footage import write_footage
+
+    with _progress("filming", "frames") as advance:
+        summary = write_footage(out, cameras=cameras, people=people, seconds=seconds, seed=seed, progress=advance)
+    _show(vars(summary), f"{out}: {summary}", json)
+
+
+@app.command()
+def index(
+    folder: Annotated[Path, typer.Argument(help="Folder of recordings (or one video).")],
+    gallery: GalleryOption,
+    model: Annotated[
+        str | None, typer.Option(help="Shipped model's name or an ONNX file; the gallery's own if it has one.")
+    ] = None,
+    detector: DetectorOption = "hog",
+    sampling: Annotated[str, typer.Option(help="Frames to look at: Nfps, or all.")] = "2fps",
+    template: Annotated[
+        str | None, typer.Option(help="Of paths, such as {camera}/{start:%Y-%m-%d_%H-%M-%S}; guessed without.")
+    ] = None,
+    zone: Annotated[
+        str | None, typer.Option(help="Time zone of the cameras (IANA name); this machine's without.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Index a folder of footage into a gallery. Run it again to add what is new, or to go on after an interruption."""
+    from reidapp.footage.detection import open_detector
+    from reidapp.footage.indexing import index_folder
+    from reidapp.settings import IndexSettings
+
+    settings = IndexSettings.checked(sampling=sampling, detector=detector, template=template, zone=zone)
+    finder = open_detector(settings.detector)
+    target, embedder = _gallery_to_write(gallery, model)
+    _note(f"detector {settings.detector} on {finder.provider}; model {embedder.card.name} on {embedder.provider}")
+    with _progress("indexing", "s of video") as advance:
+        report = index_folder(folder, target, embedder, finder, settings, advance)
+    _show(report.to_dict(), _index_summary(report, gallery), json)
+    if report.interrupted:
+        raise typer.Exit(130)
+
+
+@app.command()
+def search(
+    gallery: GalleryOption,
+    image: Annotated[list[Path], typer.Option("--image", "-i", help="Picture of the person; several make one query.")],
+    person: Annotated[int | None, typer.Option(min=1, help="Which person in the picture, from the left.")] = None,
+    camera: Annotated[list[str] | None, typer.Option(help="Only this camera; may be given several times.")] = None,
+    after: Annotated[
+        str | None, typer.Option(help="Not before this time (ISO 8601; without a zone: the cameras').")
+    ] = None,
+    before: Annotated[str | None, typer.Option(help="Not after this time.")] = None,
+    top: Annotated[int, typer.Option(min=1, max=1000, help="Hits at most.")] = 20,
+    model: Annotated[str | None, typer.Option(help="Refused unless it is the model that made the gallery.")] = None,
+    detector: DetectorOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Find a person: tracklets, best first."""
+    import numpy as np
+
+    from reidapp.footage.detection import open_detector
+    from reidapp.gallery.search import Searcher
+    from reidapp.gallery.store import Gallery
+    from reidapp.imaging import read_image
+    from reidapp.query import read_query
+
+    opened = Gallery.open(gallery)
+    embedder = _embedder(model) if model else _own_model(opened)
+    searcher = Searcher(opened, embedder)
+    finder = open_detector(detector or opened.detector)
+    crops = [read_query(read_image(path), finder).crop(person) for path in image]
+    result = searcher.search(
+        np.asarray(embedder.embed(crops)),
+        cameras=camera or None,
+        after=_time(after, "--after", opened),
+        before=_time(before, "--before", opened),
+        top=top,
+    )
+    facts = {"hits": [hit.to_dict() for hit in result.hits], "rows": result.rows, "seconds": round(result.seconds, 4)}
+    _show(facts, _hits_table(result.hits), json)
+
+
+@app.command()
+def serve(
+    gallery: GalleryOption,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7860,
+    detector: DetectorOption = None,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Search a gallery in the browser, on this machine only."""
+    _serve(gallery, port, detector, open_browser)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="Name of a recipe, or a YAML file.", show_default=False)] = None,
+    data: Annotated[
+        str | None, typer.Option(help="KIND:DIR, for example market1501:people.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default=False)] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="key.sub=value; changes the recipe.")] = None,
+    seed: Annotated[int, typer.Option()] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    resume: Annotated[bool, typer.Option(help="Go on from the run's last epoch.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Train an embedding model by a recipe."""
+    with _train_extra():
+        from training.recipe import list_recipes, load_recipe
+
+        if list_:
+            _show({"recipes": list_recipes()}, "\n".join(list_recipes()), json)
+            return
+        if recipe is None or data is None or out is None:
+            raise typer.BadParameter("train needs RECIPE, --data KIND:DIR and --out RUN (or --list)")
+        from training.engine import train as run_training
+
+        result = run_training(load_recipe(recipe, changes or []), data, out, seed=seed, device=device, resume=resume)
+    _show(result.to_dict(), str(result), json)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A shipped model's name, an ONNX file, or the folder of a run.")],
+    data: Annotated[str, typer.Option(help="KIND:DIR of labelled crops.")],
+    flip: Annotated[bool, typer.Option(help="Average each embedding with that of the mirrored image.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Rank-1, Rank-5, mAP and mINP of a model on labelled crops."""
+    from models.zoo import path_of
+    from training.evaluation import evaluate as measure
+
+    path = Path(model)
+    with _train_extra():
+        scores = measure(path if path.is_dir() else path_of(model), data, flip=flip)
+    _show(scores.to_dict(), str(scores), json)
+
+
+@app.command("export")
+def export_(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
+    out: Annotated[Path, typer.Option(help="The ONNX file to write.")],
+    name: Annotated[str | None, typer.Option(help="Of the model, in its card; the file's name without.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Export a trained model to ONNX; refuses, and leaves no file, if its embeddings differ from the run's."""
+    with _train_extra():
+        from models.export import export_run
+
+        card = export_run(run, out, name=name)
+    _show(json_.loads(card.to_json()), f"{out}: {card.name}, {card.height}×{card.width} → {card.dim}-d", json)
+
+
+@app.command()
+def doctor(json: JsonOption = False) -> None:
+    """Check this installation, and say how to mend what is wrong."""
+    from reidapp.doctor import diagnose
+
+    checks = diagnose()
+    _show({"checks": [vars(check) for check in checks]}, "\n".join(map(str, checks)), json)
+    if any(check.status == "fail" for check in checks):
+        raise typer.Exit(1)
+
+
+def _serve(gallery: Path, port: int, detector: str | None, open_browser: bool) -> None:
+    from reidapp.footage.detection import open_detector
+    from reidapp.gallery.search import Searcher
+    from reidapp.gallery.store import Gallery
+    from reidapp.server.app import build_app
+    from reidapp.server.run import run
+    from ui.page import mount
+
+    opened = Gallery.open(gallery)
+    searcher = Searcher(opened, _own_model(opened))
+    application = build_app(opened)
+    mount(application, opened, searcher, open_detector(detector or opened.detector))
+    run(application, port, open_browser=open_browser)
+
+
+def _gallery_to_write(path: Path, model: str | None) -> "tuple[Gallery, Embedder]":
+    """An existing gallery with its own model, or a new one with the model asked for."""
+    from reidapp.gallery import database
+    from reidapp.gallery.store import Gallery
+
+    if not (path / database.FILE_NAME).is_file():
+        embedder = _embedder(model)
+        return Gallery.create(path, embedder.path, embedder.card, embedder.identity), embedder
+    gallery = Gallery.open(path)
+    own = _own_model(gallery)
+    if model and (asked := _embedder(model)).identity != own.identity:
+        raise UserError(f'{path}: made by model "{own.card.name}"; "{asked.card.name}" needs a gallery of its own')
+    return gallery, own
+
+
+def _embedder(model: str | None) -> "Embedder":
+    from models import zoo
+    from reidapp.embedding import Embedder
+
+    return Embedder(zoo.path_of(model or zoo.DEFAULT))
+
+
+def _own_model(gallery: "Gallery") -> "Embedder":
+    from reidapp.embedding import Embedder
+
+    return Embedder(gallery.model_file)
+
+
+def _time(text: str | None, option: str, gallery: "Gallery") -> datetime | None:
+    """A time as the user wrote it; one without a zone is the cameras' time."""
+    from zoneinfo import ZoneInfo
+
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f'{option}: "{text}" is not a time such as 2026-03-02T10:30:00') from error
+    if time.tzinfo is None:
+        zones = {camera.zone for camera in gallery.cameras()} or {"UTC"}
+        if len(zones) > 1:
+            raise typer.BadParameter(f"{option}: the cameras have several time zones; write one, as in {text}+00:00")
+        time = time.replace(tzinfo=ZoneInfo(zones.pop()))
+    return time
+
+
+@contextlib.contextmanager
+def _train_extra() -> Iterator[None]:
+    """Says in one line what is missing where the packages for training are not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("torch", "torchvision", "yaml", "safetensors", "onnx", "onnxscript", "sklearn"):
+            raise ReidappError(f"{missing} is not installed; training needs `pip install 'reidapp[train]'`") from error
+        raise
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _show(facts: dict[str, Any], text: str, json: bool) -> None:
+    print(json_.dumps(facts, ensure_ascii=False, default=str) if json else text)
+
+
+@contextlib.contextmanager
+def _progress(title: str, unit: str) -> "Iterator[Callable[..., None]]":
+    """A bar on standard error with the rate and the time left; yields advance(done, total, label)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %  {task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[label]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None, label="", rate="")
+
+        def advance(done: float, total: float, label: str = "") -> None:
+            speed = bar.tasks[0].speed
+            bar.update(task, completed=done, total=total, label=label, rate=f"{speed:.0f} {unit}/s" if speed else "")
+
+        yield advance
+
+
+def _index_summary(report: "IndexReport", gallery: Path) -> str:
+    known = f", {report.unchanged} indexed before" if report.unchanged else ""
+    lines = [
+        f"{report.videos} videos{known}: {report.frames} frames, {report.detections} detections, "
+        f"{report.tracklets} tracklets, {report.crops} crops written and searchable in {gallery}"
+    ]
+    lines += [f"  incomplete: {entry.file}: {entry.reason}" for entry in report.incomplete]
+    lines += [f"  skipped: {entry.file}: {entry.reason}" for entry in report.skipped]
+    if report.interrupted:
+        lines.append("  interrupted; what was committed is kept. The same command goes on from here")
+    return "\n".join(lines)
+
+
+def _hits_table(hits: "list[Hit]") -> str:
+    from zoneinfo import ZoneInfo
+
+    if not hits:
+        return "nothing found: no tracklet is left after the filters"
+    width = max(len(hit.camera) for hit in hits)
+
+    def line(hit: "Hit") -> str:
+        start, end = (time.astimezone(ZoneInfo(hit.zone)) for time in (hit.start, hit.end))
+        when = f"{start:%Y-%m-%d %H:%M:%S} – {end:%H:%M:%S %Z}"
+        return f"{hit.rank:>3}  {hit.score:.3f}  {hit.camera:<{width}}  {when}  {hit.video.name} at {hit.best_s:.1f} s"
+
+    return "\n".join(map(line, hits))

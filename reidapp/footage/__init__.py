@@ -1,0 +1,1 @@
+"""Footage in: files → frames → detections → tracklets → best shots."""

@@ -1,0 +1,67 @@
+"""Person detectors, one file each. To add one, add a file with a class that has `detect`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from reidapp import registry
+from reidapp.box import Box
+from reidapp.errors import UserError
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A person found in a frame: where, and how sure the detector is (0..1; not comparable between detectors)."""
+
+    box: Box
+    score: float
+
+
+class Detector(Protocol):
+    """Finds people in frames.
+
+    ``provider`` names what it really runs on, for example ``CPUExecutionProvider``.
+    """
+
+    provider: str
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Detection]]:
+        """People in each frame (RGB uint8 ``[H, W, 3]``, all of one size), highest score first."""
+
+
+def open_detector(spec: str) -> Detector:
+    """A detector from what the user wrote: ``NAME`` or ``NAME:PATH``.
+
+    Raises:
+        UserError: an unknown name, or a model file that is missing or no such detector.
+    """
+    name, _, path = spec.partition(":")
+    if name not in registry.names(__name__):
+        known = ", ".join(registry.names(__name__))
+        raise UserError(
+            f'--detector: unknown detector "{name}"{registry.suggestion(name, known.split(", "))}; known: {known}'
+        )
+    options = {"path": Path(path).expanduser()} if path else {}
+    return registry.build(registry.find(__name__, name), options, f"--detector {spec}")
+
+
+def without_overlaps(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
+    """Non-maximum suppression.
+
+    Args:
+        boxes: float ``[N, 4]``, x1 y1 x2 y2 in pixels.
+        scores: float ``[N]``.
+        threshold: boxes that overlap a better one by more than this (intersection over union) are dropped.
+
+    Returns:
+        Indices of the boxes that stay, best first.
+    """
+    import cv2
+
+    if not len(boxes):
+        return np.empty(0, np.int64)
+    xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
+    return np.array(cv2.dnn.NMSBoxes(xywh.tolist(), scores.tolist(), 0.0, threshold), np.int64).reshape(-1)

@@ -1,0 +1,77 @@
+"""YOLOX as an ONNX file (Ge et al. 2021, arXiv 2107.08430), in the form that its authors release."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from reidapp.box import Box
+from reidapp.embedding import open_session
+from reidapp.errors import UserError
+from reidapp.footage.detection import Detection, without_overlaps
+
+_STRIDES = (8, 16, 32)
+_GREY = 114  # the letterbox colour of the authors' training
+
+
+class Yolox:
+    """A YOLOX detector; class 0 is a person.
+
+    Args:
+        path: ONNX; input float32 ``[1, 3, S, S]`` BGR 0..255, output ``[1, A, 5 + classes]`` on the raw grid.
+        threshold: of objectness × class score.
+        overlap: of non-maximum suppression.
+
+    Raises:
+        UserError: no such file, or another kind of model.
+    """
+
+    def __init__(self, path: Path, threshold: float = 0.4, overlap: float = 0.5) -> None:
+        if not path.is_file():
+            raise UserError(f"--detector yolox:{path}: no such file")
+        self.threshold = threshold
+        self.overlap = overlap
+        self._session = open_session(path)
+        self.provider: str = self._session.get_providers()[0]
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        shape = inputs[0].shape
+        if len(shape) != 4 or shape[1] != 3 or not isinstance(shape[2], int) or shape[2] != shape[3]:
+            raise UserError(f"{path}: not a YOLOX model (its input is {shape}, not [1, 3, S, S])")
+        self._name, self._size = inputs[0].name, int(shape[2])
+        self._centres, self._steps = _grid(self._size)
+        if len(outputs[0].shape) != 3 or outputs[0].shape[1] != len(self._steps):
+            raise UserError(f"{path}: not a YOLOX model (its output is {outputs[0].shape})")
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Detection]]:
+        """People in each frame (RGB uint8 ``[H, W, 3]``), highest score first."""
+        return [self._detect(frame) for frame in frames]
+
+    def _detect(self, frame: np.ndarray) -> list[Detection]:
+        height, width = frame.shape[:2]
+        scale = self._size / max(height, width)
+        inner = cv2.resize(frame, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_LINEAR)
+        canvas = np.full((self._size, self._size, 3), _GREY, np.uint8)
+        canvas[: inner.shape[0], : inner.shape[1]] = inner[..., ::-1]
+        batch = np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], np.float32)
+        (out,) = self._session.run(None, {self._name: batch})
+        scores = out[0, :, 4] * out[0, :, 5]
+        sure = scores > self.threshold
+        centre = (out[0, sure, :2] + self._centres[sure]) * self._steps[sure]
+        half = np.exp(out[0, sure, 2:4]) * self._steps[sure] / 2
+        boxes = np.concatenate([centre - half, centre + half], 1) / scale
+        frame_size = np.array([width, height, width, height], np.float32)
+        return [
+            Detection(Box(*(boxes[i] / frame_size).tolist()).clipped(), float(scores[sure][i]))
+            for i in without_overlaps(boxes, scores[sure], self.overlap)
+        ]
+
+
+def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cell corners float32 ``[A, 2]`` (x, y) and strides ``[A, 1]`` of all three levels, in the output's order."""
+    centres, steps = [], []
+    for stride in _STRIDES:
+        y, x = np.mgrid[: size // stride, : size // stride]
+        centres.append(np.stack([x, y], -1).reshape(-1, 2))
+        steps.append(np.full((centres[-1].shape[0], 1), stride))
+    return np.concatenate(centres).astype(np.float32), np.concatenate(steps).astype(np.float32)

@@ -1,0 +1,323 @@
+"""Footage → gallery. The unit of work and of commit is a chunk of one video, about a minute.
+
+A run that is killed leaves whole chunks; the next one goes on at the first chunk that is not there, and ends with the
+same rows as a run that was never stopped.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reidapp.embedding import Embeds
+from reidapp.errors import ReidappError, UserError
+from reidapp.footage import shots, sources
+from reidapp.footage.decoding import Frame, VideoFacts, frames, probe
+from reidapp.footage.detection import Detection, Detector
+from reidapp.footage.sources import Skipped, Source
+from reidapp.footage.tracking import MAX_GAP_S, continuations, open_tracker
+from reidapp.gallery import schema
+from reidapp.gallery.store import Gallery, GalleryWriter, NewChunk, NewCrop, NewTracklet, PathPoint
+from reidapp.imaging import cut, decode_crop, encode_crop
+from reidapp.settings import IndexSettings
+
+_BATCH = 8  # frames per call of the detector
+_MIN_CROP_PX = 24  # of height; smaller ones say nothing
+_MIN_DETECTIONS = 2  # of a tracklet; single ones are mostly no people
+
+Progress = Callable[[float, float, str], None]
+"""Called with seconds of video done, seconds in all, and the name of the file at work."""
+
+
+@dataclass
+class IndexReport:
+    """What a run did. Counts are of this run alone."""
+
+    videos: int = 0
+    frames: int = 0
+    detections: int = 0
+    tracklets: int = 0
+    crops: int = 0
+    unchanged: int = 0  # files that were indexed before
+    video_s: float = 0.0
+    skipped: list[Skipped] = field(default_factory=list)
+    incomplete: list[Skipped] = field(default_factory=list)  # read in part: what could be read is in the gallery
+    interrupted: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        lists = {key: [vars(entry) for entry in getattr(self, key)] for key in ("skipped", "incomplete")}
+        return {**vars(self), "video_s": round(self.video_s, 2), **lists}
+
+
+def index_folder(
+    folder: Path,
+    gallery: Gallery,
+    embedder: Embeds,
+    detector: Detector,
+    settings: IndexSettings,
+    progress: Progress = lambda done, total, name: None,
+) -> IndexReport:
+    """Index every video below a folder that the gallery doesn't have yet.
+
+    An interrupt (KeyboardInterrupt) ends the run with what is committed, and the report says so.
+
+    Raises:
+        UserError: no folder, no video in it, or none that could be read.
+        ReidappError: the gallery is being written by another process, or the final count is wrong.
+    """
+    found, skipped = sources.scan(folder, settings.template, settings.zone)
+    if not found and not skipped:
+        suffixes = " ".join(sorted(sources.VIDEO_SUFFIXES))
+        raise UserError(f"{folder}: no video in it (looked for {suffixes})")
+    report = IndexReport(skipped=skipped)
+    with gallery.writing() as writer:
+        run = _Run(writer, embedder, detector, settings, report, progress)
+        try:
+            run.index(found)
+        except KeyboardInterrupt:
+            report.interrupted = True
+        run.check_counts()
+    if not report.interrupted:
+        _refuse_if_nothing_was_usable(folder, report)
+    return report
+
+
+def _refuse_if_nothing_was_usable(folder: Path, report: IndexReport) -> None:
+    if report.videos or report.unchanged or not report.skipped:
+        return
+    reasons = "; ".join(f"{s.file}: {s.reason}" for s in report.skipped[:3])
+    more = f"; and {len(report.skipped) - 3} more" if len(report.skipped) > 3 else ""
+    raise UserError(f"{folder}: none of its videos could be used. {reasons}{more}")
+
+
+@dataclass
+class _Plan:
+    """A video with work to do."""
+
+    source: Source
+    facts: VideoFacts
+    video_id: str
+    done: set[int]  # numbers of chunks committed before
+
+
+class _Run:
+    def __init__(
+        self,
+        writer: GalleryWriter,
+        embedder: Embeds,
+        detector: Detector,
+        settings: IndexSettings,
+        report: IndexReport,
+        progress: Progress,
+    ) -> None:
+        self.writer = writer
+        self.embedder = embedder
+        self.detector = detector
+        self.settings = settings
+        self.report = report
+        self.progress = progress
+        self.touched: list[str] = []
+
+    def index(self, found: list[Source]) -> None:
+        plans = [plan for source in found if (plan := self._plan(source))]
+        total = sum(plan.facts.duration_s for plan in plans)
+        before = 0.0
+        for plan in plans:
+            self._index_video(plan, before, total)
+            before += plan.facts.duration_s
+        self.progress(total, total, "")
+
+    def check_counts(self) -> None:
+        """Expected = written = searchable, or an error: a run never ends with a false success."""
+        crops, written, searchable = self.writer.counted(self.touched)
+        if not crops == written == searchable:
+            raise ReidappError(
+                f"{self.writer.gallery.path}: {crops} crops, {written} vectors written, {searchable} searchable; "
+                "these must be equal. The gallery is damaged: restore a back-up or index anew"
+            )
+
+    def _plan(self, source: Source) -> _Plan | None:
+        """What is to be done for a file; None, and a line in the report, if nothing."""
+        known = self.writer.known(source.path, source.size, source.mtime_ns)
+        if known is not None and known.done:
+            self.report.unchanged += 1
+            return None
+        try:
+            facts = probe(source.path)
+            if next(frames(source.path, 0.0, float("inf"), None), None) is None:
+                raise UserError(f"{source.path.name}: no frame in it can be decoded")
+        except UserError as error:
+            self._skip(source, str(error).removeprefix(f"{source.path.name}: "))
+            return None
+        video_id = sources.fingerprint(source.path, source.size)
+        earlier = self.writer.video(video_id)
+        if earlier is not None and Path(earlier.path) != source.path and Path(earlier.path).exists():
+            self._skip(source, f"the same recording as {earlier.path}")
+            return None
+        if earlier is not None and earlier.done:
+            self.writer.moved(video_id, source.path, source.mtime_ns)
+            self.report.unchanged += 1
+            return None
+        if earlier is None:
+            self.writer.add_video(source.camera, self.settings.zone, self._row(source, facts, video_id))
+        return _Plan(source, facts, video_id, self.writer.chunks_done(video_id))
+
+    def _row(self, source: Source, facts: VideoFacts, video_id: str) -> schema.Video:
+        start, start_source = source.start, source.start_source
+        if start is None and facts.created:
+            start, start_source = facts.created, "container"
+        if start is None:
+            written = datetime.fromtimestamp(source.mtime_ns / 1e9, UTC)
+            start, start_source = written - timedelta(seconds=facts.duration_s), "mtime"
+        return schema.Video(
+            id=video_id,
+            path=str(source.path),
+            size=source.size,
+            mtime_ns=source.mtime_ns,
+            start_ms=round(start.timestamp() * 1000),
+            start_source=start_source,
+            duration_s=facts.duration_s,
+            width=facts.width,
+            height=facts.height,
+            settings=self.settings.model_dump(),
+            done=False,
+            note=None,
+        )
+
+    def _index_video(self, plan: _Plan, before_s: float, total_s: float) -> None:
+        self.touched.append(plan.video_id)
+        last_s = self.writer.last_frame(plan.video_id)
+        for number in itertools.count():
+            start_s = number * self.settings.chunk_s
+            if plan.facts.duration_s and start_s >= plan.facts.duration_s:
+                break
+            if number in plan.done:
+                continue
+            at = lambda time_s: self.progress(before_s + time_s, total_s, plan.source.path.name)  # noqa: E731
+            chunk = analyse(plan.source.path, number, plan.facts, self.settings, self.detector, self.embedder, at)
+            if not chunk.frames and not plan.facts.duration_s:
+                break  # no length in the header: the end is where frames end
+            self._commit(plan, chunk)
+            last_s = max(last_s, chunk.last_s or 0.0)
+        self._finish(plan, last_s)
+
+    def _commit(self, plan: _Plan, chunk: NewChunk) -> None:
+        chunk = _linked(
+            chunk, self.writer.border(plan.video_id, chunk.number - 1), plan.facts.width / plan.facts.height
+        )
+        self.writer.add_chunk(plan.video_id, chunk)
+        self.report.frames += chunk.frames
+        self.report.detections += chunk.detections
+        self.report.tracklets += sum(tracklet.continues is None for tracklet in chunk.tracklets)
+        self.report.crops += len(chunk.embeddings)
+
+    def _finish(self, plan: _Plan, last_s: float) -> None:
+        expected = plan.facts.duration_s or last_s
+        tolerance = 2.0 + (1 / self.settings.fps if self.settings.fps else 0.0)
+        note = None
+        if last_s < expected - tolerance:
+            note = f"cut off: {last_s:.0f} of {expected:.0f} s could be read; those are indexed"
+            self.report.incomplete.append(Skipped(self._name(plan.source), note))
+        self.writer.finish_video(plan.video_id, min(expected, last_s) if note else expected, note)
+        self.report.videos += 1
+        self.report.video_s += last_s
+
+    def _skip(self, source: Source, reason: str) -> None:
+        self.report.skipped.append(Skipped(self._name(source), reason))
+
+    @staticmethod
+    def _name(source: Source) -> str:
+        return f"{source.path.parent.name}/{source.path.name}"
+
+
+@dataclass
+class _Growing:
+    """A tracklet while its chunk is being read."""
+
+    path: list[PathPoint] = field(default_factory=list)
+    shots: shots.ShotKeeper = field(default_factory=shots.ShotKeeper)
+
+
+def analyse(
+    path: Path,
+    number: int,
+    facts: VideoFacts,
+    settings: IndexSettings,
+    detector: Detector,
+    embedder: Embeds,
+    at: Callable[[float], None] = lambda time_s: None,
+) -> NewChunk:
+    """Find the tracklets of one chunk. Depends on nothing but its arguments, so that chunks can be done anywhere.
+
+    Args:
+        number: of the chunk, from 0.
+        at: called with the time reached, in seconds of the video.
+    """
+    start_s = number * settings.chunk_s
+    tracker = open_tracker(settings.fps, facts.frame_rate)
+    growing: dict[int, _Growing] = {}
+    frame_count = detection_count = 0
+    last_s = None
+    for batch in _batches(frames(path, start_s, start_s + settings.chunk_s, settings.fps), _BATCH):
+        for frame, detections in zip(batch, detector.detect([f.image for f in batch]), strict=True):
+            detections = [d for d in detections if d.box.height * frame.image.shape[0] >= _MIN_CROP_PX]
+            crops = [cut(frame.image, d.box) for d in detections]
+            aspect = frame.image.shape[1] / frame.image.shape[0]
+            numbers = tracker.update(frame.time_s, aspect, detections, embedder.embed(crops))
+            _grow(growing, frame, detections, crops, numbers)
+            frame_count += 1
+            detection_count += len(detections)
+            last_s = frame.time_s
+        at(batch[-1].time_s)
+    tracklets = [_finished(g) for _, g in sorted(growing.items()) if len(g.path) >= _MIN_DETECTIONS]
+    # Embedded from the stored bytes, so that embedding again, from the gallery alone, gives the same vectors.
+    embeddings = embedder.embed([decode_crop(crop.webp) for tracklet in tracklets for crop in tracklet.crops])
+    return NewChunk(number, start_s, frame_count, detection_count, last_s, tracklets, embeddings)
+
+
+def _grow(
+    growing: dict[int, _Growing],
+    frame: Frame,
+    detections: list[Detection],
+    crops: list[np.ndarray],
+    numbers: list[int | None],
+) -> None:
+    for detection, crop, number in zip(detections, crops, numbers, strict=True):
+        if number is None:
+            continue
+        tracklet = growing.setdefault(number, _Growing())
+        tracklet.path.append(PathPoint(frame.time_s, detection.box))
+        others = [other for other in detections if other is not detection]
+        tracklet.shots.offer(shots.Shot(frame.time_s, detection.box, shots.quality(crop, detection, others), crop))
+
+
+def _finished(growing: _Growing) -> NewTracklet:
+    best = growing.shots.best()
+    return NewTracklet(
+        growing.path, [NewCrop(shot.time_s, shot.box, shot.quality, encode_crop(shot.crop)) for shot in best]
+    )
+
+
+def _linked(chunk: NewChunk, border: list[tuple[str, PathPoint, np.ndarray]], aspect: float) -> NewChunk:
+    """The chunk, its first tracklets joined to those that reached the end of the chunk before."""
+    embeddings = iter(chunk.embeddings)
+    begun = []
+    for tracklet in chunk.tracklets:
+        mean = np.mean([next(embeddings) for _ in tracklet.crops], axis=0)
+        begun.append((tracklet.path[0].time_s, tracklet.path[0].box, mean / (np.linalg.norm(mean) + 1e-12)))
+    early = [i for i, (time_s, _, _) in enumerate(begun) if time_s <= chunk.start_s + MAX_GAP_S]
+    ended = [(id_, point.time_s, point.box, mean / (np.linalg.norm(mean) + 1e-12)) for id_, point, mean in border]
+    joined = dict(zip(early, continuations(ended, [begun[i] for i in early], aspect), strict=True))
+    tracklets = [replace(tracklet, continues=joined.get(i)) for i, tracklet in enumerate(chunk.tracklets)]
+    return replace(chunk, tracklets=tracklets)
+
+
+def _batches(frames_: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
+    iterator = iter(frames_)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch

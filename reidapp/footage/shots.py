@@ -1,0 +1,76 @@
+"""Best shots: which few crops of a tracklet are kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from reidapp.box import Box
+from reidapp.footage.detection import Detection
+
+MAX_SHOTS = 4
+_SECONDS_PER_SHOT = 8.0
+_SLOT_S = 2.0  # of this many seconds only the best crop is held in memory, so that a long stay costs little
+_EDGE = 0.004  # nearer to the frame's edge than this, a body is taken to be cut
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A candidate: when, where, how good (0..1), and the pixels, RGB uint8 ``[h, w, 3]``."""
+
+    time_s: float
+    box: Box
+    quality: float
+    crop: np.ndarray
+
+
+class ShotKeeper:
+    """Collects a tracklet's candidates and gives the best, spread over the time it lasted."""
+
+    def __init__(self) -> None:
+        self._slots: dict[int, Shot] = {}
+
+    def offer(self, shot: Shot) -> None:
+        slot = int(shot.time_s // _SLOT_S)
+        held = self._slots.get(slot)
+        if held is None or shot.quality > held.quality:
+            # A copy: the crop is a view of the frame, and would keep all of it in memory.
+            self._slots[slot] = Shot(shot.time_s, shot.box, shot.quality, shot.crop.copy())
+
+    def best(self) -> list[Shot]:
+        """One shot per eight seconds, one to four in all, in order of time."""
+        shots = sorted(self._slots.values(), key=lambda shot: shot.time_s)
+        span = shots[-1].time_s - shots[0].time_s
+        count = min(MAX_SHOTS, 1 + int(span // _SECONDS_PER_SHOT))
+        return sorted(sorted(shots, key=lambda shot: -shot.quality)[:count], key=lambda shot: shot.time_s)
+
+
+def quality(crop: np.ndarray, detection: Detection, others: Sequence[Detection]) -> float:
+    """How good a crop is for recognising the person, 0..1.
+
+    The product of sharpness, size, completeness, how free it is of other people, and the detector's score; roots
+    temper those that are less telling.
+
+    Args:
+        crop: RGB uint8 ``[h, w, 3]``.
+        others: the other detections of the same frame.
+    """
+    box = detection.box
+    sharp = min(1.0, sharpness(crop) / 0.08)
+    large = min(1.0, crop.shape[0] / 200)
+    cut_edges = sum((box.x1 < _EDGE, box.y1 < _EDGE, box.x2 > 1 - _EDGE, box.y2 > 1 - _EDGE))
+    covered = max((_covered(box, other.box) for other in others), default=0.0)
+    return float(np.sqrt(sharp * large * detection.score) * 0.5**cut_edges * (1 - covered))
+
+
+def sharpness(crop: np.ndarray) -> float:
+    """Mean absolute Laplacian of the grey image at 128×64, 0..1; surveillance crops have 0.07 to 0.09."""
+    grey = cv2.cvtColor(cv2.resize(crop, (64, 128), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    return float(np.abs(cv2.Laplacian(grey, cv2.CV_32F)).mean() / 255)
+
+
+def _covered(box: Box, other: Box) -> float:
+    width = min(box.x2, other.x2) - max(box.x1, other.x1)
+    height = min(box.y2, other.y2) - max(box.y1, other.y1)
+    return max(width, 0.0) * max(height, 0.0) / max(box.area, 1e-9)

@@ -1,0 +1,1 @@
+"""What is searched: rows in SQLite, vectors in shards, crops in folders."""

@@ -1,0 +1,120 @@
+"""The rows of a gallery. SQLite is the source of truth; `migrations/` holds every change of this schema.
+
+Times of day are not stored per row: a tracklet has seconds of presentation time in its video, and the video has its
+start. A wrong clock is thus corrected in one place. Identifiers derive from content (see `identifier`), so indexing
+the same footage again gives the same rows.
+"""
+
+import hashlib
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+def identifier(*parts: object) -> str:
+    """16 hex digits that stand for ``parts``, always the same for the same parts."""
+    return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+class Base(DeclarativeBase):
+    type_annotation_map: ClassVar = {dict[str, Any]: JSON, list[list[float]]: JSON}
+
+
+class Setting(Base):
+    """One value that belongs to the gallery as a whole, such as the active model and the generation."""
+
+    __tablename__ = "setting"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class Model(Base):
+    """An embedding model that this gallery has vectors of; its file lies in ``models/<id>.onnx``."""
+
+    __tablename__ = "model"
+
+    id: Mapped[str] = mapped_column(primary_key=True)  # sha256 of weights and preprocessing
+    card: Mapped[dict[str, Any]]
+
+
+class Camera(Base):
+    __tablename__ = "camera"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    zone: Mapped[str]  # IANA name
+
+
+class Video(Base):
+    __tablename__ = "video"
+
+    id: Mapped[str] = mapped_column(primary_key=True)  # from the content: see footage.sources.fingerprint
+    camera_id: Mapped[int] = mapped_column(ForeignKey("camera.id"), index=True)
+    path: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    mtime_ns: Mapped[int] = mapped_column(BigInteger)
+    start_ms: Mapped[int] = mapped_column(BigInteger)  # UTC
+    start_source: Mapped[str]  # template, name, container or mtime
+    duration_s: Mapped[float]
+    width: Mapped[int]
+    height: Mapped[int]
+    settings: Mapped[dict[str, Any]]  # of the run that indexed it
+    done: Mapped[bool]
+    note: Mapped[str | None]  # what was wrong with the file, if anything
+
+
+class Chunk(Base):
+    """The unit of commit: a chunk's rows and vectors become visible together or not at all."""
+
+    __tablename__ = "chunk"
+    __table_args__ = (UniqueConstraint("video_id", "number"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    video_id: Mapped[str] = mapped_column(ForeignKey("video.id"))
+    number: Mapped[int]
+    frames: Mapped[int]
+    detections: Mapped[int]
+    last_s: Mapped[float | None]  # presentation time of the last frame decoded in it
+
+
+class Tracklet(Base):
+    __tablename__ = "tracklet"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    chunk_id: Mapped[str] = mapped_column(ForeignKey("chunk.id"), index=True)
+    start_s: Mapped[float]
+    end_s: Mapped[float]
+    path: Mapped[list[list[float]]]  # [time_s, x1, y1, x2, y2] per detection
+    continues: Mapped[str | None] = mapped_column(ForeignKey("tracklet.id"), index=True)
+
+
+class Crop(Base):
+    __tablename__ = "crop"
+    __table_args__ = (UniqueConstraint("chunk_id", "position"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tracklet_id: Mapped[str] = mapped_column(ForeignKey("tracklet.id"), index=True)
+    chunk_id: Mapped[str] = mapped_column(ForeignKey("chunk.id"))
+    position: Mapped[int]  # within the chunk; the vector's row is the block's first row plus this
+    time_s: Mapped[float]
+    x1: Mapped[float]
+    y1: Mapped[float]
+    x2: Mapped[float]
+    y2: Mapped[float]
+    quality: Mapped[float]  # 0..1
+
+
+class Block(Base):
+    """The vectors of one chunk under one model: rows ``first_row .. first_row + rows`` of that model's day shard."""
+
+    __tablename__ = "block"
+    __table_args__ = (Index("ix_block_shard", "model_id", "day", "first_row"),)
+
+    chunk_id: Mapped[str] = mapped_column(ForeignKey("chunk.id"), primary_key=True)
+    model_id: Mapped[str] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    day: Mapped[str]  # UTC day of the chunk's start, YYYY-MM-DD
+    first_row: Mapped[int]
+    rows: Mapped[int]
+    sha256: Mapped[str]

@@ -1,0 +1,263 @@
+"""Exact search: embeddings → rows → tracklets, each once, best first."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from reidapp.box import Box
+from reidapp.embedding import Embeds
+from reidapp.errors import UserError
+from reidapp.gallery import schema, vectors
+from reidapp.gallery.store import Gallery, TrackletInfo
+from reidapp.registry import suggestion
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A ranked tracklet.
+
+    Attributes:
+        tracklet: id; a tracklet that goes on across a chunk's border is one hit.
+        zone: the camera's IANA zone; all times are UTC.
+        best_time, best_s, box, crop, thumbnail: the best shot of this hit for this query.
+        score: cosine similarity of the best shot, negative ones as 0.
+        p_match: calibrated probability of being the same person; None without a calibration.
+    """
+
+    rank: int
+    tracklet: str
+    camera: str
+    zone: str
+    video: Path
+    video_id: str
+    start: datetime
+    end: datetime
+    best_time: datetime
+    best_s: float
+    score: float
+    p_match: float | None
+    box: Box
+    crop: str
+    thumbnail: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it: times ISO 8601 UTC, the box as [x1, y1, x2, y2]."""
+        plain = {**vars(self), "box": [round(v, 5) for v in self.box], "score": round(self.score, 5)}
+        return {key: _plain(value) for key, value in plain.items()}
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Hits, the number of rows that were compared, and the seconds that took."""
+
+    hits: list[Hit]
+    rows: int
+    seconds: float
+
+
+class Searcher:
+    """Searches a gallery while it grows: every search sees all that is committed when it begins.
+
+    Raises:
+        UserError: the embedder is not the model that made the gallery.
+    """
+
+    def __init__(self, gallery: Gallery, embedder: Embeds) -> None:
+        if embedder.identity != gallery.model_id:
+            made_by, given = gallery.summary().model, embedder.card.name
+            raise UserError(
+                f'{gallery.path}: made by model "{made_by}" ({gallery.model_id[:8]}); the query model is "{given}" '
+                f"({embedder.identity[:8]}). Leave --model out to use the gallery's own"
+            )
+        self.gallery = gallery
+        self.embedder = embedder
+        self._snapshot = _Snapshot.load(gallery)
+        self._loading = threading.Lock()
+
+    def search(
+        self,
+        queries: np.ndarray,
+        *,
+        cameras: Sequence[str] | None = None,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        top: int = 20,
+    ) -> SearchResult:
+        """The tracklets most like the query.
+
+        Args:
+            queries: float32 ``[Q, D]``, one or more images of one person; their mean is searched.
+            cameras: names; None searches all.
+            after, before: aware datetimes; a tracklet counts if any part of it lies between.
+            top: hits at most.
+
+        Raises:
+            UserError: an unknown camera.
+        """
+        started = time.perf_counter()
+        snapshot = self._current()
+        kept = snapshot.selected(cameras, after, before)
+        query = queries.mean(0, keepdims=True).astype(np.float32)
+        query /= np.linalg.norm(query) + 1e-12
+        hits = [
+            self._hit(rank, snapshot, row, score)
+            for rank, (row, score) in enumerate(snapshot.best_rows(query, kept, top), start=1)
+        ]
+        return SearchResult(hits, int(kept.sum()), time.perf_counter() - started)
+
+    def _current(self) -> "_Snapshot":
+        with self._loading:
+            if self._snapshot.generation != self.gallery.generation:
+                self._snapshot = _Snapshot.load(self.gallery)
+            return self._snapshot
+
+    def _hit(self, rank: int, snapshot: "_Snapshot", row: int, score: float) -> Hit:
+        tracklet: TrackletInfo = self.gallery.tracklet(snapshot.tracklets[snapshot.tracklet_of[row]])
+        best = next(crop for crop in tracklet.crops if crop.id == snapshot.crops[row])
+        return Hit(
+            rank=rank,
+            tracklet=tracklet.id,
+            camera=tracklet.camera,
+            zone=tracklet.video.zone,
+            video=tracklet.video.path,
+            video_id=tracklet.video.id,
+            start=tracklet.start,
+            end=tracklet.end,
+            best_time=tracklet.video.start + timedelta(seconds=best.time_s),
+            best_s=best.time_s,
+            score=min(max(score, 0.0), 1.0),
+            p_match=None,
+            box=best.box,
+            crop=best.id,
+            thumbnail=best.file,
+        )
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """One consistent state of a gallery. Row i of the index is a crop; the arrays say which.
+
+    ``tracklet_of`` counts a tracklet and its continuations as one; ``first_ms`` and ``last_ms`` are their UTC span.
+    """
+
+    generation: int
+    index: faiss.IndexScalarQuantizer
+    crops: list[str]
+    tracklets: list[str]
+    tracklet_of: np.ndarray
+    camera_of: np.ndarray
+    first_ms: np.ndarray
+    last_ms: np.ndarray
+    cameras: dict[str, int]
+
+    @classmethod
+    def load(cls, gallery: Gallery) -> "_Snapshot":
+        """Read everything under one database snapshot; vectors that came later are not looked at."""
+        model_id = gallery.model_id
+        with Session(gallery.engine) as session:
+            generation = int(session.get_one(schema.Setting, "generation").value)
+            cameras = dict(session.execute(select(schema.Camera.name, schema.Camera.id)).tuples().all())
+            dim = session.get_one(schema.Model, model_id).card["dim"]
+            roots = _roots(session)
+            rows = session.execute(
+                select(
+                    schema.Crop.id,
+                    schema.Crop.tracklet_id,
+                    schema.Video.camera_id,
+                    schema.Video.start_ms + schema.Tracklet.start_s * 1000,
+                    schema.Video.start_ms + schema.Tracklet.end_s * 1000,
+                )
+                .join(schema.Tracklet, schema.Tracklet.id == schema.Crop.tracklet_id)
+                .join(schema.Chunk, schema.Chunk.id == schema.Crop.chunk_id)
+                .join(schema.Video, schema.Video.id == schema.Chunk.video_id)
+                .join(schema.Block, schema.Block.chunk_id == schema.Crop.chunk_id)
+                .where(schema.Block.model_id == model_id)
+                .order_by(schema.Block.day, schema.Block.first_row, schema.Crop.position)
+            ).all()
+            shards = session.execute(
+                select(schema.Block.day, func.max(schema.Block.first_row + schema.Block.rows))
+                .where(schema.Block.model_id == model_id)
+                .group_by(schema.Block.day)
+                .order_by(schema.Block.day)
+            ).all()
+        index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        for day, count in shards:
+            index.add(vectors.read(vectors.shard_path(gallery.path, model_id, day), count, dim).astype(np.float32))
+        tracklets, tracklet_of = np.unique([roots.get(row[1], row[1]) for row in rows], return_inverse=True)
+        return cls(
+            generation=generation,
+            index=index,
+            crops=[row[0] for row in rows],
+            tracklets=tracklets.tolist(),
+            tracklet_of=tracklet_of,
+            camera_of=np.array([row[2] for row in rows], dtype=np.int64),
+            first_ms=np.array([row[3] for row in rows], dtype=np.float64),
+            last_ms=np.array([row[4] for row in rows], dtype=np.float64),
+            cameras=cameras,
+        )
+
+    def selected(self, cameras: Sequence[str] | None, after: datetime | None, before: datetime | None) -> np.ndarray:
+        """bool ``[rows]``: the rows that the filters keep."""
+        kept = np.ones(len(self.crops), bool)
+        if cameras is not None:
+            kept &= np.isin(self.camera_of, [self._camera(name) for name in cameras])
+        if after is not None:
+            kept &= self.last_ms >= after.timestamp() * 1000
+        if before is not None:
+            kept &= self.first_ms <= before.timestamp() * 1000
+        return kept
+
+    def best_rows(self, query: np.ndarray, kept: np.ndarray, top: int) -> list[tuple[int, float]]:
+        """The best kept row of each of the best ``top`` tracklets: (row, score).
+
+        Rows are asked for until there are enough different tracklets, so none is lost to a tracklet with many crops.
+        """
+        total = int(kept.sum())
+        if not total or top < 1:
+            return []
+        selector = faiss.IDSelectorBitmap(np.packbits(kept, bitorder="little"))  # type: ignore[call-arg, arg-type]
+        parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+        count = min(total, 4 * top)
+        while True:
+            scores, rows = self.index.search(query, count, params=parameters)
+            _, first = np.unique(self.tracklet_of[rows[0]], return_index=True)
+            if len(first) >= top or count == total:
+                places = np.sort(first)[:top]
+                return [(int(rows[0, place]), float(scores[0, place])) for place in places]
+            count = min(total, 4 * count)
+
+    def _camera(self, name: str) -> int:
+        if name not in self.cameras:
+            known = ", ".join(sorted(self.cameras)) or "none"
+            raise UserError(
+                f'camera "{name}" is not in this gallery{suggestion(name, list(self.cameras))}; known: {known}'
+            )
+        return self.cameras[name]
+
+
+def _roots(session: Session) -> dict[str, str]:
+    """{piece: first piece} of every tracklet that continues another."""
+    links = select(schema.Tracklet.id, schema.Tracklet.continues).where(schema.Tracklet.continues.is_not(None))
+    before = dict(session.execute(links).tuples().all())
+
+    def root(id_: str) -> str:
+        while earlier := before.get(id_):
+            id_ = earlier
+        return id_
+
+    return {id_: root(id_) for id_ in before}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return str(value) if isinstance(value, Path) else value

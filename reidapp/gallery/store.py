@@ -1,0 +1,521 @@
+"""A gallery on disk: opening it, asking it for rows, and writing chunks into it.
+
+gallery/
+  gallery.db          rows (SQLite, WAL)
+  vectors/            embeddings, raw fp16, one shard per model and day
+  crops/ab/<chunk>/   the best shots of a chunk's tracklets, WebP
+  models/             the embedding model, so that a gallery can be searched wherever it is
+"""
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from reidapp import files
+from reidapp.box import Box
+from reidapp.errors import ReidappError, UserError
+from reidapp.gallery import database, schema, vectors
+from reidapp.model_card import ModelCard
+
+CONTINUES_WITHIN_S = 3.0  # a tracklet goes on across a chunk's border if no more than this lies between
+
+
+@dataclass(frozen=True)
+class CameraInfo:
+    """A camera: its IANA zone, the UTC span of its footage, and how much of it there is."""
+
+    name: str
+    zone: str
+    first: datetime
+    last: datetime
+    videos: int
+    tracklets: int
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    id: str
+    camera: str
+    zone: str
+    path: Path
+    start: datetime  # UTC
+    start_source: str  # template, name, container or mtime; the last two are uncertain
+    duration_s: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class PathPoint:
+    """Where a tracklet's person was: seconds in the video, and the box."""
+
+    time_s: float
+    box: Box
+
+
+@dataclass(frozen=True)
+class CropInfo:
+    id: str
+    time_s: float
+    box: Box
+    quality: float
+    file: Path
+
+
+@dataclass(frozen=True)
+class TrackletInfo:
+    """A tracklet with all the pieces that continue it, as one."""
+
+    id: str  # of the first piece
+    camera: str
+    video: VideoInfo
+    start: datetime
+    end: datetime
+    start_s: float
+    end_s: float
+    path: list[PathPoint]
+    crops: list[CropInfo]
+
+
+@dataclass(frozen=True)
+class GallerySummary:
+    model: str
+    cameras: int
+    videos: int
+    tracklets: int
+    crops: int
+    first: datetime | None
+    last: datetime | None
+
+
+@dataclass(frozen=True)
+class NewCrop:
+    """A best shot on its way into the gallery: the stored bytes, and where they come from."""
+
+    time_s: float
+    box: Box
+    quality: float
+    webp: bytes
+
+
+@dataclass(frozen=True)
+class NewTracklet:
+    path: list[PathPoint]
+    crops: list[NewCrop]
+    continues: str | None = None
+
+
+@dataclass(frozen=True)
+class NewChunk:
+    """What indexing found in one chunk of a video.
+
+    Attributes:
+        embeddings: float32 ``[crops, D]``, in the order of the tracklets and of their crops.
+        last_s: presentation time of the last decoded frame; None if there was none.
+    """
+
+    number: int
+    start_s: float
+    frames: int
+    detections: int
+    last_s: float | None
+    tracklets: list[NewTracklet]
+    embeddings: np.ndarray
+
+
+class Gallery:
+    """A folder that holds what indexing found. Readers may be many; one process writes at a time (`writing`)."""
+
+    def __init__(self, path: Path, engine: Engine) -> None:
+        self.path = path
+        self.engine = engine
+
+    @classmethod
+    def open(cls, path: Path) -> "Gallery":
+        """Open a gallery that exists.
+
+        Raises:
+            UserError: there is none.
+        """
+        if not (path / database.FILE_NAME).is_file():
+            raise UserError(f"{path}: no gallery here; make one with `reidapp index FOLDER --gallery {path}`")
+        return cls(path, database.connect(path / database.FILE_NAME))
+
+    @classmethod
+    def create(cls, path: Path, model: Path, card: ModelCard, model_id: str) -> "Gallery":
+        """Make an empty gallery for one model, whose file is copied into it.
+
+        Raises:
+            UserError: the folder holds other things.
+        """
+        if path.is_file() or (path.is_dir() and any(path.iterdir())):
+            raise UserError(f"{path}: not a gallery and not an empty folder; give another --gallery")
+        (path / "models").mkdir(parents=True, exist_ok=True)
+        files.write_whole(path / "models" / f"{model_id[:16]}.onnx", model.read_bytes())
+        # Built beside its place: a gallery whose database exists is complete.
+        half_made = path / f"{database.FILE_NAME}.new"
+        engine = database.connect(half_made)
+        with Session(engine) as session, session.begin():
+            session.add(schema.Model(id=model_id, card=dataclasses.asdict(card)))
+            session.add(schema.Setting(key="model", value=model_id))
+            session.add(schema.Setting(key="generation", value="0"))
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        engine.dispose()
+        os.replace(half_made, path / database.FILE_NAME)
+        return cls.open(path)
+
+    # Reading
+
+    @property
+    def model_id(self) -> str:
+        """sha256 of the model whose vectors are searched."""
+        return self._setting("model")
+
+    @property
+    def model_file(self) -> Path:
+        return self.path / "models" / f"{self.model_id[:16]}.onnx"
+
+    @property
+    def detector(self) -> str:
+        """The detector that indexed last, as the user named it; queries use the same."""
+        latest = select(schema.Video.settings).order_by(schema.Video.start_ms.desc()).limit(1)
+        with Session(self.engine) as session:
+            return (session.scalar(latest) or {}).get("detector", "hog")
+
+    @property
+    def generation(self) -> int:
+        """Grows with every commit."""
+        return int(self._setting("generation"))
+
+    def cameras(self) -> list[CameraInfo]:
+        """All cameras, by name."""
+        starts, ends = func.min(schema.Video.start_ms), func.max(schema.Video.start_ms + schema.Video.duration_s * 1000)
+        spans = (
+            select(schema.Camera, starts, ends, func.count())
+            .join(schema.Video)
+            .group_by(schema.Camera.id)
+            .order_by(schema.Camera.name)
+        )
+        # A piece that continues another tracklet is no tracklet of its own to the user.
+        counts = (
+            select(schema.Video.camera_id, func.count(schema.Tracklet.id))
+            .join(schema.Chunk, schema.Chunk.video_id == schema.Video.id)
+            .join(schema.Tracklet, schema.Tracklet.chunk_id == schema.Chunk.id)
+            .where(schema.Tracklet.continues.is_(None))
+            .group_by(schema.Video.camera_id)
+        )
+        with Session(self.engine) as session:
+            tracklets = dict(session.execute(counts).tuples().all())
+            return [
+                CameraInfo(camera.name, camera.zone, utc(first), utc(last), videos, tracklets.get(camera.id, 0))
+                for camera, first, last, videos in session.execute(spans)
+            ]
+
+    def video(self, video_id: str) -> VideoInfo:
+        """
+        Raises:
+            UserError: no such video.
+        """
+        with Session(self.engine) as session:
+            return self._video(session, video_id)
+
+    def tracklet(self, tracklet_id: str) -> TrackletInfo:
+        """A tracklet, joined with all that it continues and that continue it.
+
+        Raises:
+            UserError: no such tracklet.
+        """
+        with Session(self.engine) as session:
+            pieces = _pieces(session, tracklet_id)
+            video_id = session.execute(select(schema.Chunk.video_id).where(schema.Chunk.id == pieces[0].chunk_id))
+            video = self._video(session, video_id.scalar_one())
+            crops = session.scalars(
+                select(schema.Crop)
+                .where(schema.Crop.tracklet_id.in_([piece.id for piece in pieces]))
+                .order_by(schema.Crop.time_s)
+            ).all()
+            return TrackletInfo(
+                id=pieces[0].id,
+                camera=video.camera,
+                video=video,
+                start=video.start + timedelta(seconds=pieces[0].start_s),
+                end=video.start + timedelta(seconds=pieces[-1].end_s),
+                start_s=pieces[0].start_s,
+                end_s=pieces[-1].end_s,
+                path=[PathPoint(point[0], Box(*point[1:])) for piece in pieces for point in piece.path],
+                crops=[
+                    CropInfo(c.id, c.time_s, Box(c.x1, c.y1, c.x2, c.y2), c.quality, self.crop_path(c.chunk_id, c.id))
+                    for c in crops
+                ],
+            )
+
+    def crop_file(self, crop_id: str) -> Path:
+        """The WebP file of a best shot.
+
+        Raises:
+            UserError: no such crop.
+        """
+        with Session(self.engine) as session:
+            crop = session.get(schema.Crop, crop_id)
+            if crop is None:
+                raise UserError(f"crop {crop_id}: not in this gallery")
+            return self.crop_path(crop.chunk_id, crop.id)
+
+    def crop_path(self, chunk_id: str, crop_id: str) -> Path:
+        return self._chunk_folder(chunk_id) / f"{crop_id}.webp"
+
+    def summary(self) -> GallerySummary:
+        cameras = self.cameras()
+        with Session(self.engine) as session:
+            model = session.get_one(schema.Model, self.model_id)
+            return GallerySummary(
+                model=model.card["name"],
+                cameras=len(cameras),
+                videos=sum(camera.videos for camera in cameras),
+                tracklets=sum(camera.tracklets for camera in cameras),
+                crops=session.scalar(select(func.count()).select_from(schema.Crop)) or 0,
+                first=min((camera.first for camera in cameras), default=None),
+                last=max((camera.last for camera in cameras), default=None),
+            )
+
+    # Writing
+
+    @contextmanager
+    def writing(self) -> Iterator["GalleryWriter"]:
+        """The right to write, for one process at a time.
+
+        Raises:
+            ReidappError: another process is indexing into this gallery.
+        """
+        with files.locked(
+            self.path / "writer.lock", f"{self.path}: another `reidapp index` is writing to this gallery"
+        ):
+            yield GalleryWriter(self)
+
+    def _setting(self, key: str) -> str:
+        with Session(self.engine) as session:
+            return session.get_one(schema.Setting, key).value
+
+    def _video(self, session: Session, video_id: str) -> VideoInfo:
+        video = session.get(schema.Video, video_id)
+        if video is None:
+            raise UserError(f"video {video_id}: not in this gallery")
+        camera = session.get_one(schema.Camera, video.camera_id)
+        return VideoInfo(
+            id=video.id,
+            camera=camera.name,
+            zone=camera.zone,
+            path=Path(video.path),
+            start=utc(video.start_ms),
+            start_source=video.start_source,
+            duration_s=video.duration_s,
+            width=video.width,
+            height=video.height,
+        )
+
+    def _chunk_folder(self, chunk_id: str) -> Path:
+        return self.path / "crops" / chunk_id[:2] / chunk_id
+
+
+class GalleryWriter:
+    """Adds videos and chunks. Each commit is one transaction: files first, flushed, then the rows that name them."""
+
+    def __init__(self, gallery: Gallery) -> None:
+        self.gallery = gallery
+        self.model_id = gallery.model_id
+
+    def video(self, video_id: str) -> schema.Video | None:
+        with Session(self.gallery.engine, expire_on_commit=False) as session:
+            return session.get(schema.Video, video_id)
+
+    def known(self, path: Path, size: int, mtime_ns: int) -> schema.Video | None:
+        """The video that was read from this very file, if the file is unchanged since."""
+        same = select(schema.Video).filter_by(path=str(path), size=size, mtime_ns=mtime_ns)
+        with Session(self.gallery.engine, expire_on_commit=False) as session:
+            return session.scalar(same)
+
+    def chunks_done(self, video_id: str) -> set[int]:
+        """Numbers of the chunks that are committed."""
+        with Session(self.gallery.engine) as session:
+            return set(session.scalars(select(schema.Chunk.number).where(schema.Chunk.video_id == video_id)))
+
+    def add_video(self, camera: str, zone: str, video: schema.Video) -> None:
+        """Add a video and, if it is new, its camera."""
+        with Session(self.gallery.engine, expire_on_commit=False) as session, session.begin():
+            row = session.scalar(select(schema.Camera).filter_by(name=camera))
+            if row is None:
+                row = schema.Camera(name=camera, zone=zone)
+                session.add(row)
+                session.flush()
+            video.camera_id = row.id
+            session.add(video)
+
+    def finish_video(self, video_id: str, duration_s: float, note: str | None) -> None:
+        """Mark a video as indexed to its end."""
+        with Session(self.gallery.engine) as session, session.begin():
+            video = session.get_one(schema.Video, video_id)
+            video.done, video.duration_s, video.note = True, duration_s, note
+
+    def moved(self, video_id: str, path: Path, mtime_ns: int) -> None:
+        """Remember that a recording lies somewhere else now."""
+        with Session(self.gallery.engine) as session, session.begin():
+            video = session.get_one(schema.Video, video_id)
+            video.path, video.mtime_ns = str(path), mtime_ns
+
+    def last_frame(self, video_id: str) -> float:
+        """Presentation time of the last frame that the committed chunks have seen; 0 if there is none."""
+        latest = select(func.max(schema.Chunk.last_s)).where(schema.Chunk.video_id == video_id)
+        with Session(self.gallery.engine) as session:
+            return session.scalar(latest) or 0.0
+
+    def add_chunk(self, video_id: str, chunk: NewChunk) -> None:
+        """Commit a chunk: its crops, vectors and rows become visible together."""
+        chunk_id = schema.identifier(video_id, chunk.number)
+        crops = _crop_rows(chunk_id, chunk)
+        self._write_crops(chunk_id, crops, chunk)
+        with Session(self.gallery.engine) as session, session.begin():
+            start_ms = session.get_one(schema.Video, video_id).start_ms
+            session.add(
+                schema.Chunk(
+                    id=chunk_id,
+                    video_id=video_id,
+                    number=chunk.number,
+                    frames=chunk.frames,
+                    detections=chunk.detections,
+                    last_s=chunk.last_s,
+                )
+            )
+            session.flush()
+            session.add_all(_tracklet_rows(chunk_id, chunk))
+            session.flush()
+            session.add_all(crops)
+            if crops:
+                day = utc(start_ms + chunk.start_s * 1000).strftime("%Y-%m-%d")
+                session.add(self._write_vectors(session, chunk_id, day, chunk.embeddings))
+            generation = session.get_one(schema.Setting, "generation")
+            generation.value = str(int(generation.value) + 1)
+
+    def border(self, video_id: str, number: int) -> list[tuple[str, PathPoint, np.ndarray]]:
+        """The tracklets that reach the end of a committed chunk: (id, last point, mean embedding ``[D]``)."""
+        chunk_id = schema.identifier(video_id, number)
+        with Session(self.gallery.engine) as session:
+            chunk = session.get(schema.Chunk, chunk_id)
+            block = session.get(schema.Block, (chunk_id, self.model_id))
+            if chunk is None or block is None or chunk.last_s is None:
+                return []
+            file = vectors.shard_path(self.gallery.path, self.model_id, block.day)
+            dim = session.get_one(schema.Model, self.model_id).card["dim"]
+            rows = vectors.read(file, block.first_row + block.rows, dim)[block.first_row :].astype(np.float32)
+            late = select(schema.Tracklet).filter_by(chunk_id=chunk_id).order_by(schema.Tracklet.id)
+            reaching = []
+            for tracklet in session.scalars(late.where(schema.Tracklet.end_s > chunk.last_s - CONTINUES_WITHIN_S)):
+                positions = session.scalars(select(schema.Crop.position).filter_by(tracklet_id=tracklet.id)).all()
+                last = PathPoint(tracklet.path[-1][0], Box(*tracklet.path[-1][1:]))
+                reaching.append((tracklet.id, last, rows[list(positions)].mean(0)))
+            return reaching
+
+    def counted(self, video_ids: Sequence[str]) -> tuple[int, int, int]:
+        """(crop rows, vector rows, vector rows that the shards hold) of these videos; the three must be equal."""
+        of_videos = schema.Chunk.video_id.in_(video_ids)
+        with Session(self.gallery.engine) as session:
+            crops = session.scalar(select(func.count(schema.Crop.id)).join(schema.Chunk).where(of_videos)) or 0
+            dim = session.get_one(schema.Model, self.model_id).card["dim"]
+            blocks = session.scalars(
+                select(schema.Block).join(schema.Chunk).where(of_videos).where(schema.Block.model_id == self.model_id)
+            ).all()
+        held = {day: self._rows_held(day, dim) for day in {block.day for block in blocks}}
+        searchable = sum(block.rows for block in blocks if block.first_row + block.rows <= held[block.day])
+        return crops, sum(block.rows for block in blocks), searchable
+
+    def _rows_held(self, day: str, dim: int) -> int:
+        return vectors.shard_path(self.gallery.path, self.model_id, day).stat().st_size // (2 * dim)
+
+    def _write_crops(self, chunk_id: str, rows: list[schema.Crop], chunk: NewChunk) -> None:
+        if not rows:
+            return
+        folder = self.gallery._chunk_folder(chunk_id)
+        half_made = folder.with_suffix(".new")
+        for leftover in (half_made, folder):  # of a run that was killed before its commit
+            shutil.rmtree(leftover, ignore_errors=True)
+        half_made.mkdir(parents=True)
+        images = [crop.webp for tracklet in chunk.tracklets for crop in tracklet.crops]
+        for row, webp in zip(rows, images, strict=True):
+            files.write_flushed(half_made / f"{row.id}.webp", webp)
+        os.replace(half_made, folder)
+        files.flush_folder(folder.parent)
+
+    def _write_vectors(self, session: Session, chunk_id: str, day: str, embeddings: np.ndarray) -> schema.Block:
+        shard = select(func.max(schema.Block.first_row + schema.Block.rows)).filter_by(model_id=self.model_id, day=day)
+        first_row = session.scalar(shard) or 0
+        digest = vectors.append(vectors.shard_path(self.gallery.path, self.model_id, day), first_row, embeddings)
+        return schema.Block(
+            chunk_id=chunk_id,
+            model_id=self.model_id,
+            day=day,
+            first_row=first_row,
+            rows=len(embeddings),
+            sha256=digest,
+        )
+
+
+def utc(milliseconds: float) -> datetime:
+    """UTC milliseconds since 1970 as a datetime."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _tracklet_rows(chunk_id: str, chunk: NewChunk) -> list[schema.Tracklet]:
+    return [
+        schema.Tracklet(
+            id=schema.identifier(chunk_id, index),
+            chunk_id=chunk_id,
+            start_s=tracklet.path[0].time_s,
+            end_s=tracklet.path[-1].time_s,
+            path=[[round(point.time_s, 4), *(round(v, 5) for v in point.box)] for point in tracklet.path],
+            continues=tracklet.continues,
+        )
+        for index, tracklet in enumerate(chunk.tracklets)
+    ]
+
+
+def _crop_rows(chunk_id: str, chunk: NewChunk) -> list[schema.Crop]:
+    shots = [(index, crop) for index, tracklet in enumerate(chunk.tracklets) for crop in tracklet.crops]
+    if len(shots) != len(chunk.embeddings):
+        raise ReidappError(f"chunk {chunk.number}: {len(shots)} crops but {len(chunk.embeddings)} embeddings")
+    return [
+        schema.Crop(
+            id=schema.identifier(chunk_id, "crop", position),
+            tracklet_id=schema.identifier(chunk_id, index),
+            chunk_id=chunk_id,
+            position=position,
+            time_s=crop.time_s,
+            x1=crop.box.x1,
+            y1=crop.box.y1,
+            x2=crop.box.x2,
+            y2=crop.box.y2,
+            quality=crop.quality,
+        )
+        for position, (index, crop) in enumerate(shots)
+    ]
+
+
+def _pieces(session: Session, tracklet_id: str) -> list[schema.Tracklet]:
+    """A tracklet's pieces in order of time, whichever of them was asked for."""
+    piece = session.get(schema.Tracklet, tracklet_id)
+    if piece is None:
+        raise UserError(f"tracklet {tracklet_id}: not in this gallery")
+    while piece.continues:
+        piece = session.get_one(schema.Tracklet, piece.continues)
+    pieces = [piece]
+    while following := session.scalar(select(schema.Tracklet).filter_by(continues=pieces[-1].id)):
+        pieces.append(following)
+    return pieces

@@ -1,0 +1,52 @@
+"""Embeddings on disk: append-only raw fp16 shards, one per model and UTC day.
+
+A shard may be longer than its committed rows (a run was killed between writing and the commit); the database says how
+many rows count, and the next append writes over the rest.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from reidapp.errors import ReidappError
+
+
+def shard_path(gallery: Path, model_id: str, day: str) -> Path:
+    """The file of a shard."""
+    return gallery / "vectors" / model_id[:16] / f"{day}.f16"
+
+
+def append(path: Path, committed_rows: int, embeddings: np.ndarray) -> str:
+    """Write rows behind the committed ones and flush them to the disk.
+
+    Args:
+        embeddings: float ``[N, D]``; stored as fp16.
+
+    Returns:
+        sha256 of the bytes written.
+    """
+    data = np.ascontiguousarray(embeddings, dtype="<f2").tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("r+b" if path.exists() else "w+b") as file:
+        file.truncate(committed_rows * embeddings.shape[1] * 2)
+        file.seek(0, os.SEEK_END)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(data).hexdigest()
+
+
+def read(path: Path, rows: int, dim: int) -> np.ndarray:
+    """The first ``rows`` rows of a shard, memory-mapped: fp16 ``[rows, dim]``.
+
+    Raises:
+        ReidappError: the file is missing or shorter than the database says.
+    """
+    size = path.stat().st_size if path.is_file() else 0
+    if size < rows * dim * 2:
+        raise ReidappError(f"{path}: {rows} vectors should be there and {size // (2 * dim)} are; restore a back-up")
+    if not rows:
+        return np.empty((0, dim), np.float16)
+    return np.memmap(path, dtype="<f2", mode="r", shape=(rows, dim))

@@ -1,0 +1,63 @@
+"""From the user's picture to a query: the one person in it who is meant."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reidapp.errors import UserError
+from reidapp.footage.detection import Detection, Detector
+from reidapp.imaging import cut
+
+# A crop of a standing person is about twice as high as wide; a frame of a camera is wider than high, or nearly so.
+_CROP_ASPECT = 1.4
+
+
+@dataclass(frozen=True)
+class QueryImage:
+    """A picture, and the people found in it from left to right; none if it is a crop of one person already.
+
+    Attributes:
+        image: RGB uint8 ``[H, W, 3]``.
+        is_crop: the picture is high and narrow, and taken for a crop.
+    """
+
+    image: np.ndarray
+    people: list[Detection]
+    is_crop: bool
+
+    def crop(self, person: int | None = None) -> np.ndarray:
+        """The pixels to search with.
+
+        Args:
+            person: number of the person who is meant, from 1, left to right; None if there is no choice.
+
+        Raises:
+            UserError: several people and none chosen, or no such person.
+        """
+        if person is not None:
+            if not 1 <= person <= len(self.people):
+                raise UserError(
+                    f"person {person}: there are {len(self.people)} people in the picture ({self.listing()})"
+                )
+            return cut(self.image, self.people[person - 1].box)
+        if len(self.people) > 1:
+            raise UserError(f"{len(self.people)} people in the picture; say which with --person N ({self.listing()})")
+        return cut(self.image, self.people[0].box) if self.people else self.image
+
+    def listing(self) -> str:
+        """Each person's number and box in pixels, for messages."""
+        height, width = self.image.shape[:2]
+        boxes = (person.box.pixels(height, width) for person in self.people)
+        return "; ".join(f"{n}: x {x1}–{x2}, y {y1}–{y2}" for n, (x1, y1, x2, y2) in enumerate(boxes, 1)) or "none"
+
+
+def read_query(image: np.ndarray, detector: Detector) -> QueryImage:
+    """Look at a picture: a crop of one person is taken whole; in a whole frame the people are found.
+
+    Args:
+        image: RGB uint8 ``[H, W, 3]``.
+    """
+    if image.shape[0] >= _CROP_ASPECT * image.shape[1]:
+        return QueryImage(image, [], is_crop=True)
+    (found,) = detector.detect([image])
+    return QueryImage(image, sorted(found, key=lambda d: d.box.x1), is_crop=False)
