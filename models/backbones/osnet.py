@@ -1,0 +1,106 @@
+"""OSNet (Zhou et al. 2019, "Omni-Scale Feature Learning for Person Re-Identification", arXiv 1905.00953)."""
+
+import torch
+from torch import Tensor, nn
+
+
+class OSNet(nn.Module):
+    """Omni-scale network: every block looks at its input with receptive fields of 3, 5, 7 and 9 and learns the mix.
+
+    Args:
+        width: multiplier β of all channel counts; the paper has 1.0, 0.75, 0.5 and 0.25.
+
+    Shapes: images float [N, 3, H, W] → features [N, channels, H/16, W/16]; ``channels`` is 512 β.
+    """
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        c1, c2, c3, c4 = (int(c * width) for c in (64, 256, 384, 512))
+        self.channels = c4
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, c1, 7, stride=2, padding=3, bias=False),
+            nn.BatchNorm2d(c1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2, padding=1),
+        )
+        self.stages = nn.Sequential(
+            OmniScaleBlock(c1, c2),
+            OmniScaleBlock(c2, c2),
+            Transition(c2),
+            OmniScaleBlock(c2, c3),
+            OmniScaleBlock(c3, c3),
+            Transition(c3),
+            OmniScaleBlock(c3, c4),
+            OmniScaleBlock(c4, c4),
+            pointwise(c4, c4),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.stages(self.stem(images))
+
+
+class OmniScaleBlock(nn.Module):
+    """Bottleneck with four streams of 1 to 4 light convolutions: y = ReLU(x + W₂ Σ_t G(x_t) ⊙ x_t), fig. 4b.
+
+    The gate G is one small network for all streams ("unified aggregation gate").
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, reduction: int = 4) -> None:
+        super().__init__()
+        middle = channels_out // reduction
+        self.reduce = pointwise(channels_in, middle)
+        self.streams = nn.ModuleList(
+            nn.Sequential(*(LightConv(middle) for _ in range(depth))) for depth in (1, 2, 3, 4)
+        )
+        self.gate = ChannelGate(middle)
+        self.expand = pointwise(middle, channels_out, activate=False)
+        self.shortcut = (
+            nn.Identity() if channels_in == channels_out else pointwise(channels_in, channels_out, activate=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        reduced = self.reduce(x)
+        mixed = sum(self.gate(stream(reduced)) for stream in self.streams)
+        return torch.relu(self.expand(mixed) + self.shortcut(x))
+
+
+class LightConv(nn.Sequential):
+    """Lite 3×3 convolution: pointwise, then depthwise 3×3, then batch norm and ReLU (fig. 3b)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+class ChannelGate(nn.Module):
+    """x ⊙ σ(MLP(mean over positions of x)): one weight per channel, from a hidden layer of a sixteenth as many."""
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction)
+        self.squeeze = nn.Conv2d(channels, hidden, 1)
+        self.excite = nn.Conv2d(hidden, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = torch.relu(self.squeeze(x.mean((2, 3), keepdim=True)))
+        return x * torch.sigmoid(self.excite(weights))
+
+
+class Transition(nn.Sequential):
+    """Pointwise convolution, then 2×2 average pooling."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(pointwise(channels, channels), nn.AvgPool2d(2))
+
+
+def pointwise(channels_in: int, channels_out: int, activate: bool = True) -> nn.Sequential:
+    """1×1 convolution, batch norm and, if asked for, ReLU."""
+    layers = [nn.Conv2d(channels_in, channels_out, 1, bias=False), nn.BatchNorm2d(channels_out)]
+    return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if activate else []))

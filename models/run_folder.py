@@ -1,0 +1,91 @@
+"""What a training run leaves behind, and how to read it.
+
+RUN/run.json                  the recipe as it was used, data, seed, versions, the network's description
+RUN/epoch-012/                the last epoch; older ones are removed
+    trunk.safetensors         the network
+    classifier.safetensors    what only training needs: class weights, banks
+    optimizer.pt              for resuming
+RUN/log.jsonl                 one line per epoch
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from models.network import Network
+from reidapp.errors import UserError
+
+FACTS = "run.json"
+TRUNK = "trunk.safetensors"
+CLASSIFIER = "classifier.safetensors"
+OPTIMIZER = "optimizer.pt"
+
+
+def read_facts(run: Path) -> dict[str, Any]:
+    """The contents of ``run.json``.
+
+    Raises:
+        UserError: the folder is not a training run.
+    """
+    try:
+        facts: dict[str, Any] = json.loads((run / FACTS).read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{run}: not a training run (no {FACTS} in it)") from error
+    except ValueError as error:
+        raise UserError(f"{run / FACTS}: damaged ({error})") from error
+    return facts
+
+
+def last_epoch(run: Path) -> Path | None:
+    """The folder of the last epoch that was saved completely."""
+    epochs = [p for p in run.glob("epoch-*") if re.fullmatch(r"epoch-\d+", p.name)]
+    return max(epochs, key=lambda p: int(p.name.removeprefix("epoch-")), default=None)
+
+
+def load_network(run: Path) -> Network:
+    """The network of a run with the weights of its last epoch, in evaluation mode."""
+    description = read_facts(run)["network"]
+    epoch = last_epoch(run)
+    if epoch is None:
+        raise UserError(f"{run}: no epoch of this run was finished; train again")
+    network = Network(description)
+    load_weights(network, epoch / TRUNK)
+    return network.eval()
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Fill a module from a safetensors file.
+
+    Raises:
+        UserError: unreadable, or of another network.
+    """
+    weights = read_tensors(path)
+    own = module.state_dict()
+    wrong = [k for k in own if k not in weights or weights[k].shape != own[k].shape] + [
+        k for k in weights if k not in own
+    ]
+    if wrong:
+        raise UserError(f"{path}: weights of another network ({len(wrong)} do not fit, the first: {wrong[0]})")
+    module.load_state_dict(weights)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not readable as safetensors ({error})") from error
+
+
+def read_optimizer(path: Path) -> dict[str, Any]:
+    """The optimizer's state; a pickle with code in it is refused, never run."""
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # zip, pickle and OS errors alike: the file is no state of an optimizer
+        raise UserError(f"{path}: not a saved optimizer ({type(error).__name__}); train again") from error
+    return state

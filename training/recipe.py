@@ -1,0 +1,174 @@
+"""Recipes: YAML files that say everything about a training run but the data. Importing this module loads no torch."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from reidapp.errors import UserError
+from reidapp.registry import suggestion
+
+FOLDER = Path(__file__).parent / "recipes"
+Entry = str | dict[str, dict[str, Any] | None]  # a name, or one name with its options
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Input(_Strict):
+    """Size of the network's input in pixels."""
+
+    height: int = Field(default=128, ge=16, le=1024)
+    width: int = Field(default=64, ge=16, le=1024)
+
+
+class Schedule(_Strict):
+    """How long, and how fast.
+
+    Attributes:
+        epochs: length of the run.
+        images: length of the run in training images instead; if given, it counts.
+        lr: the highest learning rate.
+        warmup: share of the run in which the rate rises from a hundredth of it; then it falls along a cosine.
+        final: the rate at the end, as a share of the highest.
+    """
+
+    epochs: int = Field(default=40, ge=1)
+    images: int | None = Field(default=None, ge=1)
+    lr: float = Field(gt=0)
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    final: float = Field(default=0.01, ge=0, le=1)
+
+
+class Recipe(_Strict):
+    """A checked recipe.
+
+    ``backbone``, ``head``, ``method``, ``optimizer``, ``sampler`` and ``augmentation`` options are checked by what they
+    configure; ``loss`` maps a loss's name to its options, of which ``on`` (an output of the network) and ``weight``
+    are the engine's.
+    """
+
+    name: str
+    backbone: Entry
+    head: Entry
+    loss: dict[str, dict[str, Any] | None]
+    schedule: Schedule
+    input: Input = Input()
+    method: str = "supervised"
+    sampler: dict[str, Any] = {}
+    augmentation: dict[str, Any] = {}
+    optimizer: Entry = "adamw"
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def where(self) -> str:
+        """What errors call it."""
+        return f"recipe {self.name}"
+
+    def to_yaml(self) -> str:
+        import yaml
+
+        return f"# {self.name}, with all changes\n" + yaml.safe_dump(self.model_dump(), sort_keys=False)
+
+    def network(self) -> dict[str, Any]:
+        """The description that `models.network.Network` takes."""
+        size = {"height": self.input.height, "width": self.input.width}
+        return size | {"backbone": self.backbone, "head": self.head}
+
+
+def list_recipes() -> list[str]:
+    """Names of the recipes that come with the application."""
+    return sorted(p.stem for p in FOLDER.glob("*.yaml"))
+
+
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe.
+
+    Args:
+        name_or_path: a name of `list_recipes`, or a YAML file.
+        overrides: changes such as ``schedule.epochs=5`` or ``loss.triplet=null`` (which removes it).
+
+    Raises:
+        UserError: no such recipe, not YAML, an unknown key (the nearest one is suggested) or a wrong value.
+    """
+    path = FOLDER / f"{name_or_path}.yaml"
+    if str(name_or_path) not in list_recipes():
+        path = Path(name_or_path)
+        if not path.is_file():
+            known = list_recipes()
+            hint = suggestion(str(name_or_path), known)
+            raise UserError(f'recipe "{name_or_path}": no such recipe or file{hint}; known: {", ".join(known)}')
+    raw = _read_yaml(path.read_text("utf-8"), f"recipe {path}")
+    if not isinstance(raw, dict):
+        raise UserError(f"recipe {path}: keys and values expected")
+    for override in overrides:
+        _override(raw, override)
+    return parse_recipe({"name": path.stem} | raw, f"recipe {path.name}")
+
+
+def parse_recipe(raw: dict[str, Any], where: str) -> Recipe:
+    """Check a recipe given as a dictionary.
+
+    Raises:
+        UserError: the first fault, with the key's full name.
+    """
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = [str(part) for part in fault["loc"]]
+        if fault["type"] == "extra_forbidden":
+            *parents, key = place
+            hint = suggestion(key, _fields_of(parents))
+            under = f" under {'.'.join(parents)}" if parents else ""
+            raise UserError(f'{where}: unknown key "{key}"{under}{hint}') from None
+        raise UserError(f"{where}: {'.'.join(place)}: {fault['msg']}") from None
+
+
+def _fields_of(parents: list[str]) -> list[str]:
+    model: Any = Recipe
+    for parent in parents:
+        model = model.model_fields[parent].annotation
+    return list(model.model_fields)
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    """Apply ``a.b=value`` in place; the value is YAML."""
+    key, equals, value = override.partition("=")
+    *parents, last = key.strip().split(".")
+    if not equals or not last:
+        raise UserError(f'override "{override}": write KEY=VALUE, for example schedule.epochs=5')
+    at = raw
+    for parent in parents:
+        if at.get(parent) is None or isinstance(at[parent], str):
+            at[parent] = {} if at.get(parent) is None else {at[parent]: {}}
+        at = at[parent]
+        if not isinstance(at, dict):
+            raise UserError(f'override "{override}": {parent} has no keys of its own')
+    parsed = _read_yaml(value, f'override "{override}"')
+    if parents == ["loss"] and parsed is None:
+        at.pop(last, None)
+    else:
+        at[last] = parsed
+
+
+def _read_yaml(text: str, where: str) -> Any:
+    import yaml  # of the train extra; listing recipes must work without it
+
+    class Loader(yaml.SafeLoader):
+        """SafeLoader with two rules of YAML 1.2: 1e-3 is a number, and ``on`` is a key like any other."""
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, rule) for tag, rule in rules if tag != "tag:yaml.org,2002:bool"]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+    number = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
+    try:
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where}: not valid YAML ({' '.join(str(error).split())})") from None
