@@ -95,7 +95,10 @@ def describe(query: Query) -> dict[str, object]:
         "width": query.width,
         "height": query.height,
         "is_crop": query.is_crop,
-        "people": [{"box": list(person.box.clipped()), "score": person.score} for person in query.people],
+        # Detectors give numpy's numbers, which JSON does not know.
+        "people": [
+            {"box": [float(v) for v in person.box.clipped()], "score": float(person.score)} for person in query.people
+        ],
     }
 
 

@@ -169,4 +169,4 @@ def shows_one_person(height: int, width: int, found: Sequence[Detection]) -> boo
         return False
     if not found:
         return height >= 1.8 * width
-    return len(found) == 1 and found[0].box.height >= 0.7
+    return len(found) == 1 and bool(found[0].box.height >= 0.7)

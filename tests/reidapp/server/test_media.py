@@ -1,0 +1,124 @@
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from reidapp.server import service as service_module
+from reidapp.server.app import build_app
+from reidapp.server.service import SearchService
+from tests.small_gallery import FOOTAGE, WIDTH, frame_at, make_service, png, query_crop
+
+
+@pytest.fixture
+def client(service: SearchService) -> Iterator[TestClient]:
+    with TestClient(build_app(service), base_url="http://127.0.0.1:7860") as client:
+        yield client
+
+
+def first_hit(service: SearchService):
+    query = service.take_query(png(query_crop("red")), "red.png")
+    return service.search(query.id).hits[0]
+
+
+def test_crop_is_the_stored_webp(client: TestClient, service: SearchService) -> None:
+    hit = first_hit(service)
+    answer = client.get(f"/media/crop/{hit.crop}")
+    assert answer.headers["content-type"] == "image/webp"
+    assert answer.content == hit.thumbnail.read_bytes()
+
+
+def test_video_is_sent_in_ranges(client: TestClient, service: SearchService) -> None:
+    hit = first_hit(service)
+    whole = hit.video.read_bytes()
+    answer = client.get(f"/media/video/{hit.video_id}", headers={"Range": "bytes=100-199"})
+    assert answer.status_code == 206
+    assert answer.headers["content-type"] == "video/mp4"
+    assert answer.headers["content-range"] == f"bytes 100-199/{len(whole)}"
+    assert answer.content == whole[100:200]
+
+
+def test_tracklet_has_the_path_of_the_box(client: TestClient, service: SearchService) -> None:
+    hit = first_hit(service)
+    told = client.get(f"/media/tracklet/{hit.tracklet}").json()
+    assert told["zone"] == hit.zone
+    walk = next(w for walks in FOOTAGE.values() for w in walks if w.shirt == "red" and w.start_s == told["start_s"])
+    for time_s, *box in told["path"]:
+        np.testing.assert_allclose(box, walk.box(time_s), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["crop", "video", "tracklet", "query"])
+@pytest.mark.parametrize("name", ["0123456789abcdef", "..%2f..%2fgallery.db", "%2Fetc%2Fpasswd"])
+def test_what_is_not_there_is_404(client: TestClient, kind: str, name: str) -> None:
+    answer = client.get(f"/media/{kind}/{name}")
+    assert answer.status_code == 404
+    assert "passwd:" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_a_recording_that_is_gone_is_said(tmp_path: Path) -> None:
+    service = make_service(tmp_path)
+    hit = first_hit(service)
+    hit.video.unlink()
+    with TestClient(build_app(service), base_url="http://127.0.0.1") as client:
+        answer = client.get(f"/media/video/{hit.video_id}")
+    assert answer.status_code == 404
+    assert "no longer where it was" in answer.json()["error"]
+
+
+def test_frame_query_finds_the_people(client: TestClient) -> None:
+    walks = FOOTAGE["Gate", "Europe/Berlin"]
+    told = client.post("/media/query?name=frame.png", content=png(frame_at(walks, 5.2))).json()
+    assert not told["is_crop"]
+    assert len(told["people"]) == 2
+    lefts = [person["box"][0] for person in told["people"]]
+    assert lefts == sorted(lefts)
+    shown = Image.open(BytesIO(client.get("/" + told["picture"]).content))
+    assert shown.width == WIDTH
+
+
+def test_crop_query_is_used_whole(client: TestClient) -> None:
+    told = client.post("/media/query", content=png(query_crop("blue"))).json()
+    assert told["is_crop"]
+    assert told["people"] == []
+
+
+def test_large_picture_is_shown_smaller(client: TestClient) -> None:
+    told = client.post("/media/query", content=png(np.zeros((1500, 3000, 3), np.uint8))).json()
+    assert Image.open(BytesIO(client.get("/" + told["picture"]).content)).size == (1280, 640)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(b"", "not an image"), (b"hello", "not an image"), (png(query_crop("red"))[:300], "damaged")],
+)
+def test_bad_picture_is_one_clear_line(client: TestClient, data: bytes, words: str) -> None:
+    answer = client.post("/media/query?name=a%3Cb%3E.png", content=data)
+    assert answer.status_code == 422
+    error = answer.json()["error"]
+    assert error.startswith("a<b>.png: ")
+    assert words in error
+    assert "\n" not in error
+
+
+def test_too_large_a_file_is_refused_before_it_is_all_read(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reidapp.server.media.MAX_QUERY_BYTES", 1000)
+    monkeypatch.setattr(service_module, "MAX_QUERY_BYTES", 1000)
+    read = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal read
+        while read < 100:
+            read += 1
+            yield b"x" * 500
+
+    answer = client.post("/media/query", content=endless())
+    assert answer.status_code == 422
+    assert "make it smaller" in answer.json()["error"]
+
+
+def test_health(client: TestClient) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}

@@ -1,0 +1,98 @@
+import threading
+
+import numpy as np
+import pytest
+
+from reidapp.box import Box
+from reidapp.errors import UserError
+from reidapp.footage.detection import Detection
+from reidapp.server.service import Queries, Query, SearchService, shows_one_person
+from tests.small_gallery import FOOTAGE, HOSTILE, START, frame_at, png, query_crop
+
+
+def test_finds_the_person_on_every_camera(service: SearchService) -> None:
+    query = service.take_query(png(query_crop("red")), "red")
+    hits = service.search(query.id).hits
+    assert {hit.camera for hit in hits[:3]} == {"Gate", HOSTILE, "Hall"}
+    assert hits[2].score > hits[3].score
+
+
+def test_searches_with_the_person_that_is_meant(service: SearchService) -> None:
+    query = service.take_query(png(frame_at(FOOTAGE["Gate", "Europe/Berlin"], 5.2)), "frame")
+    red, green = sorted(query.people, key=lambda person: person.box.x1)
+    assert service.search(query.id, green.box).hits[0].start.second == 5
+    assert len({hit.camera for hit in service.search(query.id, red.box, top=3).hits}) == 3
+
+
+def test_filters(service: SearchService) -> None:
+    query = service.take_query(png(query_crop("red")), "red")
+    assert {hit.camera for hit in service.search(query.id, cameras=["Hall"]).hits} == {"Hall"}
+    assert len(service.search(query.id, cameras=[]).hits) == 6
+    assert service.search(query.id, before=START).hits == []
+
+
+def test_many_threads_get_the_same_answer(service: SearchService) -> None:
+    query = service.take_query(png(query_crop("blue")), "blue")
+    expected = [hit.tracklet for hit in service.search(query.id).hits]
+    got: list[list[str]] = []
+
+    def search() -> None:
+        got.append([hit.tracklet for hit in service.search(query.id).hits])
+
+    threads = [threading.Thread(target=search) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == [expected] * 8
+
+
+PERSON = Box(0.1, 0.05, 0.9, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "found", "one"),
+    [
+        (256, 128, [], True),  # a Market-1501 crop
+        (384, 150, [PERSON], True),
+        (300, 180, [PERSON], True),
+        (1080, 1920, [], False),
+        (1080, 1920, [Box(0.4, 0.1, 0.6, 0.95)], False),
+        (1920, 1080, [Box(0.4, 0.5, 0.5, 0.7)], False),  # a telephone's upright picture with somebody far away
+        (1920, 1080, [PERSON, PERSON], False),
+    ],
+)
+def test_shows_one_person(height: int, width: int, found: list[Box], one: bool) -> None:
+    assert shows_one_person(height, width, [Detection(box, 1.0) for box in found]) is one
+
+
+def a_query(name: str, size: int = 10) -> Query:
+    return Query(name, bytes(size), 1, 1, (), True)
+
+
+def test_queries_are_forgotten_after_their_time() -> None:
+    now = 0.0
+    queries = Queries(lifetime_s=60, clock=lambda: now)
+    queries.add(a_query("old"))
+    now = 50
+    queries.add(a_query("young"))
+    assert queries.get("old").id == "old"  # used again: its time starts anew
+    now = 105
+    assert queries.get("old").id == "old"
+    now = 130
+    with pytest.raises(UserError, match="no longer kept"):
+        queries.get("young")
+
+
+def test_queries_stay_within_their_memory() -> None:
+    queries = Queries(max_bytes=100)
+    for name in "abc":
+        queries.add(a_query(name, 40))
+    with pytest.raises(UserError):
+        queries.get("a")
+    assert queries.get("c").id == "c"
+
+
+def test_large_pictures_are_refused(service: SearchService) -> None:
+    with pytest.raises(UserError, match="megapixels"):
+        service.take_query(png(np.zeros((8000, 8000, 3), np.uint8)), "huge.png")
