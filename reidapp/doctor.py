@@ -251,7 +251,15 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
     try:
         return check()
     except Exception as error:
-        return Check(name, "fail", f"{type(error).__name__}: {error}", "run `make test` for the details")
+        return Check(name, "fail", f"{type(error).__name__}: {error}", _remedy(error))
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"{_pip('install')} --force-reinstall reidapp"
+    if isinstance(error, ImportError) and ".so" in str(error):
+        return "install the system's library; on Debian: apt-get install -y libgl1 libglib2.0-0 libstdc++6"
+    return ""
 
 
 def _exactly_one(name: str, variants: tuple[str, str], wanted: str) -> Check | None:

@@ -128,6 +128,7 @@ def test_a_check_that_raises_does_not_stop_the_others(monkeypatch):
     checks = {c.name: c for c in doctor.diagnose()}
     assert checks["OpenCV"].status == "fail"
     assert "libGL.so.1" in checks["OpenCV"].detail
+    assert "libgl1" in checks["OpenCV"].remedy
     assert checks["disk"].status != "fail"
 
 
