@@ -1,0 +1,286 @@
+"""Who somebody is, as data: build, hair, clothes, shoes and what they carry."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .palette import BAGS, HAIR, LOWER, NAMED, RGB, SHOES, SKIN, UPPER, draw_named, draw_shade, vary
+from .pose import Gait, draw_gait
+
+HAIR_STYLES = ("bald", "buzz", "short", "side", "bob", "long", "ponytail", "bun", "curly")
+HATS = ("none", "cap", "beanie", "brim")
+UPPERS = ("t-shirt", "shirt", "sweater", "hoodie", "jacket", "coat", "dress", "vest")
+LOWERS = ("trousers", "jeans", "shorts", "skirt", "leggings")
+BAG_KINDS = ("none", "backpack", "shoulder", "crossbody", "handbag", "carrier")
+SHOE_KINDS = ("sneaker", "leather", "boot", "sandal")
+PATTERNS = (
+    "plain", "logo", "stripes", "pinstripes", "plaid", "blocks", "denim", "flowers", "heather", "dots", "camouflage", "yoke",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Build:
+    """Proportions; lengths in metres, girths as factors of an average person's."""
+
+    height: float
+    leg_share: float
+    shoulders: float  # half width between the shoulder joints
+    hips: float  # half width between the hip joints
+    girth: float
+    limbs: float
+    belly: float
+    head: float
+    female: bool
+
+
+@dataclass(frozen=True)
+class Cloth:
+    """Colour and pattern of one piece; ``seed`` places the pattern."""
+
+    name: str
+    colour: RGB
+    pattern: str
+    second: RGB
+    scale: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Upper:
+    """What is worn above: ``sleeve`` 0 none … 1 to the wrist, ``hem`` metres below the hip joint, ``ease`` metres of looseness."""
+
+    kind: str
+    cloth: Cloth
+    sleeve: float
+    hem: float
+    ease: float
+    open_front: bool
+    inner: RGB
+    collar: str  # round, deep, shirt, hood, high
+
+
+@dataclass(frozen=True)
+class Lower:
+    """What is worn below: ``length`` 0 at the hip … 1 at the ankle, ``ease`` metres of looseness at the hem."""
+
+    kind: str
+    cloth: Cloth
+    length: float
+    ease: float
+    tights: RGB | None
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """Everything that is seen of an identity and does not change between images."""
+
+    build: Build
+    gait: Gait
+    skin: RGB
+    hair: RGB
+    hair_style: str
+    beard: float  # 0 none … 1 full
+    glasses: bool
+    hat: str
+    hat_colour: RGB
+    upper: Upper
+    lower: Lower
+    shoes: str
+    shoe_name: str
+    shoe_colour: RGB
+    sole: RGB
+    socks: RGB
+    bag: str
+    bag_name: str
+    bag_colour: RGB
+    bag_side: int  # +1 right, -1 left
+    bag_size: float
+    scarf: RGB | None
+    seed: int
+
+    def outfit(self) -> tuple[str, str, str, str]:
+        """Kind and colour name of what is worn above and below: what a witness would say first."""
+        return self.upper.kind, self.upper.cloth.name, self.lower.kind, self.lower.cloth.name
+
+    def marks(self) -> dict[str, str]:
+        """What tells two people in the same outfit apart."""
+        return {
+            "bag": f"{self.bag_name} {self.bag}" if self.bag != "none" else "none",
+            "hat": self.hat,
+            "hair": self.hair_style,
+            "shoes": f"{self.shoe_name} {self.shoes}",
+            "pattern": self.upper.cloth.pattern,
+            "build": f"{self.build.height:.2f} m, girth {self.build.girth:.2f}",
+        }
+
+
+def _pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
+    p = np.array(list(weights.values()), float)
+    return list(weights)[int(rng.choice(len(p), p=p / p.sum()))]
+
+
+def draw_build(rng: np.random.Generator) -> Build:
+    """Proportions of one person."""
+    female = bool(rng.random() < 0.46)
+    height = float(np.clip(rng.normal(1.65 if female else 1.77, 0.065), 1.48, 1.98))
+    girth = float(np.clip(rng.normal(0.98, 0.11) + max(0.0, rng.normal(-0.05, 0.14)), 0.8, 1.4))
+    scale = height / 1.72
+    return Build(
+        height=height,
+        leg_share=float(rng.normal(0.525, 0.012)),
+        shoulders=scale * float(rng.normal(0.163 if female else 0.186, 0.009)) * (0.8 + 0.2 * girth),
+        hips=scale * float(rng.normal(0.094 if female else 0.087, 0.005)) * (0.75 + 0.25 * girth),
+        girth=girth,
+        limbs=float(np.clip(0.45 + 0.55 * girth + rng.normal(0, 0.06), 0.78, 1.35)),
+        belly=float(np.clip(rng.normal(0.0, 0.3) + 1.6 * (girth - 1.0), 0.0, 1.0)),
+        head=float(rng.normal(1.0, 0.035)),
+        female=female,
+    )
+
+
+def _draw_cloth(rng: np.random.Generator, weights: dict[str, int], patterns: dict[str, float]) -> Cloth:
+    name, colour = draw_named(rng, weights)
+    pattern = _pick(rng, patterns)
+    second = vary(rng, NAMED[_contrast(rng, name)])
+    return Cloth(name, colour, pattern, second, float(rng.uniform(0.7, 1.5)), int(rng.integers(1 << 31)))
+
+
+def _contrast(rng: np.random.Generator, name: str) -> str:
+    """Another colour that shows on this one."""
+    base = np.array(NAMED[name])
+    names = [other for other in UPPER if np.abs(np.array(NAMED[other]) - base).sum() > 0.6]
+    weights = {other: UPPER[other] for other in names}
+    return _pick(rng, {k: float(v) for k, v in weights.items()})
+
+
+UPPER_PATTERNS = {
+    "plain": 40.0, "logo": 16.0, "stripes": 9.0, "plaid": 7.0, "blocks": 6.0, "denim": 3.0, "flowers": 4.0, "heather": 6.0,
+    "dots": 3.0, "pinstripes": 3.0, "yoke": 5.0, "camouflage": 1.0,
+}  # fmt: skip
+LOWER_PATTERNS = {"plain": 74.0, "heather": 8.0, "camouflage": 3.0, "plaid": 3.0, "pinstripes": 2.0, "blocks": 4.0}
+SKIRT_PATTERNS = {"plain": 62.0, "flowers": 14.0, "dots": 8.0, "plaid": 9.0, "stripes": 7.0}
+
+
+def draw_upper(rng: np.random.Generator, female: bool) -> Upper:
+    """One piece above the belt."""
+    kind = _pick(
+        rng,
+        {
+            "t-shirt": 30, "shirt": 16, "sweater": 13, "hoodie": 11, "jacket": 16, "coat": 7, "vest": 3,
+            "dress": 9 if female else 0,
+        },
+    )  # fmt: skip
+    patterns = dict(UPPER_PATTERNS)
+    if kind in ("jacket", "coat"):
+        patterns |= {"logo": 3, "plaid": 3, "stripes": 1, "flowers": 0, "dots": 0, "plain": 70}
+    if kind == "dress":
+        patterns |= {"logo": 0, "flowers": 16, "dots": 8, "yoke": 2}
+    if kind == "shirt":
+        patterns |= {"plaid": 16, "pinstripes": 12, "logo": 0, "denim": 6}
+    cloth = _draw_cloth(rng, UPPER, patterns)
+    short = float(rng.uniform(0.28, 0.48))
+    sleeve = {
+        "t-shirt": short, "shirt": 1.0 if rng.random() < 0.6 else short, "sweater": 1.0, "hoodie": 1.0, "jacket": 1.0,
+        "coat": 1.0, "vest": 0.0, "dress": float(rng.choice([0.0, 0.3, 0.5, 1.0])),
+    }[kind]  # fmt: skip
+    hem = {"coat": float(rng.uniform(0.18, 0.45)), "dress": float(rng.uniform(0.22, 0.62))}.get(
+        kind, float(rng.uniform(0.0, 0.09))
+    )
+    ease = {"coat": 0.022, "jacket": 0.022, "hoodie": 0.018, "sweater": 0.013, "vest": 0.004, "dress": 0.006}.get(
+        kind, 0.009
+    )
+    collar = {"hoodie": "hood", "shirt": "shirt", "coat": "shirt", "jacket": "high"}.get(
+        kind, _pick(rng, {"round": 7, "deep": 3})
+    )
+    return Upper(
+        kind=kind,
+        cloth=cloth,
+        sleeve=sleeve,
+        hem=hem,
+        ease=ease * float(rng.uniform(0.7, 1.5)),
+        open_front=kind in ("jacket", "coat") and bool(rng.random() < 0.45),
+        inner=draw_named(rng, UPPER)[1],
+        collar=collar,
+    )
+
+
+def draw_lower(rng: np.random.Generator, female: bool) -> Lower:
+    """One piece below the belt."""
+    kind = _pick(
+        rng,
+        {"trousers": 40, "jeans": 30, "shorts": 14, "skirt": 16 if female else 0, "leggings": 10 if female else 1},
+    )
+    cloth = _draw_cloth(rng, LOWER, SKIRT_PATTERNS if kind == "skirt" else LOWER_PATTERNS)
+    if kind == "jeans":
+        name = _pick(rng, {"denim": 55, "light denim": 25, "navy": 10, "black": 10})
+        cloth = replace(cloth, name=name, colour=vary(rng, NAMED[name]), pattern="denim")
+    length = {"shorts": float(rng.uniform(0.33, 0.52)), "skirt": float(rng.uniform(0.3, 0.8))}.get(
+        kind, float(rng.uniform(0.93, 1.0))
+    )
+    ease = {"leggings": 0.002, "skirt": float(rng.uniform(0.02, 0.13)), "shorts": 0.035}.get(
+        kind, float(rng.uniform(0.012, 0.04))
+    )
+    bare = kind in ("skirt", "shorts")
+    tights = draw_named(rng, LOWER)[1] if bare and female and rng.random() < 0.3 else None
+    return Lower(kind, cloth, length, ease, tights)
+
+
+def draw_appearance(rng: np.random.Generator) -> Appearance:
+    """Everything about one identity."""
+    build = draw_build(rng)
+    female = build.female
+    style = _pick(
+        rng,
+        {"bob": 20, "long": 34, "ponytail": 22, "bun": 12, "short": 8, "curly": 4}
+        if female
+        else {"short": 46, "buzz": 18, "side": 18, "bald": 8, "curly": 6, "long": 3, "bun": 1},
+    )
+    shoe_name, shoe_colour = draw_named(rng, SHOES)
+    bag_name, bag_colour = draw_named(rng, BAGS)
+    return Appearance(
+        build=build,
+        gait=draw_gait(rng),
+        skin=draw_shade(rng, SKIN),
+        hair=draw_shade(rng, HAIR),
+        hair_style=style,
+        beard=float(rng.uniform(0.4, 1.0)) if not female and rng.random() < 0.3 else 0.0,
+        glasses=bool(rng.random() < 0.2),
+        hat=_pick(rng, {"none": 84, "cap": 9, "beanie": 4, "brim": 3}),
+        hat_colour=draw_named(rng, BAGS)[1],
+        upper=draw_upper(rng, female),
+        lower=draw_lower(rng, female),
+        shoes=_pick(rng, {"sneaker": 55, "leather": 22, "boot": 14, "sandal": 9}),
+        shoe_name=shoe_name,
+        shoe_colour=shoe_colour,
+        sole=(0.85, 0.85, 0.83) if rng.random() < 0.5 else (0.12, 0.11, 0.10),
+        socks=(0.85, 0.85, 0.84) if rng.random() < 0.5 else (0.13, 0.13, 0.14),
+        bag=_pick(rng, {"none": 47, "backpack": 24, "shoulder": 10, "crossbody": 9, "handbag": 6, "carrier": 4}),
+        bag_name=bag_name,
+        bag_colour=bag_colour,
+        bag_side=int(rng.choice([-1, 1])),
+        bag_size=float(rng.uniform(0.8, 1.2)),
+        scarf=draw_named(rng, UPPER)[1] if rng.random() < 0.05 else None,
+        seed=int(rng.integers(1 << 31)),
+    )
+
+
+def look_alike(rng: np.random.Generator, original: Appearance) -> Appearance:
+    """Another person in the same kind and colour of clothes who still differs in at least two visible marks."""
+    other = draw_appearance(rng)
+    for _ in range(50):
+        if other.build.female == original.build.female:
+            break
+        other = draw_appearance(rng)
+    bag = other.bag
+    if bag == original.bag:
+        bag = "none" if original.bag != "none" else "backpack"
+    hair = other.hair_style
+    if hair == original.hair_style:
+        hair = "ponytail" if original.build.female and hair != "ponytail" else ("side" if hair != "side" else "buzz")
+    upper = replace(
+        original.upper, cloth=replace(original.upper.cloth, colour=vary(rng, original.upper.cloth.colour, 0.06))
+    )
+    lower = replace(
+        original.lower, cloth=replace(original.lower.cloth, colour=vary(rng, original.lower.cloth.colour, 0.06))
+    )
+    return replace(other, bag=bag, hair_style=hair, upper=upper, lower=lower)

@@ -1,0 +1,127 @@
+"""Who walks where and when: every person passes every camera, in small groups, with travel time between cameras."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from reidapp.errors import UserError
+
+from .camera import View
+
+SLOT = 7.5  # least seconds that one group takes to pass a camera
+MARGIN = 0.55  # metres beyond the frame's edge where people appear and leave
+NEAR, FAR = 4.3, 7.6  # metres from the camera where people walk
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One person's way past one camera: a bend from start by middle to end (x, z metres), walked once.
+
+    ``begin`` and ``end`` are seconds of the video; the person stands still for ``pause`` seconds half-way.
+    """
+
+    person: int
+    begin: float
+    end: float
+    pause: float
+    start: tuple[float, float]
+    middle: tuple[float, float]
+    finish: tuple[float, float]
+
+    def share(self, t: float) -> float:
+        """How much of the way is done at second ``t``, 0..1."""
+        moving = self.end - self.begin - self.pause
+        half = self.begin + moving / 2
+        walked = t - self.begin if t < half else (moving / 2 if t < half + self.pause else t - self.begin - self.pause)
+        return float(np.clip(walked / moving, 0.0, 1.0))
+
+    def place(self, share: float) -> tuple[float, float, float]:
+        """x, z (metres) and yaw (radians) at a share of the way."""
+        a, b, c = (np.asarray(p) for p in (self.start, self.middle, self.finish))
+        spot = (1 - share) ** 2 * a + 2 * share * (1 - share) * b + share**2 * c
+        ahead = (1 - share) * (b - a) + share * (c - b)
+        return float(spot[0]), float(spot[1]), float(np.arctan2(ahead[0], ahead[1]))
+
+    @cached_property
+    def length_m(self) -> float:
+        """Metres of the way."""
+        spots = np.array([self.place(float(s))[:2] for s in np.linspace(0, 1, 24)])
+        return float(np.linalg.norm(np.diff(spots, axis=0), axis=1).sum())
+
+    def standing(self, t: float) -> bool:
+        """Whether the person pauses at second ``t``."""
+        half = self.begin + (self.end - self.begin - self.pause) / 2
+        return half <= t < half + self.pause
+
+
+def groups_of(rng: np.random.Generator, people: int, count: int) -> list[list[int]]:
+    """People in ``count`` random groups of nearly equal size."""
+    order = [int(p) for p in rng.permutation(people)]
+    return [order[k::count] for k in range(count)]
+
+
+def plan_visits(rng: np.random.Generator, *, cameras: int, people: int, seconds: float, view: View) -> list[list[Visit]]:
+    """For each camera its visits in order of time. All cameras have the same ``view``.
+
+    The recording is cut into rounds, a round into slots; in each round every group has one slot per camera, shifted from
+    camera to camera, so that nobody is in two places at once.
+    """
+    least = max(cameras, -(-people // 3))
+    if seconds < least * SLOT:
+        raise UserError(
+            f"seconds is {seconds:g}; {people} people need at least {least * SLOT:g} to pass {cameras} cameras one group after another"
+        )
+    rounds = max(1, int(seconds // (max(least, round(people * 0.6)) * 8.5)))
+    length = seconds / rounds
+    visits: list[list[Visit]] = [[] for _ in range(cameras)]
+    for turn in range(rounds):
+        count = max(least, min(people, int(length // 8.5)))
+        slot = length / count
+        shift = max(1, count // max(cameras, 2))
+        groups = groups_of(rng, people, min(count, people))
+        for camera in range(cameras):
+            for number, group in enumerate(groups):
+                begin = turn * length + ((number + camera * shift) % count) * slot
+                visits[camera] += _group_visits(rng, group, begin, slot, view)
+    return [sorted(row, key=lambda visit: visit.begin) for row in visits]
+
+
+def _group_visits(rng: np.random.Generator, group: list[int], begin: float, slot: float, view: View) -> list[Visit]:
+    """Visits of one group: side by side, or past each other; never on the same line."""
+    lanes = np.linspace(NEAR + 0.3, FAR - 0.3, 2 * len(group) + 1)[1::2] if len(group) > 1 else [rng.uniform(NEAR, FAR)]
+    lanes = rng.permutation(np.asarray(lanes))
+    together = rng.random() < 0.5
+    side = float(rng.choice([-1, 1]))
+    visits = []
+    for k, person in enumerate(group):
+        direction = side if together or k == 0 else -side
+        start, middle, finish = _way(rng, view, float(lanes[k]), direction, alone=len(group) == 1)
+        late = min(float(rng.uniform(0.0, 0.25)) + 0.35 * k, max(slot - SLOT, 0.0) + 0.5)
+        visit = Visit(person, begin + late, begin + slot, 0.0, start, middle, finish)
+        walk = visit.length_m / float(rng.uniform(1.05, 1.3))
+        longest = slot - late
+        walk = min(max(walk, 6.2), longest)
+        pause = float(rng.uniform(0.8, 2.0)) if rng.random() < 0.25 and longest - walk > 2.0 else 0.0
+        visits.append(Visit(person, begin + late, begin + late + walk + pause, pause, start, middle, finish))
+    return visits
+
+
+def _way(
+    rng: np.random.Generator, view: View, lane: float, direction: float, alone: bool
+) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
+    """Three points of a way from one side of the frame to the other; alone also towards or away from the camera."""
+    half = view.width / 2 / view.focal
+
+    def edge(z: float) -> float:
+        return half * z + MARGIN
+
+    if alone and rng.random() < 0.55:
+        far, near = FAR + float(rng.uniform(0.2, 0.8)), NEAR - float(rng.uniform(0.1, 0.4))
+        start, finish = (-direction * edge(far), far), (direction * edge(near), near)
+        middle = (direction * float(rng.uniform(-0.6, 0.2)), float(rng.uniform(5.6, 6.6)))
+        return (start, middle, finish) if rng.random() < 0.6 else (finish, middle, start)
+    drift = float(rng.uniform(-0.35, 0.35))
+    start, finish = (-direction * edge(lane - drift), lane - drift), (direction * edge(lane + drift), lane + drift)
+    return start, (float(rng.uniform(-0.8, 0.8)), lane + float(rng.uniform(-0.2, 0.2))), finish
+

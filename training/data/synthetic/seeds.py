@@ -1,0 +1,56 @@
+"""Where chance comes from: one independent stream per (seed, namespace, index), so that namespaces never share a draw."""
+
+from zlib import crc32
+
+import numpy as np
+
+TRAIN_IDENTITY = "train-identity"
+TRAIN_CAMERA = "train-camera"
+TRAIN_IMAGE = "train-image"
+TEST_IDENTITY = "test-identity"
+TEST_CAMERA = "test-camera"
+TEST_IMAGE = "test-image"
+FOOTAGE_IDENTITY = "footage-identity"
+FOOTAGE_CAMERA = "footage-camera"
+FOOTAGE_PLAN = "footage-plan"
+FOOTAGE_FRAME = "footage-frame"
+
+NAMESPACES = (
+    TRAIN_IDENTITY,
+    TRAIN_CAMERA,
+    TRAIN_IMAGE,
+    TEST_IDENTITY,
+    TEST_CAMERA,
+    TEST_IMAGE,
+    FOOTAGE_IDENTITY,
+    FOOTAGE_CAMERA,
+    FOOTAGE_PLAN,
+    FOOTAGE_FRAME,
+)
+
+
+def entropy(seed: int, namespace: str, *index: int) -> tuple[int, ...]:
+    """The words that seed one stream; different for every (seed, namespace, index)."""
+    if namespace not in NAMESPACES:
+        raise ValueError(f"unknown namespace {namespace!r}; one of {', '.join(NAMESPACES)}")
+    return (seed, crc32(namespace.encode()), *index)
+
+
+def stream(seed: int, namespace: str, *index: int) -> np.random.Generator:
+    """An independent random generator for one thing: an identity, a camera, an image, a frame."""
+    return np.random.default_rng(np.random.SeedSequence(entropy(seed, namespace, *index)))
+
+
+def identity_namespace(split: str) -> str:
+    """The namespace that identities of a split of crops come from, e.g. ``train`` → ``train-identity``."""
+    return f"{split}-identity"
+
+
+def camera_namespace(split: str) -> str:
+    """The namespace that camera looks of a split of crops come from."""
+    return f"{split}-camera"
+
+
+def image_namespace(split: str) -> str:
+    """The namespace that single crops of a split come from."""
+    return f"{split}-image"
