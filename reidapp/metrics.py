@@ -117,7 +117,7 @@ def evaluate_distances(
     same_camera: SameCamera = "remove",
     protocol: str = "given distances",
 ) -> RetrievalScores:
-    """Score a distance matrix ``[Q, G]`` (left unchanged); otherwise as `evaluate_ranking`."""
+    """Score a distance matrix ``[Q, G]``; otherwise as `evaluate_ranking`."""
     kept = np.flatnonzero(gallery_pids != JUNK)
     everything = len(kept) == len(gallery_pids)
     blocks = (
@@ -152,7 +152,7 @@ class _People:
 
 
 def _score(blocks: Iterable[np.ndarray], people: _People, protocol: str) -> RetrievalScores:
-    """Walk over distance blocks, which are sorted in place.
+    """Walk over distance blocks.
 
     The rank of the k-th nearest right match is k plus the number of wrong ones at most as far. A tie counts as wrong
     first: a model that gives one embedding to everybody must score near zero, not 100 %.
@@ -168,11 +168,9 @@ def _score(blocks: Iterable[np.ndarray], people: _People, protocol: str) -> Retr
                 nobody += len(images) == 0
                 own_camera_only += len(images) > 0
                 continue
-            person = row[images]
-            row.sort()  # sorting values and looking the few matches up is far cheaper than an argsort of the row
-            matches = np.sort(person[right])
-            person.sort()
-            nearer = np.searchsorted(row, matches, side="right") - np.searchsorted(person, matches, side="right")
+            person = np.sort(row[images])
+            matches = np.sort(row[images[right]])
+            nearer = _count_at_most(row, matches) - np.searchsorted(person, matches, side="right")
             count = np.arange(1, len(matches) + 1)
             ranks = nearer + count
             first_ranks.append(ranks[0])
@@ -203,6 +201,18 @@ def _score(blocks: Iterable[np.ndarray], people: _People, protocol: str) -> Retr
         protocol=f"{rule}; {protocol}",
         unscored=unscored,
     )
+
+
+def _count_at_most(row: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """How many entries of a row are at most as large as each of some sorted values.
+
+    No argsort of the row: for the few matches that a query has, comparing the whole row with each is fastest (16,000
+    entries: 3 µs a match; sorting them once takes as long as a hundred comparisons).
+    """
+    if len(values) > 100:
+        return np.searchsorted(np.sort(row), values, side="right")
+    below = np.empty(len(row), bool)
+    return np.array([np.count_nonzero(np.less_equal(row, value, out=below)) for value in values])
 
 
 def _row_blocks(rows: int) -> Iterator[slice]:

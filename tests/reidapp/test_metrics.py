@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+
+from reidapp.errors import UserError
+from reidapp.metrics import RetrievalScores, evaluate_distances, evaluate_ranking
+
+# The fixed case: query 3 has only a same-camera match, pid −1 is junk, pid 0 are distractors.
+DISTANCES = np.array(
+    [
+        [0.1, 0.4, 0.2, 0.3, 0.05, 0.8, 0.9, 0.7, 0.6, 0.95],
+        [0.5, 0.35, 0.3, 0.1, 0.01, 0.6, 0.2, 0.05, 0.9, 0.7],
+        [0.11, 0.22, 0.33, 0.44, 0.55, 0.66, 0.77, 0.88, 0.99, 0.01],
+    ]
+)
+QUERY = np.array([1, 2, 3]), np.array([0, 1, 0])
+GALLERY = np.array([1, 1, 2, 0, -1, 2, 1, 2, 0, 3]), np.array([0, 1, 0, 2, 1, 2, 2, 1, 0, 0])
+
+
+def test_fixed_case() -> None:
+    scores = evaluate_distances(DISTANCES, *QUERY, *GALLERY)
+    assert scores.queries == 2
+    assert scores.cmc[:5] == (0, 0, 1, 1, 1)
+    assert scores.mAP == pytest.approx(0.321428571429, abs=1e-12)
+    assert scores.mINP == pytest.approx(0.309523809524, abs=1e-12)
+    assert scores.unscored == {"their identity is in the gallery only under the query's own camera": 1}
+
+
+def slow(distances, q_pids, q_cams, g_pids, g_cams, keep=False):  # type: ignore[no-untyped-def]
+    """CMC (20), mAP and mINP by two plain loops; among equal distances, wrong images come first."""
+    firsts, aps, inps = [], [], []
+    for row, pid, cam in zip(distances, q_pids, q_cams, strict=True):
+        ranked = []
+        for d, g_pid, g_cam in zip(row, g_pids, g_cams, strict=True):
+            if g_pid != -1 and (keep or g_pid != pid or g_cam != cam):
+                ranked.append((d, bool(g_pid == pid)))
+        hits, precisions, last = 0, [], 0
+        for rank, (_, right) in enumerate(sorted(ranked), start=1):
+            if right:
+                hits += 1
+                precisions.append(hits / rank)
+                firsts += [rank] if hits == 1 else []
+                last = rank
+        if hits:
+            aps.append(np.mean(precisions))
+            inps.append(hits / last)
+    cmc = [np.mean([f <= k for f in firsts]) for k in range(1, 21)]
+    return cmc, np.mean(aps), np.mean(inps), len(aps)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("keep", [False, True])
+def test_agrees_with_a_double_loop(seed: int, keep: bool) -> None:
+    rng = np.random.default_rng(seed)
+    queries, gallery = 90, 400  # more than one block of queries
+    people = rng.geometric(0.08, queries) % 30, rng.integers(0, 4, queries)
+    everybody = rng.geometric(0.08, gallery) % 32 - 1, rng.integers(0, 4, gallery)  # unequal counts, junk
+    distances = rng.random((queries, gallery)).round(2 if seed % 2 else 8)  # odd seeds: many ties
+    scores = evaluate_distances(distances, *people, *everybody, same_camera="keep" if keep else "remove")
+    cmc, mean_ap, mean_inp, scored = slow(distances, *people, *everybody, keep=keep)
+    assert scores.queries == scored
+    np.testing.assert_allclose(scores.cmc, cmc, atol=1e-12)
+    assert scores.mAP == pytest.approx(mean_ap, abs=1e-12)
+    assert scores.mINP == pytest.approx(mean_inp, abs=1e-12)
+
+
+def test_an_identity_with_very_many_images() -> None:
+    rng = np.random.default_rng(0)
+    distances, pids, cams = rng.random((5, 600)), rng.integers(0, 2, 600), rng.integers(0, 3, 600)
+    scores = evaluate_distances(distances, pids[:5], cams[:5], pids, cams)
+    assert scores.mAP == pytest.approx(slow(distances, pids[:5], cams[:5], pids, cams)[1], abs=1e-12)
+
+
+def test_embeddings_are_scored_as_their_distances() -> None:
+    rng = np.random.default_rng(0)
+    query, gallery = unit(rng, 70, 16), unit(rng, 300, 16)
+    people = rng.integers(0, 20, 70), rng.integers(0, 3, 70)
+    everybody = rng.integers(-1, 20, 300), rng.integers(0, 3, 300)
+    by_embedding = evaluate_ranking(query, *people, gallery, *everybody, protocol="a test")
+    by_distance = evaluate_distances(-(query @ gallery.T), *people, *everybody)
+    assert by_embedding.to_dict() == by_distance.to_dict() | {"protocol": by_embedding.protocol}
+    assert by_embedding.gallery == (everybody[0] != -1).sum()
+
+
+def test_one_embedding_for_everybody_scores_near_zero() -> None:
+    pids, cams = np.arange(200) // 2, np.arange(200) % 2
+    scores = evaluate_ranking(np.ones((200, 4)) / 2, pids, cams, np.ones((200, 4)) / 2, pids, cams)
+    assert scores.rank1 == 0
+    assert scores.mAP < 0.01
+
+
+def test_order_of_the_gallery_does_not_matter() -> None:
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(GALLERY[0]))
+    shuffled = evaluate_distances(DISTANCES[:, order], *QUERY, GALLERY[0][order], GALLERY[1][order])
+    assert shuffled == evaluate_distances(DISTANCES, *QUERY, *GALLERY)
+
+
+def test_no_valid_query_is_explained() -> None:
+    no_camera = np.zeros(3, int), np.zeros(10, int)
+    with pytest.raises(UserError, match=r"only under the query's own camera \(3\).*same_camera=keep"):
+        evaluate_distances(DISTANCES, QUERY[0], no_camera[0], GALLERY[0], no_camera[1])
+    assert (
+        evaluate_distances(DISTANCES, QUERY[0], no_camera[0], GALLERY[0], no_camera[1], same_camera="keep").queries == 3
+    )
+    with pytest.raises(UserError, match=r"identity is not in the gallery \(3\)"):
+        evaluate_distances(DISTANCES, QUERY[0] + 50, QUERY[1], *GALLERY)
+
+
+def test_nan_is_refused() -> None:
+    broken = np.full((3, 4), np.nan)
+    with pytest.raises(UserError, match="query embeddings: NaN"):
+        evaluate_ranking(broken, *QUERY, np.zeros((10, 4)), *GALLERY)
+
+
+def test_prints_and_serialises() -> None:
+    scores = RetrievalScores(tuple([0.5] * 20), 0.25, 0.125, 8, 40, "a protocol", {"a reason": 2})
+    assert str(scores) == (
+        "Rank-1 50.0%  Rank-5 50.0%  mAP 25.0%  mINP 12.5%\n"
+        "8 queries, 40 gallery images; a protocol\n2 queries not scored: a reason"
+    )
+    assert scores.to_dict()["mAP"] == 0.25
+
+
+def unit(rng: np.random.Generator, rows: int, dim: int) -> np.ndarray:
+    x = rng.normal(size=(rows, dim)).astype(np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)

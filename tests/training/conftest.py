@@ -1,0 +1,38 @@
+"""A small labelled set of coloured patterns, and runs trained on it."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+TINY = ["input.height=32", "input.width=16", "sampler.identities=4", "sampler.images=2", "augmentation.erase=0"]
+
+
+def write_crops(folder: Path, pids: range, cameras: int, images: int, seed: int = 0) -> None:
+    """Crops named as in Market-1501; an identity is a pattern of colours, a camera a brightness."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    for pid in pids:
+        pattern = np.random.default_rng(pid).integers(40, 216, (6, 3, 3)).astype(np.uint8)
+        for camera in range(1, cameras + 1):
+            for image in range(images):
+                crop = cv2.resize(pattern, (20, 40), interpolation=cv2.INTER_LINEAR).astype(float)
+                crop = crop * (0.9 + 0.1 * camera) + rng.normal(0, 6, crop.shape)
+                cv2.imwrite(str(folder / f"{pid:04d}_c{camera}s1_{image:06d}_01.jpg"), crop.clip(0, 255))
+
+
+@pytest.fixture(scope="session")
+def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Market-1501's layout: 8 people to train on, 6 others to find, 2 cameras."""
+    folder = tmp_path_factory.mktemp("crops")
+    write_crops(folder / "bounding_box_train", range(1, 9), cameras=2, images=3)
+    write_crops(folder / "query", range(21, 27), cameras=2, images=1)
+    write_crops(folder / "bounding_box_test", range(21, 27), cameras=2, images=2, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny() -> list[str]:
+    """Overrides that shrink a recipe for a test."""
+    return TINY
