@@ -1,22 +1,33 @@
 """Serve an application on this machine."""
 
 import socket
+import webbrowser
 from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
 
 from reidapp.errors import UserError
+from reidapp.server.security import OneTimeLink
 
 HOST = "127.0.0.1"
 
 
-def run(app: FastAPI, port: int, ready: Callable[[int], None]) -> None:
+def run(
+    app: FastAPI,
+    port: int,
+    *,
+    link: OneTimeLink | None = None,
+    open_browser: bool = False,
+    say: Callable[[str], None] = print,
+) -> None:
     """Serve until interrupted, on 127.0.0.1 only.
 
     Args:
         port: 0 takes a free one.
-        ready: called with the port once connections are accepted.
+        link: the one the application was built with.
+        open_browser: open the page as well.
+        say: tells the user the link, and the next one whenever one was used.
 
     Raises:
         UserError: the port is taken.
@@ -26,10 +37,16 @@ def run(app: FastAPI, port: int, ready: Callable[[int], None]) -> None:
         try:
             listener.bind((HOST, port))
         except OSError as error:
-            raise UserError(
-                f"port {port} of {HOST} cannot be used ({error.strerror}); give another with --port"
-            ) from error
+            raise UserError(f"port {port} of {HOST} cannot be used ({error.strerror}); try another --port") from error
         listener.listen(128)
-        ready(listener.getsockname()[1])
+        address = f"http://{HOST}:{listener.getsockname()[1]}/"
+        if link is not None:
+            link.announce = lambda token: say(f"The link was used. For another browser: {address}?token={token}")
+            address_now = f"{address}?token={link.token}"
+        else:
+            address_now = address
+        say(f"Open {address_now}" + (" (works once; Ctrl-C ends the server)" if link else " (Ctrl-C ends the server)"))
+        if open_browser:
+            webbrowser.open(address_now)  # a request that comes before the server runs waits in the listener's queue
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
         uvicorn.Server(config).run([listener])

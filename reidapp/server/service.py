@@ -18,6 +18,7 @@ from reidapp.footage.detection import Detection, Detector
 from reidapp.gallery.search import Searcher, SearchResult
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import cut, read_image
+from reidapp.query import read_query
 
 MAX_QUERY_BYTES = 30_000_000
 WHOLE = Box(0.0, 0.0, 1.0, 1.0)
@@ -125,12 +126,10 @@ class SearchService:
         if len(data) > MAX_QUERY_BYTES:
             raise UserError(f"{name}: larger than {MAX_QUERY_BYTES // 1_000_000} MB; make it smaller first")
         image = read_image(io.BytesIO(data), name)
-        height, width = image.shape[:2]
         with self._detecting:
-            found = self._detector.detect([image])[0]
-        is_crop = shows_one_person(height, width, found)
-        people = () if is_crop else tuple(sorted(found, key=lambda d: d.box.x1))
-        query = Query(secrets.token_urlsafe(16), data, width, height, people, is_crop)
+            seen = read_query(image, self._detector)
+        height, width = image.shape[:2]
+        query = Query(secrets.token_urlsafe(16), data, width, height, tuple(seen.people), seen.is_crop)
         self.queries.add(query)
         return query
 
@@ -158,15 +157,3 @@ class SearchService:
         crop = cut(self.queries.get(query_id).image(), box)
         embeddings = self.embedder.embed([crop])
         return self._searcher.search(embeddings, cameras=cameras or None, after=after, before=before, top=top)
-
-
-def shows_one_person(height: int, width: int, found: Sequence[Detection]) -> bool:
-    """Whether a picture is a crop of one person already: upright, and nobody in it but one who fills it.
-
-    Detectors are trained on whole frames; on a tight crop many find nobody, which says nothing there.
-    """
-    if height < 1.4 * width:
-        return False
-    if not found:
-        return height >= 1.8 * width
-    return len(found) == 1 and bool(found[0].box.height >= 0.7)

@@ -1,10 +1,17 @@
+import re
 import socket
+import threading
+import urllib.request
+from queue import Queue
 
 import pytest
 from fastapi import FastAPI
 
 from reidapp.errors import UserError
+from reidapp.server.app import build_app
 from reidapp.server.run import HOST, run
+from reidapp.server.security import OneTimeLink
+from reidapp.server.service import SearchService
 
 
 def test_a_port_that_is_taken_is_said() -> None:
@@ -13,4 +20,21 @@ def test_a_port_that_is_taken_is_said() -> None:
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(UserError, match=f"port {port} .* --port"):
-            run(FastAPI(), port, lambda _: None)
+            run(FastAPI(), port)
+
+
+def test_tells_a_link_that_works_and_the_next(service: SearchService) -> None:
+    said: Queue[str] = Queue()
+    link = OneTimeLink()
+    app = build_app(service, link)
+
+    @app.get("/")
+    def page() -> str:
+        return "page"
+
+    threading.Thread(target=run, args=(app, 0), kwargs={"link": link, "say": said.put}, daemon=True).start()
+    for _ in range(2):
+        address = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", said.get(timeout=20))
+        assert address
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        assert opener.open(address[0], timeout=20).read() == b'"page"'

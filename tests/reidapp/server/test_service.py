@@ -3,10 +3,8 @@ import threading
 import numpy as np
 import pytest
 
-from reidapp.box import Box
 from reidapp.errors import UserError
-from reidapp.footage.detection import Detection
-from reidapp.server.service import Queries, Query, SearchService, shows_one_person
+from reidapp.server.service import Queries, Query, SearchService
 from tests.small_gallery import FOOTAGE, HOSTILE, START, frame_at, png, query_crop
 
 
@@ -45,25 +43,6 @@ def test_many_threads_get_the_same_answer(service: SearchService) -> None:
     for thread in threads:
         thread.join()
     assert got == [expected] * 8
-
-
-PERSON = Box(0.1, 0.05, 0.9, 0.95)
-
-
-@pytest.mark.parametrize(
-    ("height", "width", "found", "one"),
-    [
-        (256, 128, [], True),  # a Market-1501 crop
-        (384, 150, [PERSON], True),
-        (300, 180, [PERSON], True),
-        (1080, 1920, [], False),
-        (1080, 1920, [Box(0.4, 0.1, 0.6, 0.95)], False),
-        (1920, 1080, [Box(0.4, 0.5, 0.5, 0.7)], False),  # a telephone's upright picture with somebody far away
-        (1920, 1080, [PERSON, PERSON], False),
-    ],
-)
-def test_shows_one_person(height: int, width: int, found: list[Box], one: bool) -> None:
-    assert shows_one_person(height, width, [Detection(box, 1.0) for box in found]) is one
 
 
 def a_query(name: str, size: int = 10) -> Query:
