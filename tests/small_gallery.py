@@ -130,8 +130,14 @@ def make_gallery(folder: Path, empty: bool = False) -> Gallery:
     model = folder / "colours.onnx"
     model.write_bytes(b"stands for a model")
     gallery = Gallery.create(folder / "gallery", model, embedder.card, embedder.identity)
-    if empty:
-        return gallery
+    if not empty:
+        fill(gallery, folder)
+    return gallery
+
+
+def fill(gallery: Gallery, folder: Path) -> None:
+    """Index `FOOTAGE`, whose recordings are written into a folder."""
+    embedder = ColourEmbedder()
     with gallery.writing() as writer:
         for number, ((camera, zone), walks) in enumerate(FOOTAGE.items()):
             path = folder / f"<i>{number}&.mp4"
@@ -154,7 +160,6 @@ def make_gallery(folder: Path, empty: bool = False) -> Gallery:
             )
             writer.add_video(camera, zone, row)
             writer.add_chunk(video_id, _chunk(walks, embedder))
-    return gallery
 
 
 def make_service(folder: Path, empty: bool = False) -> SearchService:

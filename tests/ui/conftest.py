@@ -1,0 +1,93 @@
+"""A real browser on pages that are served from this process."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+
+import pytest
+
+from reidapp.server.app import build_app
+from reidapp.server.run import run
+from reidapp.server.security import OneTimeLink
+from reidapp.server.service import SearchService
+from tests.small_gallery import make_service
+
+playwright = pytest.importorskip("playwright.sync_api")
+
+# No sandbox: tests may run as root. The others keep Chromium from calling home.
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A page that is being served."""
+
+    service: SearchService
+    address: str
+    link: OneTimeLink
+
+    @property
+    def way_in(self) -> str:
+        return f"{self.address}?token={self.link.token}"
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[[SearchService], Site]:
+    """Serves in a thread, until the tests end, just as ``reidapp serve`` does."""
+    from ui.page import mount
+
+    def start(service: SearchService) -> Site:
+        said: Queue[str] = Queue()
+        link = OneTimeLink()
+        app = mount(build_app(service, link), service)
+        threading.Thread(target=run, args=(app, 0), kwargs={"link": link, "say": said.put}, daemon=True).start()
+        return Site(service, said.get(timeout=60).split()[1].partition("?")[0], link)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[SearchService], Site]) -> Site:
+    return serve(make_service(tmp_path_factory.mktemp("small")))
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: Path) -> Iterator["playwright.Browser"]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(chromium), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: "playwright.Browser") -> Iterator[Callable[..., "playwright.Page"]]:
+    """``visit(site)`` opens the page in a fresh profile; at the end nothing may have gone elsewhere or wrong."""
+    contexts, complaints = [], []
+    expected: list[str] = []
+
+    def go(site: Site, allow: str = "", **options: object) -> "playwright.Page":
+        expected.extend([allow] if allow else [])
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        contexts.append(context)
+
+        def check(request: "playwright.Request") -> None:
+            if not request.url.startswith((site.address, "data:", "blob:")):
+                complaints.append(f"left the machine: {request.url}")
+
+        context.on("request", check)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.on("console", lambda m: complaints.append(f"console: {m.text}") if m.type == "error" else None)
+        page.goto(site.way_in)
+        page.wait_for_selector(".hits .say:not(:empty)")
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert [c for c in complaints if not any(part in c for part in expected)] == []
