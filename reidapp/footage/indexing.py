@@ -240,7 +240,7 @@ class _Growing:
     """A tracklet while its chunk is being read."""
 
     path: list[PathPoint] = field(default_factory=list)
-    shots: shots.ShotKeeper = field(default_factory=shots.ShotKeeper)
+    keeper: shots.ShotKeeper = field(default_factory=shots.ShotKeeper)
 
 
 def analyse(
@@ -293,11 +293,11 @@ def _grow(
         tracklet = growing.setdefault(number, _Growing())
         tracklet.path.append(PathPoint(frame.time_s, detection.box))
         others = [other for other in detections if other is not detection]
-        tracklet.shots.offer(shots.Shot(frame.time_s, detection.box, shots.quality(crop, detection, others), crop))
+        tracklet.keeper.offer(shots.Shot(frame.time_s, detection.box, shots.quality(crop, detection, others), crop))
 
 
 def _finished(growing: _Growing) -> NewTracklet:
-    best = growing.shots.best()
+    best = growing.keeper.best()
     return NewTracklet(
         growing.path, [NewCrop(shot.time_s, shot.box, shot.quality, encode_crop(shot.crop)) for shot in best]
     )

@@ -13,7 +13,7 @@ _MARGIN_X, _MARGIN_Y = 0.17, 0.09
 
 
 class Hog:
-    """Upright people of about 85 px height and more in a frame scaled to ``height``. No model file, no GPU.
+    """Upright people of about 100 px height and more in a frame scaled to ``height``. No model file, no GPU.
 
     Args:
         height: frames are scaled to this many pixels, so that a frame costs the same whatever the camera.
@@ -22,7 +22,7 @@ class Hog:
 
     provider = "OpenCV (CPU)"
 
-    def __init__(self, height: int = 432, threshold: float = 0.2) -> None:
+    def __init__(self, height: int = 360, threshold: float = 0.2) -> None:
         self.height = height
         self.threshold = threshold
         self._hog = cv2.HOGDescriptor()
