@@ -184,7 +184,7 @@ def draw_upper(rng: np.random.Generator, female: bool) -> Upper:
         "coat": 1.0, "vest": 0.0, "dress": float(rng.choice([0.0, 0.3, 0.5, 1.0])),
     }[kind]  # fmt: skip
     hem = {"coat": float(rng.uniform(0.18, 0.45)), "dress": float(rng.uniform(0.22, 0.62))}.get(
-        kind, float(rng.uniform(0.0, 0.09))
+        kind, float(rng.uniform(-0.05, 0.09))
     )
     ease = {"coat": 0.022, "jacket": 0.022, "hoodie": 0.018, "sweater": 0.013, "vest": 0.004, "dress": 0.006}.get(
         kind, 0.009
@@ -217,7 +217,7 @@ def draw_lower(rng: np.random.Generator, female: bool) -> Lower:
     length = {"shorts": float(rng.uniform(0.33, 0.52)), "skirt": float(rng.uniform(0.3, 0.8))}.get(
         kind, float(rng.uniform(0.93, 1.0))
     )
-    ease = {"leggings": 0.002, "skirt": float(rng.uniform(0.02, 0.13)), "shorts": 0.035}.get(
+    ease = {"leggings": 0.002, "skirt": float(rng.uniform(0.01, 0.07)), "shorts": 0.035}.get(
         kind, float(rng.uniform(0.012, 0.04))
     )
     bare = kind in ("skirt", "shorts")

@@ -1,7 +1,6 @@
 """A dressed body: all its surfaces as points with colour, ready to be posed."""
 
-from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,7 @@ class Piece:
 
 @dataclass
 class Posed:
-    """A body in its own frame (y up, z forward, feet on y = 0): points, normals float32 [N, 3]."""
+    """A body in some frame of axes: points and normals, float32 [3, N] (one row per axis)."""
 
     points: Floats
     normals: Floats
@@ -37,35 +36,40 @@ class Posed:
 class Body:
     """A dressed body in the bind pose.
 
-    ``groups`` holds one (bones, weighted points [N, 4·B], weighted normals [N, 3·B]) per set of bones that share points, so
+    ``groups`` holds one (bones, weighted points [4·B, N], weighted normals [3·B, N]) per set of bones that share points, so
     that posing is one matrix product per group; colours [N, 3] and gloss [N] are in the same order.
     """
 
     figure: Figure
     appearance: Appearance
-    groups: list[tuple[tuple[Bone, ...], Floats, Floats]] = field(default_factory=list)
-    colours: Floats = field(default_factory=lambda: np.zeros((0, 3), np.float32))
-    gloss: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
-    head: slice = field(default_factory=lambda: slice(0))  # the points of face, hair and hat
+    groups: list[tuple[tuple[Bone, ...], Floats, Floats]]
+    colours: Floats
+    gloss: Floats
+    head: slice  # the points of face, hair and hat
 
     @property
     def height(self) -> float:
         """Metres."""
         return self.figure.joints.height
 
-    def posed(self, pose: Pose) -> Posed:
-        """The points of the body in this pose, its lowest foot on the ground."""
+    def posed(self, pose: Pose, turn: Floats, shift: Floats) -> Posed:
+        """The points in this pose, its lowest foot on the ground, in the axes that ``turn`` [3, 3] and ``shift`` [3] lead to.
+
+        The body's own frame has y up, z forward and the ground at y = 0.
+        """
         maps = bone_maps(self.figure.joints, self.appearance.gait, pose)
-        ground = _lowest(self.figure, maps)
-        points, normals = [], []
+        maps[:, 1, 3] -= _lowest(self.figure, maps)
+        maps = turn @ maps
+        maps[:, :, 3] += shift
+        count = len(self.gloss)
+        points, normals = np.empty((3, count), np.float32), np.empty((3, count), np.float32)
+        at = 0
         for bones, weighted, turned in self.groups:
-            stack = np.concatenate([maps[bone].T for bone in bones])
-            turns = np.concatenate([maps[bone, :, :3].T for bone in bones])
-            points.append(weighted @ stack)
-            normals.append(turned @ turns)
-        cloud = np.concatenate(points)
-        cloud[:, 1] -= ground
-        return Posed(cloud, np.concatenate(normals))
+            here = slice(at, at + weighted.shape[1])
+            points[:, here] = np.concatenate([maps[bone] for bone in bones], axis=1) @ weighted
+            normals[:, here] = np.concatenate([maps[bone, :, :3] for bone in bones], axis=1) @ turned
+            at = here.stop
+        return Posed(points, normals)
 
 
 def _lowest(figure: Figure, maps: NDArray[np.float32]) -> float:
@@ -95,31 +99,34 @@ def build_body(appearance: Appearance, spacing: float = 0.008) -> Body:
 
 
 def _assembled(figure: Figure, appearance: Appearance, pieces: list[Piece]) -> Body:
-    by_bones: dict[tuple[Bone, ...], list[Piece]] = defaultdict(list)
+    """One body of all pieces, its points sorted by the bones that move them."""
+    points = np.concatenate([p.surface.points for p in pieces])
+    normals = np.concatenate([p.surface.normals for p in pieces])
+    colours = np.concatenate([p.colour for p in pieces])
+    gloss = np.concatenate([np.full(len(p.colour), p.gloss, np.float32) for p in pieces])
+    weights = np.zeros((len(points), len(Bone)), np.float32)
+    at = 0
     for piece in pieces:
-        by_bones[tuple(piece.weights)].append(piece)
-    body = Body(figure, appearance)
-    colours, gloss, count = [], [], 0
-    for bones, group in by_bones.items():
-        points = np.concatenate([p.surface.points for p in group])
-        normals = np.concatenate([p.surface.normals for p in group])
-        weights = [np.concatenate([p.weights[bone] for p in group])[:, None] for bone in bones]
-        lifted = np.concatenate([points, np.ones((len(points), 1), np.float32)], axis=1)
-        body.groups.append(
-            (
-                bones,
-                np.concatenate([lifted * w for w in weights], axis=1),
-                np.concatenate([normals * w for w in weights], axis=1),
-            )
-        )
+        for bone, share in piece.weights.items():
+            weights[at : at + len(share), bone] = share
+        at += len(piece.colour)
+    weights[weights < 0.01] = 0.0
+    weights /= weights.sum(1, keepdims=True)
+    # Most points move with one bone only; sorting them out makes posing three times as fast.
+    code = ((weights > 0) * (1 << np.arange(len(Bone)))).sum(1)
+    order = np.argsort(code, kind="stable")
+    groups = []
+    head = slice(0)
+    for value, start, count in zip(*np.unique(code[order], return_index=True, return_counts=True), strict=True):
+        bones = tuple(bone for bone in Bone if value >> bone & 1)
+        mine = order[start : start + count]
         if bones == (Bone.HEAD,):
-            body.head = slice(count, count + len(points))
-        count += len(points)
-        colours += [p.colour for p in group]
-        gloss += [np.full(len(p.colour), p.gloss, np.float32) for p in group]
-    body.colours = np.clip(np.concatenate(colours), 0.01, 0.98).astype(np.float32)
-    body.gloss = np.concatenate(gloss)
-    return body
+            head = slice(int(start), int(start + count))
+        lifted = np.concatenate([points[mine], np.ones((count, 1), np.float32)], axis=1).T
+        parts = [(lifted * weights[mine, bone], normals[mine].T * weights[mine, bone]) for bone in bones]
+        groups.append((bones, np.concatenate([p for p, _ in parts]), np.concatenate([n for _, n in parts])))
+    colours = np.clip(colours[order], 0.01, 0.98).astype(np.float32)
+    return Body(figure, appearance, groups, colours, gloss[order], head)
 
 
 def whole(surface: Surface, bone: Bone) -> Weights:

@@ -113,7 +113,7 @@ class Look:
 def draw_look(rng: np.random.Generator) -> Look:
     """One camera's look."""
     warm, tint = rng.normal(0, 0.055), rng.normal(0, 0.025)
-    low = float(rng.uniform(48, 100))
+    low = float(rng.uniform(50, 104))
     quality = int(rng.integers(45, 85))
     return Look(
         gains=(float(np.exp(warm)), float(np.exp(tint)), float(np.exp(-warm))),
@@ -123,8 +123,8 @@ def draw_look(rng: np.random.Generator) -> Look:
         gamma=float(rng.uniform(0.85, 1.2)),
         haze=float(max(0.0, rng.normal(0.02, 0.05))),
         blur=float(max(0.0, rng.normal(0.15, 0.25))),
-        sharpen=float(max(0.0, rng.normal(0.5, 0.4))),
-        noise=float(rng.uniform(0.008, 0.028)),
+        sharpen=float(max(0.0, rng.normal(0.75, 0.4))),
+        noise=float(rng.uniform(0.012, 0.034)),
         pixels=(low, float(min(low * rng.uniform(1.3, 2.0), 150))),
         jpeg=(quality, min(quality + 14, 97)),
     )

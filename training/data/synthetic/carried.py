@@ -2,7 +2,7 @@
 
 from .appearance import Appearance
 from .body import Piece, whole
-from .clothing import paint, plain
+from .clothing import plain
 from .figure import Figure, Row
 from .skeleton import Bone
 from .surface import tube
@@ -54,5 +54,4 @@ def carried_pieces(who: Appearance, figure: Figure, spacing: float) -> list[Piec
             & (abs(surface.points[:, 0]) < 0.11 * k)
         )
         colour[pocket] *= 0.8
-        paint(colour, (abs(y - (j.shoulder - 0.17 * k)) < 0.006) & pocket, (0.1, 0.1, 0.1))
     return [Piece(surface, colour, whole(surface, bone), 0.12)]

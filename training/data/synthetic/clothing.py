@@ -54,11 +54,11 @@ def _upper(who: Appearance, figure: Figure, spacing: float) -> Piece:
     rows = figure.trunk(upper.ease)
     bottom = j.hip + 0.035 - upper.hem
     if bottom < j.hip:
-        flare = {"dress": 0.22, "coat": 0.10}.get(upper.kind, 0.03)
+        flare = {"dress": 0.14, "coat": 0.08}.get(upper.kind, 0.03)
         wide, deep = rows[-1][3], rows[-1][4]
         drop = j.hip - bottom
         rows += [
-            (j.hip - share * drop, 0.0, -0.006, wide + flare * share * drop, deep + (flare + 0.06) * share * drop)
+            (j.hip - share * drop, 0.0, -0.006, wide + flare * share * drop, deep + (flare + 0.04) * share * drop)
             for share in (0.35, 0.7, 1.0)
         ]
     surface = tube(_cut(rows, bottom), spacing, square=0.86)
@@ -244,15 +244,17 @@ def _below_belt(who: Appearance, figure: Figure, spacing: float) -> list[Piece]:
         bottom = j.hip - lower.length * (j.hip - j.ankle) * 0.9
         wide, deep, drop = rows[-1][3], rows[-1][4], j.hip - bottom
         rows += [
-            (j.hip - s * drop, 0.0, -0.006, wide + 0.01 + lower.ease * s, deep + 0.02 + (lower.ease + 0.03) * s)
+            (j.hip - s * drop, 0.0, -0.006, wide + 0.01 + lower.ease * s, deep + 0.012 + (lower.ease + 0.025) * s)
             for s in (0.3, 0.65, 1.0)
         ]
         surface = tube(_cut(rows, bottom), spacing)
         wrinkle(surface, 0.3, lower.cloth.seed % 971)
     else:
-        surface = tube(figure.seat(0.005), spacing, square=0.9)
+        surface = tube(figure.seat(0.002), spacing, square=0.9)
         wrinkle(surface, 0.12, lower.cloth.seed % 971)
     colour = dye(lower.cloth, surface, chest=j.knee)
-    belt = surface.points[:, 1] > j.waist - 0.005
-    colour[belt] *= 0.55
+    colour[surface.points[:, 1] > j.waist - 0.005] *= 0.55
+    # What the upper piece covers would shine through it where both bend.
+    bare = surface.points[:, 1] < j.hip + 0.065 - who.upper.hem
+    surface, colour = surface.where(bare), colour[bare]
     return [Piece(surface, colour, trunk_weights(figure, surface))]

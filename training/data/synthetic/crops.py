@@ -8,15 +8,14 @@ import numpy as np
 
 from .appearance import Appearance
 from .body import Body
-from .camera import Image, Look, View, draw_look, sharpened
+from .camera import Look, View, draw_look, sharpened
 from .pose import Pose, draw_pose
-from .raster import Placed, draw, place, shadow
+from .raster import Placed, Region, draw, place, shadow
 from .scene import Scene, draw_scene
 from .surface import Floats
 
 SCENES_PER_CAMERA = 3
 SUPERSAMPLE = 1.375
-Region = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,12 @@ def draw_crop_camera(rng: np.random.Generator) -> CropCamera:
 
 
 def draw_crop(
-    rng: np.random.Generator, body: Body, camera: CropCamera, scene_index: int, extras: Sequence[Body], size: tuple[int, int]
+    rng: np.random.Generator,
+    body: Body,
+    camera: CropCamera,
+    scene_index: int,
+    extras: Sequence[Body],
+    size: tuple[int, int],
 ) -> bytes:
     """A crop of ``body`` as JPEG bytes, ``size`` (height, width); ``extras`` are bystanders to draw from."""
     scene = camera.scenes[scene_index]
@@ -49,12 +53,11 @@ def draw_crop(
     distance = _distance(rng, scene.view)
     x = float(rng.uniform(-0.3, 0.3)) * distance
     yaw = _yaw(rng, camera.walking[scene_index])
-    posed = body.posed(_pose(rng, body.appearance))
-    placed = place(body, posed, scene.view, x, distance, yaw)
+    placed = place(body, _pose(rng, body.appearance), scene.view, x, distance, yaw)
     region = _jittered(rng, placed.bounds())
     picture = _background(rng, scene, region, big)
     others = _others(rng, scene.view, extras, x, distance, camera.walking[scene_index])
-    dark = shadow(posed, scene.view, (x, distance, yaw), scene.slant, region, big)
+    dark = shadow(placed, scene.slant, region, big)
     picture *= 1 - (scene.shadow * dark)[..., None]
     for who in sorted([placed, *others], key=lambda p: -float(p.z.mean())):
         sprite = draw(who, region, big, scene.light)
@@ -119,7 +122,7 @@ def _others(
             side = float(rng.choice([-1, 1])) * float(rng.uniform(*aside))
             z = max(distance + float(rng.uniform(near, far)), 2.0)
             yaw = _yaw(rng, walking)
-            placed.append(place(other, other.posed(_pose(rng, other.appearance)), view, x * z / distance + side, z, yaw))
+            placed.append(place(other, _pose(rng, other.appearance), view, x * z / distance + side, z, yaw))
     return placed
 
 
@@ -153,4 +156,3 @@ def _recorded(rng: np.random.Generator, picture: Floats, look: Look, size: tuple
     image = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
     quality = int(rng.integers(look.jpeg[0], look.jpeg[1] + 1))
     return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-

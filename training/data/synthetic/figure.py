@@ -32,9 +32,9 @@ class Figure:
         deep = 0.088 * g + 0.045 * b.belly
         return [
             (j.neck + 0.030, 0.0, -0.012, 0.056 + ease, 0.058 + ease),
-            (j.neck + 0.002, 0.0, -0.014, 0.42 * s + ease, 0.068 + ease),
-            (j.shoulder + 0.026, 0.0, -0.014, 0.74 * s + ease, 0.078 + ease),
-            (j.shoulder - 0.012, 0.0, -0.010, 0.95 * s + ease, 0.090 * g + ease),
+            (j.neck + 0.004, 0.0, -0.014, 0.40 * s + ease, 0.066 + ease),
+            (j.shoulder + 0.024, 0.0, -0.014, 0.70 * s + ease, 0.078 + ease),
+            (j.shoulder - 0.016, 0.0, -0.010, 0.90 * s + ease, 0.090 * g + ease),
             (j.shoulder - 0.080, 0.0, -0.004, 0.94 * s + ease, 0.106 * g + ease),
             (j.shoulder - 0.150, 0.0, bust, 0.87 * s + ease, 0.108 * g + bust + ease),
             (j.waist + 0.060, 0.0, 0.010 * b.belly, waist * 1.02 + ease, deep + ease),
@@ -82,9 +82,9 @@ class Figure:
         x, z = side * j.shoulder_x, -0.010
         upper, lower = j.shoulder - j.elbow, j.elbow - j.wrist
         return [
-            (j.shoulder + 0.022 + 0.6 * ease, x * 0.90, z, 0.004, 0.004),
-            (j.shoulder + 0.008 + 0.6 * ease, x * 0.96, z, 0.034 * t + ease, 0.040 * t + ease),
-            (j.shoulder - 0.035, x * 1.01, z, 0.049 * t + ease, 0.054 * t + ease),
+            (j.shoulder + 0.014 + 0.4 * ease, x * 0.84, z, 0.004, 0.004),
+            (j.shoulder - 0.002 + 0.4 * ease, x * 0.92, z, 0.032 * t + ease, 0.040 * t + ease),
+            (j.shoulder - 0.048, x * 1.00, z, 0.049 * t + ease, 0.054 * t + ease),
             (j.shoulder - 0.45 * upper, x * 1.02, z, 0.043 * t + ease, 0.048 * t + ease),
             (j.elbow, x, z, 0.036 * t + ease, 0.038 * t + ease),
             (j.elbow - 0.25 * lower, x, z, 0.037 * t + ease, 0.040 * t + ease),

@@ -61,7 +61,9 @@ def groups_of(rng: np.random.Generator, people: int, count: int) -> list[list[in
     return [order[k::count] for k in range(count)]
 
 
-def plan_visits(rng: np.random.Generator, *, cameras: int, people: int, seconds: float, view: View) -> list[list[Visit]]:
+def plan_visits(
+    rng: np.random.Generator, *, cameras: int, people: int, seconds: float, view: View
+) -> list[list[Visit]]:
     """For each camera its visits in order of time. All cameras have the same ``view``.
 
     The recording is cut into rounds, a round into slots; in each round every group has one slot per camera, shifted from
@@ -89,39 +91,46 @@ def plan_visits(rng: np.random.Generator, *, cameras: int, people: int, seconds:
 
 def _group_visits(rng: np.random.Generator, group: list[int], begin: float, slot: float, view: View) -> list[Visit]:
     """Visits of one group: side by side, or past each other; never on the same line."""
-    lanes = np.linspace(NEAR + 0.3, FAR - 0.3, 2 * len(group) + 1)[1::2] if len(group) > 1 else [rng.uniform(NEAR, FAR)]
-    lanes = rng.permutation(np.asarray(lanes))
+    lanes = rng.permutation(np.linspace(-1.0, 1.0, 2 * len(group) + 1)[1::2])
     together = rng.random() < 0.5
     side = float(rng.choice([-1, 1]))
+    kind = str(rng.choice(["across", "diagonal", "turn"], p=[0.3, 0.35, 0.35]))
     visits = []
     for k, person in enumerate(group):
         direction = side if together or k == 0 else -side
-        start, middle, finish = _way(rng, view, float(lanes[k]), direction, alone=len(group) == 1)
+        start, middle, finish = _way(rng, view, kind, float(lanes[k]), direction)
         late = min(float(rng.uniform(0.0, 0.25)) + 0.35 * k, max(slot - SLOT, 0.0) + 0.5)
         visit = Visit(person, begin + late, begin + slot, 0.0, start, middle, finish)
-        walk = visit.length_m / float(rng.uniform(1.05, 1.3))
         longest = slot - late
-        walk = min(max(walk, 6.2), longest)
+        walk = min(max(visit.length_m / float(rng.uniform(1.05, 1.3)), 6.4), longest)
         pause = float(rng.uniform(0.8, 2.0)) if rng.random() < 0.25 and longest - walk > 2.0 else 0.0
         visits.append(Visit(person, begin + late, begin + late + walk + pause, pause, start, middle, finish))
     return visits
 
 
 def _way(
-    rng: np.random.Generator, view: View, lane: float, direction: float, alone: bool
+    rng: np.random.Generator, view: View, kind: str, lane: float, direction: float
 ) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
-    """Three points of a way from one side of the frame to the other; alone also towards or away from the camera."""
+    """Three points of a way; ``lane`` −1..1 is near or far, ``direction`` +1 starts at the left.
+
+    Ways lead across the frame, diagonally from far to near or back, or in from one side and out at the same ("turn").
+    """
     half = view.width / 2 / view.focal
+    mid, room = (NEAR + FAR) / 2, (FAR - NEAR) / 2
 
     def edge(z: float) -> float:
         return half * z + MARGIN
 
-    if alone and rng.random() < 0.55:
-        far, near = FAR + float(rng.uniform(0.2, 0.8)), NEAR - float(rng.uniform(0.1, 0.4))
+    if kind == "across":
+        drift = float(rng.uniform(-0.8, 0.8))
+        z = mid + lane * (room - 0.3)
+        first, last = float(np.clip(z - drift, NEAR, FAR)), float(np.clip(z + drift, NEAR, FAR))
+        return (-direction * edge(first), first), (float(rng.uniform(-0.8, 0.8)), z), (direction * edge(last), last)
+    far, near = FAR + 0.2 + 0.4 * lane, NEAR - 0.1 + 0.3 * lane
+    if kind == "diagonal":
         start, finish = (-direction * edge(far), far), (direction * edge(near), near)
-        middle = (direction * float(rng.uniform(-0.6, 0.2)), float(rng.uniform(5.6, 6.6)))
-        return (start, middle, finish) if rng.random() < 0.6 else (finish, middle, start)
-    drift = float(rng.uniform(-0.35, 0.35))
-    start, finish = (-direction * edge(lane - drift), lane - drift), (direction * edge(lane + drift), lane + drift)
-    return start, (float(rng.uniform(-0.8, 0.8)), lane + float(rng.uniform(-0.2, 0.2))), finish
-
+        middle = (direction * float(rng.uniform(-1.2, 0.0)) + 0.5 * lane, float(rng.uniform(5.6, 6.6)))
+    else:
+        start, finish = (-direction * edge(far), far), (-direction * edge(near), near)
+        middle = (direction * float(rng.uniform(1.6, 2.8)) + 0.6 * lane, float(rng.uniform(5.6, 6.4)))
+    return (start, middle, finish) if (lane + direction) > 0 else (finish, middle, start)

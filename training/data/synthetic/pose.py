@@ -28,8 +28,8 @@ class Gait:
 def draw_gait(rng: np.random.Generator) -> Gait:
     """One person's way of moving."""
     return Gait(
-        swing=float(rng.uniform(0.30, 0.44)),
-        arm_swing=float(rng.uniform(0.15, 0.5)),
+        swing=float(rng.uniform(0.26, 0.36)),
+        arm_swing=float(rng.uniform(0.12, 0.40)),
         elbow=float(rng.uniform(0.12, 0.45)),
         stoop=float(rng.normal(0.03, 0.04)),
         spread=float(rng.uniform(0.05, 0.13)),
@@ -75,8 +75,8 @@ def _leg(phase: float, amplitude: float) -> tuple[float, float, float]:
     """Hip, knee and ankle angles (radians) at a phase; 0 is heel strike, stance until π, then swing."""
     drive = amplitude / 0.37
     hip = amplitude * np.cos(phase) + 0.05 * drive
-    knee = 0.06 + 0.12 * drive * max(0.0, np.sin(phase)) ** 2 + 1.0 * drive * max(0.0, -np.sin(phase + 0.45)) ** 1.5
-    toe_down = 0.65 * drive * max(0.0, -np.sin(phase + 0.9)) ** 2
+    knee = 0.06 + 0.12 * drive * max(0.0, np.sin(phase)) ** 2 + 0.85 * drive * max(0.0, -np.sin(phase + 0.45)) ** 1.5
+    toe_down = 0.55 * drive * max(0.0, -np.sin(phase + 0.9)) ** 2
     toe_up = 0.25 * drive * max(0.0, np.cos(phase)) ** 6
     # The foot's pitch in the world is toe_up - toe_down; hip - knee is the shin's, which the ankle takes back.
     return hip, -knee, knee - hip + toe_up - toe_down

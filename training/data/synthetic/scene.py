@@ -98,7 +98,7 @@ def _ground(rng: np.random.Generator, x: Floats, z: Floats) -> Floats:
 def _wall(rng: np.random.Generator, x: Floats, y: Floats) -> Floats:
     kind = str(rng.choice(WALLS, p=[0.32, 0.14, 0.22, 0.22, 0.10]))
     base = _choose(rng, WALL_COLOURS[kind])
-    value = 1 + 0.04 * noise(x, y, 0.5, int(rng.integers(99))) + 0.05 * noise(x, y, 3.0, int(rng.integers(99)), 2)
+    value = 1 + 0.02 * noise(x, y, 0.5, int(rng.integers(99))) + 0.03 * noise(x, y, 6.0, int(rng.integers(99)), 2)
     picture = base * value[:, None]
     if kind == "hedge":
         return (picture * (1 + 0.30 * noise(x, y, 0.5, 3))[:, None]).astype(np.float32)
@@ -130,10 +130,10 @@ def _wall(rng: np.random.Generator, x: Floats, y: Floats) -> Floats:
 
 def _clutter(rng: np.random.Generator, view: View, picture: Floats, wall_at: float) -> None:
     """Benches, bins, planters and boxes by the wall: blocks with a lighter top and a soft shadow."""
-    for _ in range(int(rng.integers(0, 5))):
-        z = float(rng.uniform(0.80, 0.95)) * wall_at
+    for _ in range(int(rng.integers(0, 4))):
+        z = float(rng.uniform(0.88, 0.96)) * wall_at
         x = float(rng.uniform(-0.55, 0.55)) * wall_at
-        wide, high, deep = float(rng.uniform(0.25, 0.9)), float(rng.uniform(0.3, 0.9)), float(rng.uniform(0.3, 0.6))
+        wide, high, deep = float(rng.uniform(0.25, 0.8)), float(rng.uniform(0.3, 0.75)), float(rng.uniform(0.3, 0.6))
         names = ("dark grey", "grey", "olive", "brown", "green", "blue", "tan", "light grey")
         colour = np.asarray(vary(rng, NAMED[str(rng.choice(names))], 0.25))
         corners = np.array([(dx, y, dz) for y in (0.0, high) for dz in (0.0, deep) for dx in (-wide, wide)], np.float32)

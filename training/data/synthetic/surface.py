@@ -43,6 +43,15 @@ def _smooth(rows: Floats, dense: int = 8) -> Floats:
     return curve
 
 
+def _even_angles(angle: Floats, square: float) -> Floats:
+    """Angles that put points at even distances along a squarer ring, where even angles would leave gaps mid-side."""
+    dense = np.linspace(0, 2 * np.pi, 2049)
+    cos, sin = np.cos(dense), np.sin(dense)
+    x, z = np.sign(cos) * abs(cos) ** square, np.sign(sin) * abs(sin) ** square
+    arc = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(z)))])
+    return np.interp(angle % (2 * np.pi), arc * (2 * np.pi / arc[-1]), dense).astype(np.float32)
+
+
 def tube(profile: Profile, spacing: float, square: float = 1.0, smooth: bool = True) -> Surface:
     """Points about ``spacing`` metres apart on the tube with this profile, given from top to bottom.
 
@@ -65,6 +74,8 @@ def tube(profile: Profile, spacing: float, square: float = 1.0, smooth: bool = T
     ring = np.repeat(np.arange(rings), counts)
     within = np.arange(len(ring)) - np.repeat(np.cumsum(counts) - counts, counts)
     angle = ((within + 0.5 * (ring % 2)) * (2 * np.pi / counts)[ring]).astype(np.float32)
+    if square != 1.0:
+        angle = _even_angles(angle, square)
     cos, sin = np.cos(angle), np.sin(angle)
     if square != 1.0:
         ring_x, ring_z = np.sign(cos) * abs(cos) ** square, np.sign(sin) * abs(sin) ** square

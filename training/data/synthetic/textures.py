@@ -45,8 +45,8 @@ def unrolled(surface: Surface) -> tuple[Floats, Floats]:
 def wrinkle(surface: Surface, strength: float, seed: int) -> None:
     """Bend the normals, in place, as folds would: long soft ones and short ones."""
     u, v = unrolled(surface)
-    slope_v = noise(u, v, 0.16, seed) * 0.7 + noise(u, v + 0.8 * u, 0.07, seed + 1) * 0.5
-    slope_u = noise(u, v, 0.12, seed + 2) * 0.6
+    slope_v = noise(u, v, 0.22, seed, 2) * 0.6 + noise(u, v + 0.8 * u, 0.09, seed + 1, 2) * 0.45
+    slope_u = noise(u, v, 0.12, seed + 2, 2) * 0.5
     tangent = np.stack([-np.sin(surface.angle), np.zeros_like(u), np.cos(surface.angle)], axis=1)
     surface.normals += strength * slope_u[:, None] * tangent
     surface.normals[:, 1] += strength * slope_v
@@ -85,7 +85,7 @@ def dye(cloth: Cloth, surface: Surface, chest: float) -> Floats:
         return _where((v > chest + 0.02 + 0.05 * phase) & (abs(x) < 1), second, base)
     if kind == "denim":
         fade = np.clip(noise(u, v, 0.35, seed, 2) * 0.35 + 0.25 * (z > 0), 0, 0.5)
-        return (base * (1 + 0.35 * fade[:, None]) * (1 + 0.07 * noise(u, v, 0.03, seed))[:, None]).astype(np.float32)
+        return (base * (1 + 0.30 * fade[:, None]) * (1 + 0.05 * noise(u, v, 0.03, seed))[:, None]).astype(np.float32)
     if kind == "flowers":
         return _where(noise(u, v, 0.10 * size, seed, 2) > 0.85, second, base)
     if kind == "camouflage":
