@@ -56,7 +56,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[SearchServi
     return serve(make_service(tmp_path_factory.mktemp("small")))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright keeps an event loop running, in which other tests' asyncio.run would fail
 def browser(chromium: Path) -> Iterator["playwright.Browser"]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=str(chromium), args=FLAGS)
