@@ -11,6 +11,8 @@ from .camera import View
 
 SLOT = 7.5  # least seconds that one group takes to pass a camera
 MARGIN = 0.55  # metres beyond the frame's edge where people appear and leave
+TRIES = 30
+SEEN = 5.7  # seconds that everybody shall be seen in every camera
 NEAR, FAR = 4.3, 7.6  # metres from the camera where people walk
 
 
@@ -49,6 +51,11 @@ class Visit:
         spots = np.array([self.place(float(s))[:2] for s in np.linspace(0, 1, 24)])
         return float(np.linalg.norm(np.diff(spots, axis=0), axis=1).sum())
 
+    def share_inside(self, view: View) -> float:
+        """Share of the way whose middle line is inside the frame."""
+        spots = np.array([self.place(float(s))[:2] for s in np.linspace(0, 1, 48)])
+        return max(float((abs(spots[:, 0]) < view.width / 2 / view.focal * spots[:, 1]).mean()), 0.1)
+
     def standing(self, t: float) -> bool:
         """Whether the person pauses at second ``t``."""
         half = self.begin + (self.end - self.begin - self.pause) / 2
@@ -85,8 +92,38 @@ def plan_visits(
         for camera in range(cameras):
             for number, group in enumerate(groups):
                 begin = turn * length + ((number + camera * shift) % count) * slot
-                visits[camera] += _group_visits(rng, group, begin, slot, view)
+                visits[camera] += _seen_visits(rng, group, begin, slot, view)
     return [sorted(row, key=lambda visit: visit.begin) for row in visits]
+
+
+def _seen_visits(rng: np.random.Generator, group: list[int], begin: float, slot: float, view: View) -> list[Visit]:
+    """Visits of one group, drawn again until nobody hides another for too long."""
+    best, longest = _group_visits(rng, group, begin, slot, view), -1.0
+    for _ in range(TRIES):
+        visits = _group_visits(rng, group, begin, slot, view)
+        shortest = min(seen_seconds(visits, view))
+        if shortest > longest:
+            best, longest = visits, shortest
+        if longest >= SEEN:
+            break
+    return best
+
+
+def seen_seconds(visits: list[Visit], view: View) -> list[float]:
+    """For each visit the seconds in which its person is inside the frame and not half hidden by another of the visits."""
+    half = view.width / 2 / view.focal
+    step = 0.1
+    seen = [0.0] * len(visits)
+    for t in np.arange(min(v.begin for v in visits), max(v.end for v in visits), step):
+        spots = [v.place(v.share(float(t)))[:2] if v.begin <= t < v.end else None for v in visits]
+        for k, spot in enumerate(spots):
+            if spot is None or abs(spot[0]) > half * spot[1]:
+                continue
+            nearer = [other for other in spots if other is not None and other[1] < spot[1]]
+            # Bodies are about 0.5 m wide; nearer than half of that in the picture, the farther one is half hidden.
+            if all(abs(spot[0] / spot[1] - other[0] / other[1]) > 0.3 / other[1] for other in nearer):
+                seen[k] += step
+    return seen
 
 
 def _group_visits(rng: np.random.Generator, group: list[int], begin: float, slot: float, view: View) -> list[Visit]:
@@ -99,10 +136,11 @@ def _group_visits(rng: np.random.Generator, group: list[int], begin: float, slot
     for k, person in enumerate(group):
         direction = side if together or k == 0 else -side
         start, middle, finish = _way(rng, view, kind, float(lanes[k]), direction)
-        late = min(float(rng.uniform(0.0, 0.25)) + 0.35 * k, max(slot - SLOT, 0.0) + 0.5)
+        late = min(float(rng.uniform(0.0, 0.25)) + 0.5 * k, max(slot - SLOT, 0.0) + 0.5)
         visit = Visit(person, begin + late, begin + slot, 0.0, start, middle, finish)
         longest = slot - late
-        walk = min(max(visit.length_m / float(rng.uniform(1.05, 1.3)), 6.4), longest)
+        walk = visit.length_m / float(rng.uniform(1.05, 1.3))
+        walk = min(max(walk, 5.8 / visit.share_inside(view), 6.4), longest)
         pause = float(rng.uniform(0.8, 2.0)) if rng.random() < 0.25 and longest - walk > 2.0 else 0.0
         visits.append(Visit(person, begin + late, begin + late + walk + pause, pause, start, middle, finish))
     return visits
