@@ -118,13 +118,13 @@ def draw_look(rng: np.random.Generator) -> Look:
     return Look(
         gains=(float(np.exp(warm)), float(np.exp(tint)), float(np.exp(-warm))),
         exposure=float(np.exp(rng.normal(0, 0.09))),
-        contrast=float(rng.uniform(0.85, 1.22)),
+        contrast=float(rng.uniform(0.85, 1.15)),
         saturation=float(rng.uniform(0.65, 1.2)),
-        gamma=float(rng.uniform(0.85, 1.2)),
+        gamma=float(rng.uniform(0.88, 1.14)),
         haze=float(max(0.0, rng.normal(0.02, 0.05))),
         blur=float(max(0.0, rng.normal(0.15, 0.25))),
-        sharpen=float(max(0.0, rng.normal(0.85, 0.4))),
-        noise=float(rng.uniform(0.011, 0.030)),
+        sharpen=float(max(0.0, rng.normal(0.75, 0.35))),
+        noise=float(rng.uniform(0.010, 0.027)),
         pixels=(low, float(min(low * rng.uniform(1.3, 2.0), 150))),
         jpeg=(quality, min(quality + 14, 97)),
     )
