@@ -14,7 +14,8 @@ LOWERS = ("trousers", "jeans", "shorts", "skirt", "leggings")
 BAG_KINDS = ("none", "backpack", "shoulder", "crossbody", "handbag", "carrier")
 SHOE_KINDS = ("sneaker", "leather", "boot", "sandal")
 PATTERNS = (
-    "plain", "logo", "stripes", "pinstripes", "plaid", "blocks", "denim", "flowers", "heather", "dots", "camouflage", "yoke",
+    "plain", "logo", "stripes", "pinstripes", "plaid", "blocks", "denim", "flowers", "heather", "dots", "camouflage",
+    "yoke",
 )  # fmt: skip
 
 
@@ -47,7 +48,10 @@ class Cloth:
 
 @dataclass(frozen=True)
 class Upper:
-    """What is worn above: ``sleeve`` 0 none … 1 to the wrist, ``hem`` metres below the hip joint, ``ease`` metres of looseness."""
+    """What is worn above.
+
+    ``sleeve`` is 0 none … 1 to the wrist, ``hem`` metres below the belt line, ``ease`` metres of looseness.
+    """
 
     kind: str
     cloth: Cloth
@@ -154,8 +158,8 @@ def _contrast(rng: np.random.Generator, name: str) -> str:
 
 
 UPPER_PATTERNS = {
-    "plain": 40.0, "logo": 16.0, "stripes": 9.0, "plaid": 7.0, "blocks": 6.0, "denim": 3.0, "flowers": 4.0, "heather": 6.0,
-    "dots": 3.0, "pinstripes": 3.0, "yoke": 5.0, "camouflage": 1.0,
+    "plain": 40.0, "logo": 16.0, "stripes": 9.0, "plaid": 7.0, "blocks": 6.0, "denim": 3.0, "flowers": 4.0,
+    "heather": 6.0, "dots": 3.0, "pinstripes": 3.0, "yoke": 5.0, "camouflage": 1.0,
 }  # fmt: skip
 LOWER_PATTERNS = {"plain": 74.0, "heather": 8.0, "camouflage": 3.0, "plaid": 3.0, "pinstripes": 2.0, "blocks": 4.0}
 SKIRT_PATTERNS = {"plain": 62.0, "flowers": 14.0, "dots": 8.0, "plaid": 9.0, "stripes": 7.0}

@@ -1,9 +1,10 @@
-"""Cameras: where one stands and what it sees (view), how its world is lit (light), what its sensor makes of it (look)."""
+"""Cameras: where one stands and what it sees (view), how its world is lit (light), what its sensor does (look)."""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from .surface import Floats
@@ -13,7 +14,7 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class View:
-    """A pinhole camera over flat ground: ``height`` metres up, looking down by ``pitch`` radians; focal and centre in pixels.
+    """A pinhole camera over flat ground, ``height`` metres up, looking down by ``pitch`` radians; focal in pixels.
 
     The world has x to the right, y up and z ahead; the camera stands at (0, height, 0).
     """
@@ -130,7 +131,7 @@ def draw_look(rng: np.random.Generator) -> Look:
     )
 
 
-def sharpened(image: Image, amount: float) -> Image:
+def sharpened(image: MatLike, amount: float) -> Image:
     """Unsharp masking, as most cameras do."""
     soft = cv2.GaussianBlur(image, (0, 0), 1.0)
     return cv2.addWeighted(image, 1 + amount, soft, -amount, 0).astype(np.uint8)

@@ -7,6 +7,7 @@ from .appearance import Appearance
 from .body import Piece, arm_weights, leg_weights, trunk_weights
 from .figure import Figure, Row
 from .palette import RGB
+from .skeleton import Bone
 from .surface import Floats, Surface, smoothstep, tube
 from .textures import dye, noise, unrolled, wrinkle
 
@@ -121,8 +122,6 @@ def _neck(who: Appearance, figure: Figure, spacing: float) -> Piece:
         (j.neck - 0.03, 0.0, -0.014, r * 1.2, r * 1.2),
     ]
     surface = tube(rows, spacing)
-    from .skeleton import Bone
-
     head = smoothstep(surface.points[:, 1], j.neck, j.neck + 0.06)
     return Piece(surface, plain(surface, who.skin) * 0.92, {Bone.CHEST: 1 - head, Bone.HEAD: head})
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 
 from .appearance import Appearance
 from .body import Body
@@ -143,12 +144,12 @@ def _recorded(rng: np.random.Generator, picture: Floats, look: Look, size: tuple
     height, width = size
     share = height / 128
     rows = min(round(float(rng.uniform(*look.pixels)) * share), height)
-    small = cv2.resize(picture, (max(round(rows * width / height), 4), rows), interpolation=cv2.INTER_AREA)
+    small: MatLike = cv2.resize(picture, (max(round(rows * width / height), 4), rows), interpolation=cv2.INTER_AREA)
     small = cv2.transform(small, look.mixing())
     if look.blur > 0.2:
         small = cv2.GaussianBlur(small, (0, 0), look.blur)
-    small += rng.standard_normal(small.shape, np.float32) * np.float32(look.noise)
-    image = np.clip(small * 255, 0, 255).astype(np.uint8)
+    small = small + rng.standard_normal(small.shape, np.float32) * np.float32(look.noise)
+    image: MatLike = np.clip(small * 255, 0, 255).astype(np.uint8)
     image = cv2.LUT(image, look.table(float(rng.uniform(0.92, 1.08))))
     image = sharpened(image, look.sharpen)
     if rng.random() < 0.06:

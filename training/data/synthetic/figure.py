@@ -13,7 +13,7 @@ Row = tuple[float, float, float, float, float]
 
 @dataclass(frozen=True)
 class Figure:
-    """A build with its joints; every method returns profile rows (y, centre x, centre z, radius x, radius z) in metres."""
+    """A build with its joints; profiles are rows (y, centre x, centre z, radius x, radius z) in metres."""
 
     build: Build
     joints: Joints

@@ -20,13 +20,14 @@ CAMERA_NAMES = ("gate", "hall", "yard", "dock", "lobby", "ramp", "stairs", "pass
 START = datetime(2026, 3, 2, 10, 0, 0, tzinfo=UTC)
 VIDEO_NAME = "2026-03-02T10-00-00Z.mp4"
 COLUMNS = (
-    "camera", "video", "time_utc", "pts_s", "person", "x1", "y1", "x2", "y2", "head_x1", "head_y1", "head_x2", "head_y2", "visible",
+    "camera", "video", "time_utc", "pts_s", "person", "x1", "y1", "x2", "y2", "head_x1", "head_y1", "head_x2",
+    "head_y2", "visible",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class FootageSummary:
-    """What ``write_footage`` wrote. ``look_alikes`` are pairs of people in the same kind and colour of clothes."""
+    """What ``write_footage`` wrote; ``look_alikes`` are pairs of people in the same kind and colour of clothes."""
 
     folder: Path
     videos: tuple[Path, ...]
@@ -40,8 +41,8 @@ class FootageSummary:
 
     def __str__(self) -> str:
         return (
-            f"{len(self.videos)} videos of {self.seconds:g} s from {', '.join(self.cameras)} with {self.people} people, "
-            f"{self.frames} frames, in {self.folder}"
+            f"{len(self.videos)} videos of {self.seconds:g} s from {', '.join(self.cameras)} with {self.people} "
+            f"people, {self.frames} frames, in {self.folder}"
         )
 
 
@@ -107,7 +108,8 @@ def write_footage(
 ) -> FootageSummary:
     """Write one H.264 video per camera into ``out``/<camera>/ and ``out``/truth.csv.
 
-    Every person passes every camera for at least 5 s. The same arguments give the same bytes, whatever the number of workers.
+    Every person passes every camera for at least 5 s. The same arguments give the same bytes, whatever the number of
+    workers.
 
     Args:
         size: width and height of the frames, pixels, both even.

@@ -33,13 +33,14 @@ NAMED: dict[str, RGB] = {
 }
 
 UPPER = {
-    "white": 17, "black": 16, "dark grey": 9, "grey": 8, "navy": 8, "blue": 6, "light grey": 5, "light blue": 5, "red": 6,
-    "beige": 5, "wine": 2, "pink": 3, "orange": 2, "yellow": 3, "green": 4, "olive": 3, "mint": 2, "teal": 2, "purple": 2,
-    "lilac": 1, "khaki": 2, "brown": 3, "tan": 2, "denim": 3,
+    "white": 17, "black": 16, "dark grey": 9, "grey": 8, "navy": 8, "blue": 6, "light grey": 5, "light blue": 5,
+    "red": 6, "beige": 5, "wine": 2, "pink": 3, "orange": 2, "yellow": 3, "green": 4, "olive": 3, "mint": 2, "teal": 2,
+    "purple": 2, "lilac": 1, "khaki": 2, "brown": 3, "tan": 2, "denim": 3,
 }  # fmt: skip
 LOWER = {
-    "black": 26, "denim": 15, "dark grey": 10, "navy": 10, "grey": 7, "light denim": 9, "khaki": 7, "beige": 6, "white": 4,
-    "brown": 3, "olive": 2, "red": 1, "light grey": 3, "blue": 2, "pink": 1, "tan": 1, "wine": 1, "green": 1,
+    "black": 26, "denim": 15, "dark grey": 10, "navy": 10, "grey": 7, "light denim": 9, "khaki": 7, "beige": 6,
+    "white": 4, "brown": 3, "olive": 2, "red": 1, "light grey": 3, "blue": 2, "pink": 1, "tan": 1, "wine": 1,
+    "green": 1,
 }  # fmt: skip
 SHOES = {
     "black": 30,
@@ -54,8 +55,8 @@ SHOES = {
     "beige": 4,
 }
 BAGS = {
-    "black": 34, "dark grey": 9, "navy": 9, "brown": 11, "tan": 7, "grey": 6, "red": 6, "blue": 4, "beige": 4, "green": 3,
-    "olive": 3, "pink": 2, "white": 3, "wine": 3, "yellow": 2, "orange": 2,
+    "black": 34, "dark grey": 9, "navy": 9, "brown": 11, "tan": 7, "grey": 6, "red": 6, "blue": 4, "beige": 4,
+    "green": 3, "olive": 3, "pink": 2, "white": 3, "wine": 3, "yellow": 2, "orange": 2,
 }  # fmt: skip
 HAIR: dict[RGB, int] = {
     (0.05, 0.045, 0.04): 40,

@@ -10,7 +10,8 @@ import numpy as np
 from reidapp.errors import UserError
 
 from .appearance import Appearance, draw_appearance
-from .body import Body, build_body
+from .body import Body
+from .build import build_body
 from .crops import SCENES_PER_CAMERA, CropCamera, draw_crop, draw_crop_camera
 from .parallel import spread
 from .seeds import camera_namespace, identity_namespace, image_namespace, stream

@@ -73,13 +73,14 @@ def plan_visits(
 ) -> list[list[Visit]]:
     """For each camera its visits in order of time. All cameras have the same ``view``.
 
-    The recording is cut into rounds, a round into slots; in each round every group has one slot per camera, shifted from
-    camera to camera, so that nobody is in two places at once.
+    The recording is cut into rounds, a round into slots; in each round every group has one slot per camera, shifted
+    from camera to camera, so that nobody is in two places at once.
     """
     least = max(cameras, -(-people // 3))
     if seconds < least * SLOT:
         raise UserError(
-            f"seconds is {seconds:g}; {people} people need at least {least * SLOT:g} to pass {cameras} cameras one group after another"
+            f"seconds is {seconds:g}; {people} people need at least {least * SLOT:g} "
+            f"to pass {cameras} cameras one group after another"
         )
     rounds = max(1, int(seconds // (max(least, round(people * 0.6)) * 8.5)))
     length = seconds / rounds
@@ -110,7 +111,7 @@ def _seen_visits(rng: np.random.Generator, group: list[int], begin: float, slot:
 
 
 def seen_seconds(visits: list[Visit], view: View) -> list[float]:
-    """For each visit the seconds in which its person is inside the frame and not half hidden by another of the visits."""
+    """For each visit the seconds in which its person is inside the frame and not half hidden by another one."""
     half = view.width / 2 / view.focal
     step = 0.1
     seen = [0.0] * len(visits)

@@ -40,8 +40,8 @@ def draw_gait(rng: np.random.Generator) -> Gait:
 class Pose:
     """One moment of a body.
 
-    ``phase`` is the place in the walking cycle, radians; ``effort`` 0 stands and 1 walks. ``arm_right`` and ``arm_left`` are
-    of ARMS. ``glance`` turns the head, radians.
+    ``phase`` is the place in the walking cycle, radians; ``effort`` 0 stands and 1 walks. ``arm_right`` and
+    ``arm_left`` are of ARMS. ``glance`` turns the head, radians.
     """
 
     phase: float = 0.0
@@ -102,7 +102,7 @@ def _arm(
 
 
 def bone_maps(joints: Joints, gait: Gait, pose: Pose) -> NDArray[np.float32]:
-    """The pose as one affine map of the bind pose per bone, float32 [13, 3, 4], before the feet are put on the ground."""
+    """The pose as one affine map of the bind pose per bone, float32 [13, 3, 4]; the feet are not on the ground yet."""
     turns = np.zeros((13, 3), np.float32)
     amplitude = gait.swing * pose.effort
     beat = float(np.cos(pose.phase))

@@ -79,7 +79,7 @@ def draw(placed: Placed, region: Region, size: tuple[int, int], light: Light) ->
 
 
 def _closed(index: NDArray[np.int32], z: Floats, far: float) -> tuple[NDArray[np.int32], Floats]:
-    """Fill pixels that no point hit, or that show a surface behind the one around them, from a neighbour; with the depth."""
+    """Fill pixels that no point hit, or that show what is behind their neighbours, from a neighbour; with the depth."""
     depth = z[index]
     depth[index < 0] = far
     for before, here, after in (
@@ -144,4 +144,4 @@ def shadow(placed: Placed, slant: tuple[float, float], region: Region, size: tup
     # Feet touch the ground: what is low shades more than what is high.
     mask[pixel[low]] = 1.0
     soft = cv2.GaussianBlur(mask.reshape(rows, columns), (0, 0), max(rows / 64, 0.8))
-    return cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

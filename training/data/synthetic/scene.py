@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from .camera import Image, Light, View, draw_light
 from .palette import NAMED, RGB, vary
@@ -44,13 +45,13 @@ def draw_scene(rng: np.random.Generator, view: View, clutter: bool = True) -> Sc
     rays = view.rays()
     wall_at = float(rng.uniform(9.5, 15.0))
     tilt = float(rng.normal(0, 0.12))
-    down = np.minimum(rays[..., 1], -1e-4)
-    reach = -view.height / down
+    down = np.minimum(rays[..., 1], np.float32(-1e-4))
+    reach = np.float32(-view.height) / down
     ground_x, ground_z = rays[..., 0] * reach, rays[..., 2] * reach
     # The wall is the plane z + tilt·x = wall_at.
-    to_wall = wall_at / np.maximum(rays[..., 2] + tilt * rays[..., 0], 1e-3)
+    to_wall = np.float32(wall_at) / np.maximum(rays[..., 2] + np.float32(tilt) * rays[..., 0], np.float32(1e-3))
     picture = _ground(rng, ground_x, ground_z)
-    wall_y = view.height + rays[..., 1] * to_wall
+    wall_y = np.float32(view.height) + rays[..., 1] * to_wall
     is_wall = wall_y > 0
     picture[is_wall] = _wall(rng, rays[..., 0][is_wall] * to_wall[is_wall], wall_y[is_wall])
     foot = np.exp(-np.abs(wall_y) / 0.10)
@@ -69,6 +70,7 @@ def _choose(rng: np.random.Generator, options: tuple[RGB, ...]) -> Floats:
 
 
 def _ground(rng: np.random.Generator, x: Floats, z: Floats) -> Floats:
+    """Colours of the ground at x, z metres."""
     kind = str(rng.choice(GROUNDS, p=[0.28, 0.22, 0.24, 0.10, 0.16]))
     base = _choose(rng, GROUND_COLOURS[kind])
     far = np.clip(6.0 / np.maximum(z, 1.0), 0.0, 1.0)
@@ -96,6 +98,7 @@ def _ground(rng: np.random.Generator, x: Floats, z: Floats) -> Floats:
 
 
 def _wall(rng: np.random.Generator, x: Floats, y: Floats) -> Floats:
+    """Colours of the wall at x aside and y up, metres [N]."""
     kind = str(rng.choice(WALLS, p=[0.32, 0.14, 0.22, 0.22, 0.10]))
     base = _choose(rng, WALL_COLOURS[kind])
     value = 1 + 0.02 * noise(x, y, 0.5, int(rng.integers(99))) + 0.03 * noise(x, y, 6.0, int(rng.integers(99)), 2)
@@ -138,10 +141,10 @@ def _clutter(rng: np.random.Generator, view: View, picture: Floats, wall_at: flo
         colour = np.asarray(vary(rng, NAMED[str(rng.choice(names))], 0.25))
         corners = np.array([(dx, y, dz) for y in (0.0, high) for dz in (0.0, deep) for dx in (-wide, wide)], np.float32)
         spots = view.project(corners + np.array([x, 0, z], np.float32))
-        _polygon(picture, spots[[0, 1, 3, 2]] + np.array([3, 2]), picture.mean((0, 1)) * 0.6)
+        _polygon(picture, spots[[0, 1, 3, 2]] + np.array([3, 2], np.float32), picture.mean((0, 1)) * 0.6)
         _polygon(picture, spots[[0, 1, 5, 4]], colour * 0.8)
         _polygon(picture, spots[[4, 5, 7, 6]], colour * 1.1)
 
 
-def _polygon(picture: Floats, corners: Floats, colour: Floats) -> None:
+def _polygon(picture: Floats, corners: Floats, colour: NDArray[np.floating]) -> None:
     cv2.fillConvexPoly(picture, np.round(corners * 16).astype(np.int32), [float(v) for v in colour], cv2.LINE_8, 4)

@@ -1,4 +1,4 @@
-"""Where chance comes from: one independent stream per (seed, namespace, index), so that namespaces never share a draw."""
+"""Where chance comes from: one stream per (seed, namespace, index), so that namespaces never share a draw."""
 
 from zlib import crc32
 

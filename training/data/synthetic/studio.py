@@ -4,9 +4,11 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 
 from .appearance import Appearance, draw_appearance, look_alike
-from .body import Body, build_body
+from .body import Body
+from .build import build_body
 from .camera import Image, Look, View, draw_look, sharpened
 from .plan import Visit
 from .pose import Pose
@@ -133,15 +135,15 @@ class Studio:
         sprite = draw(placed, region, fine, self.scene.light)
         mask = None
         if sprite is not None:
-            both = np.dstack([sprite.colour, sprite.alpha])
+            both: MatLike = np.dstack([sprite.colour, sprite.alpha])
             both = cv2.resize(both, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-            patch = patch * (1 - both[..., 3:]) + both[..., :3]
+            patch = np.asarray(patch * (1 - both[..., 3:]) + both[..., :3], np.float32)
             mask = Mask(left, top, both[..., 3] > 0.5)
         picture[top:bottom, left:right] = np.clip(patch * 255, 0, 255)
         return mask
 
     def _recorded(self, picture: Image, t: float) -> Image:
-        image = cv2.LUT(picture, self._table)
+        image: MatLike = cv2.LUT(picture, self._table)
         image = cv2.transform(image, self.look.mixing())
         if self.look.blur > 0.2:
             image = cv2.GaussianBlur(image, (0, 0), self.look.blur)
@@ -149,7 +151,8 @@ class Studio:
         rng = stream(self.seed, FOOTAGE_FRAME, self.camera, round(t * 1000))
         height, width = image.shape[:2]
         top, left = int(rng.integers(GRAIN_ROOM)), int(rng.integers(GRAIN_ROOM))
-        return cv2.add(image, self._grain[top : top + height, left : left + width], dtype=cv2.CV_8U)
+        grain = self._grain[top : top + height, left : left + width]
+        return np.asarray(cv2.add(image, grain, dtype=cv2.CV_8U), np.uint8)
 
 
 def _grain(rng: np.random.Generator, size: tuple[int, int], strength: float) -> np.ndarray:
