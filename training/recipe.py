@@ -3,15 +3,25 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from reidapp.errors import UserError
 from reidapp.registry import suggestion
 
 FOLDER = Path(__file__).parent / "recipes"
-Entry = str | dict[str, dict[str, Any] | None]  # a name, or one name with its options
+
+
+def _entry(given: Any) -> Any:
+    """``osnet`` and ``{osnet: }`` mean ``{osnet: {}}``."""
+    entry = {given: {}} if isinstance(given, str) else given
+    if not isinstance(entry, dict) or len(entry) != 1:
+        raise ValueError("a name, or one name with its options, expected")
+    return {name: options or {} for name, options in entry.items()}
+
+
+Entry = Annotated[dict[str, dict[str, Any]], BeforeValidator(_entry)]
 
 
 class _Strict(BaseModel):
@@ -60,7 +70,7 @@ class Recipe(_Strict):
     method: str = "supervised"
     sampler: dict[str, Any] = {}
     augmentation: dict[str, Any] = {}
-    optimizer: Entry = "adamw"
+    optimizer: Entry = {"adamw": {}}
     precision: Literal["float32", "bfloat16"] = "float32"
 
     @property
@@ -125,7 +135,7 @@ def parse_recipe(raw: dict[str, Any], where: str) -> Recipe:
             hint = suggestion(key, _fields_of(parents))
             under = f" under {'.'.join(parents)}" if parents else ""
             raise UserError(f'{where}: unknown key "{key}"{under}{hint}') from None
-        raise UserError(f"{where}: {'.'.join(place)}: {fault['msg']}") from None
+        raise UserError(f"{where}: {'.'.join(place)}: {fault['msg'].removeprefix('Value error, ')}") from None
 
 
 def _fields_of(parents: list[str]) -> list[str]:

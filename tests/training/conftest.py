@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 TINY = ["input.height=32", "input.width=16", "sampler.identities=4", "sampler.images=2", "augmentation.erase=0"]
 
@@ -19,7 +20,15 @@ def write_crops(folder: Path, pids: range, cameras: int, images: int, seed: int 
             for image in range(images):
                 crop = cv2.resize(pattern, (20, 40), interpolation=cv2.INTER_LINEAR).astype(float)
                 crop = crop * (0.9 + 0.1 * camera) + rng.normal(0, 6, crop.shape)
-                cv2.imwrite(str(folder / f"{pid:04d}_c{camera}s1_{image:06d}_01.jpg"), crop.clip(0, 255))
+                cv2.imwrite(
+                    str(folder / f"{pid:04d}_c{camera}s1_{image:06d}_01.jpg"), crop.clip(0, 255).astype(np.uint8)
+                )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Nets this small gain nothing from a second thread, and lose much when another process keeps it waiting."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ class CosineHead(nn.Module):
 
     def __init__(self, dim: int, num_classes: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(num_classes, dim))
+        # Only the direction counts, but the length decides how fast an optimizer turns it: short vectors learn fast.
+        self.weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(num_classes, dim)))
 
     def cosines(self, features: Tensor) -> Tensor:
         """cos θ_j between every feature and every class weight: [B, D] → [B, C], at least float32.

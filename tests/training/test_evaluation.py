@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.export import export_run
+from reidapp.errors import UserError
+from training.engine import train
+from training.evaluation import evaluate
+from training.recipe import load_recipe
+
+
+@pytest.fixture(scope="module")
+def run(crops: Path, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    train(load_recipe("small", [*tiny, "schedule.epochs=1"]), f"market1501:{crops}", out, quiet=True)
+    return out
+
+
+@pytest.fixture(scope="module")
+def onnx_file(run: Path) -> Path:
+    export_run(run, run.parent / "model.onnx", name="tiny")
+    return run.parent / "model.onnx"
+
+
+def test_run_and_export_score_the_same(run: Path, onnx_file: Path, crops: Path) -> None:
+    of_run, of_file = (evaluate(model, f"market1501:{crops}", quiet=True) for model in (run, onnx_file))
+    assert of_run.queries == of_file.queries == 12
+    assert of_run.gallery == 24
+    assert of_file.mAP == pytest.approx(of_run.mAP, abs=0.01)
+    assert "Market-1501" in str(of_run)
+
+
+def test_flip_is_in_the_protocol(onnx_file: Path, crops: Path) -> None:
+    assert "flip-averaged" in evaluate(onnx_file, f"market1501:{crops}", flip=True, quiet=True).protocol
+
+
+def test_folder_without_cameras(onnx_file: Path, crops: Path, tmp_path: Path) -> None:
+    for path in (crops / "bounding_box_test").iterdir():
+        target = tmp_path / path.name[:4] / path.name[8:]
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    scores = evaluate(onnx_file, f"folder:{tmp_path}", quiet=True)
+    assert "same camera kept" in scores.protocol
+    assert scores.queries == 6
+
+
+def test_unreadable_images_are_in_the_protocol(onnx_file: Path, crops: Path, tmp_path: Path) -> None:
+    for part in ("query", "bounding_box_test"):
+        (tmp_path / part).mkdir()
+        for path in (crops / part).iterdir():
+            (tmp_path / part / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "query" / "0021_c1s1_000000_01.jpg").write_text("no image")
+    scores = evaluate(onnx_file, f"market1501:{tmp_path}", quiet=True)
+    assert scores.queries == 11
+    assert "1 unreadable images left out" in scores.protocol
+
+
+def test_embeddings_of_a_run_have_length_one(run: Path) -> None:
+    from models.run_folder import load_network
+
+    crops = [np.random.default_rng(i).integers(0, 256, (40 + i, 20, 3), dtype=np.uint8) for i in range(3)]
+    embeddings = load_network(run).embed_crops(crops)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+    assert load_network(run).embed_crops([]).shape == (0, embeddings.shape[1])
+
+
+def test_bad_input(run: Path, onnx_file: Path, crops: Path, tmp_path: Path) -> None:
+    (tmp_path / "bounding_box_train").mkdir()
+    (tmp_path / "bounding_box_train" / "0001_c1s1_1_1.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match="no query images to evaluate on"):
+        evaluate(onnx_file, f"market1501:{tmp_path}", quiet=True)
+    with pytest.raises(UserError, match="no such model file"):
+        evaluate(tmp_path / "none.onnx", f"market1501:{crops}", quiet=True)
+    with pytest.raises(UserError, match="not a training run"):
+        evaluate(tmp_path, f"market1501:{crops}", quiet=True)
