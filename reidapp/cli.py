@@ -282,17 +282,17 @@ def doctor(json: JsonOption = False) -> None:
 
 def _serve(gallery: Path, port: int, detector: str | None, open_browser: bool) -> None:
     from reidapp.footage.detection import open_detector
-    from reidapp.gallery.search import Searcher
     from reidapp.gallery.store import Gallery
     from reidapp.server.app import build_app
     from reidapp.server.run import run
+    from reidapp.server.security import OneTimeLink
+    from reidapp.server.service import SearchService
     from ui.page import mount
 
     opened = Gallery.open(gallery)
-    searcher = Searcher(opened, _own_model(opened))
-    application = build_app(opened)
-    mount(application, opened, searcher, open_detector(detector or opened.detector))
-    run(application, port, open_browser=open_browser)
+    link = OneTimeLink()
+    service = SearchService(opened, _own_model(opened), open_detector(detector or opened.detector))
+    run(mount(build_app(service, link), service), port, link=link, open_browser=open_browser)
 
 
 def _gallery_to_write(path: Path, model: str | None) -> "tuple[Gallery, Embedder]":

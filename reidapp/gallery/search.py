@@ -165,7 +165,7 @@ class _Snapshot:
         model_id = gallery.model_id
         with Session(gallery.engine) as session:
             generation = int(session.get_one(schema.Setting, "generation").value)
-            cameras = dict(session.execute(select(schema.Camera.name, schema.Camera.id)).tuples().all())
+            cameras = dict(session.execute(select(schema.Camera.name, schema.Camera.id)).all())
             dim = session.get_one(schema.Model, model_id).card["dim"]
             roots = _roots(session)
             rows = session.execute(
@@ -247,7 +247,7 @@ class _Snapshot:
 def _roots(session: Session) -> dict[str, str]:
     """{piece: first piece} of every tracklet that continues another."""
     links = select(schema.Tracklet.id, schema.Tracklet.continues).where(schema.Tracklet.continues.is_not(None))
-    before = dict(session.execute(links).tuples().all())
+    before = dict(session.execute(links).all())
 
     def root(id_: str) -> str:
         while earlier := before.get(id_):

@@ -215,7 +215,7 @@ class Gallery:
             .group_by(schema.Video.camera_id)
         )
         with Session(self.engine) as session:
-            tracklets = dict(session.execute(counts).tuples().all())
+            tracklets = dict(session.execute(counts).all())
             return [
                 CameraInfo(camera.name, camera.zone, utc(first), utc(last), videos, tracklets.get(camera.id, 0))
                 for camera, first, last, videos in session.execute(spans)
