@@ -2,8 +2,8 @@
 
     python benchmarks/synthetic_detectability.py FOOTAGE [--yolox yolox_nano_416x416.onnx] [--every 5] [--scale 1.0]
 
-Counts people of the truth who are at least 100 pixels tall and at least 95 % visible, in every n-th frame; one is found when a
-detection overlaps its box with an intersection over union of 0.4 or more. Prints one JSON object.
+Counts people of the truth who are at least 100 pixels tall and at least 95 % visible, in every n-th frame; one is
+found when a detection overlaps its box with an intersection over union of 0.4 or more. Prints one JSON object.
 """
 
 import argparse
@@ -24,7 +24,7 @@ Detect = Callable[[np.ndarray], list[Box]]
 
 
 def hog_detector(scale: float) -> Detect:
-    """OpenCV's default people detector on the frame enlarged by ``scale``; its boxes, less the margin it was trained with."""
+    """OpenCV's default people detector on the frame enlarged by ``scale``; boxes less the margin it was trained with."""
     hog = cv2.HOGDescriptor()
     hog.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
 

@@ -13,7 +13,7 @@ from reidapp.errors import UserError
 
 from .parallel import spread
 from .plan import Visit, plan_visits
-from .seeds import FOOTAGE_PLAN, stream
+from .seeds import FOOTAGE_PLAN, check_seed, stream
 from .studio import Person, Studio, footage_appearances, footage_view, look_alike_pairs
 
 CAMERA_NAMES = ("gate", "hall", "yard", "dock", "lobby", "ramp", "stairs", "passage", "court", "depot")
@@ -117,6 +117,7 @@ def write_footage(
         progress: called with the cameras done and to do.
     """
     _check(out, cameras, people, seconds, fps, size)
+    check_seed(seed)
     visits = plan_visits(
         stream(seed, FOOTAGE_PLAN), cameras=cameras, people=people, seconds=seconds, view=footage_view(size)
     )

@@ -4,6 +4,8 @@ from zlib import crc32
 
 import numpy as np
 
+from reidapp.errors import UserError
+
 TRAIN_IDENTITY = "train-identity"
 TRAIN_CAMERA = "train-camera"
 TRAIN_IMAGE = "train-image"
@@ -39,6 +41,12 @@ def entropy(seed: int, namespace: str, *index: int) -> tuple[int, ...]:
 def stream(seed: int, namespace: str, *index: int) -> np.random.Generator:
     """An independent random generator for one thing: an identity, a camera, an image, a frame."""
     return np.random.default_rng(np.random.SeedSequence(entropy(seed, namespace, *index)))
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that no generator takes."""
+    if seed < 0:
+        raise UserError(f"seed is {seed}; it must be 0 or more")
 
 
 def identity_namespace(split: str) -> str:
