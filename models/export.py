@@ -60,7 +60,7 @@ def export_run(
         width=network.width,
         dim=network.dim,
         training_data=training_data if training_data is not None else f"{kind}:{Path(folder).name}",
-        recipe=f"{facts['recipe']['name']} (seed {facts['seed']})",
+        recipe=" ".join([facts["recipe"]["name"], *facts["recipe"]["changes"], f"(seed {facts['seed']})"]),
         licence=licence,
         scores=scores or {},
         notes=notes,

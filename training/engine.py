@@ -4,7 +4,8 @@ import math
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -22,7 +23,7 @@ from reidapp import registry
 from reidapp.errors import ReidappError, UserError
 from training.data.augmentation import Augmentation
 from training.data.cache import decode
-from training.data.datasets import load_dataset
+from training.data.datasets import Record, load_dataset
 from training.progress import Notes, bar
 from training.recipe import Recipe, Schedule
 from training.run_writer import RunWriter
@@ -98,24 +99,16 @@ def train(
     dataset = load_dataset(data)
     if not dataset.train:
         raise UserError(f"data {data}: no training images")
+    method = _method(recipe, dataset.train, network)  # before anything is written: a misspelt key leaves no folder
     writer = RunWriter(out, _facts(recipe, data, seed), recipe.to_yaml(), resume)
 
     with bar("reading images", len(dataset.train), notes.console, quiet) as advance:
         crops = decode(dataset.train, network.height, network.width, out, lambda count: advance(count, ""))
     if skipped := dataset.skipped + crops.skipped:
         notes.warn(f"{len(skipped)} images left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]))
+        method = _method(recipe, crops.records, network)
     pixels = torch.from_numpy(crops.images)
 
-    method = registry.build(
-        registry.find("training.methods", recipe.method),
-        None,
-        f"{recipe.where}, method",
-        pids=[r.pid for r in crops.records],
-        losses=recipe.loss,
-        sampler=recipe.sampler,
-        dims=network.dims,
-        recipe=recipe.where,
-    )
     network.to(place).to(memory_format=torch.channels_last)
     method.to(place)
     optimizer = _optimizer(recipe, nn.ModuleList([network, method]))
@@ -124,7 +117,10 @@ def train(
     step = min(done * method.steps_per_epoch, steps)
     means = writer.last_means()
 
-    with bar("training", steps * method.batch_size, notes.console, quiet, step * method.batch_size) as advance:
+    with (
+        _keeping(writer, notes),
+        bar("training", steps * method.batch_size, notes.console, quiet, step * method.batch_size) as advance,
+    ):
         for epoch in range(done + 1, epochs + 1):
             order, noise = _generators(seed, epoch, place)
             sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=place))
@@ -155,7 +151,6 @@ def train(
             writer.log(epoch, step, means | {"lr": optimizer.param_groups[0]["lr"]})
             writer.save(epoch, network, method, {"optimizer": optimizer.state_dict(), "epoch": epoch})
 
-    writer.close()
     seconds = time.monotonic() - began
     images_seen = steps * method.batch_size
     return TrainResult(out, epochs, images_seen, seconds, means["loss"], means.get("accuracy"), notes.warnings)
@@ -184,6 +179,34 @@ def _length(schedule: Schedule, batch_size: int, steps_per_epoch: int) -> tuple[
     return steps, math.ceil(steps / steps_per_epoch)
 
 
+@contextmanager
+def _keeping(writer: RunWriter, notes: Notes) -> Iterator[None]:
+    """Closes the log however training ends, and tells after Ctrl-C what is there."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = last_epoch(writer.run)
+        notes.warn(
+            f"interrupted; {kept} is kept, and resuming goes on from it" if kept else "interrupted; nothing kept"
+        )
+        raise
+    finally:
+        writer.close()
+
+
+def _method(recipe: Recipe, records: Sequence[Record], network: Network) -> Any:
+    return registry.build(
+        registry.find("training.methods", recipe.method),
+        None,
+        f"{recipe.where}, method",
+        pids=[r.pid for r in records],
+        losses=recipe.loss,
+        sampler=recipe.sampler,
+        dims=network.dims,
+        recipe=recipe.where,
+    )
+
+
 def _generators(seed: int, epoch: int, device: torch.device) -> tuple[np.random.Generator, torch.Generator]:
     """The randomness of one epoch: its order, and the changes to its images (dropout follows torch's own)."""
     order = np.random.default_rng((seed, epoch))
@@ -197,6 +220,8 @@ def _optimizer(recipe: Recipe, modules: nn.Module) -> torch.optim.Optimizer:
     if name not in OPTIMIZERS:
         hint = registry.suggestion(name, list(OPTIMIZERS))
         raise UserError(f'{recipe.where}: unknown optimizer "{name}"{hint}; known: {", ".join(OPTIMIZERS)}')
+    if "lr" in options:
+        raise UserError(f"{recipe.where}, optimizer.{name}: the rate belongs under schedule.lr")
     trained = [p for p in modules.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim > 1]},

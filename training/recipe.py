@@ -58,7 +58,7 @@ class Recipe(_Strict):
 
     ``backbone``, ``head``, ``method``, ``optimizer``, ``sampler`` and ``augmentation`` options are checked by what they
     configure; ``loss`` maps a loss's name to its options, of which ``on`` (an output of the network) and ``weight``
-    are the engine's.
+    are the engine's. ``changes`` are the overrides that were applied to the file.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Recipe(_Strict):
     augmentation: dict[str, Any] = {}
     optimizer: Entry = {"adamw": {}}
     precision: Literal["float32", "bfloat16"] = "float32"
+    changes: list[str] = []
 
     @property
     def where(self) -> str:
@@ -116,6 +117,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         raise UserError(f"recipe {path}: keys and values expected")
     for override in overrides:
         _override(raw, override)
+    raw["changes"] = [*raw.get("changes", []), *overrides]
     return parse_recipe({"name": path.stem} | raw, f"recipe {path.name}")
 
 

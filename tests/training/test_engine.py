@@ -49,12 +49,17 @@ def test_run_folder_says_how_to_repeat_it(crops: Path, tiny: list[str], tmp_path
 
 
 def test_a_resumed_run_equals_one_that_was_not_stopped(
-    crops: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    crops: Path,
+    tiny: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run(crops, tmp_path / "whole", tiny)
     stop_in_epoch(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
         run(crops, tmp_path / "parts", tiny)
+    assert "epoch-002 is kept" in " ".join(capsys.readouterr().err.split())
     monkeypatch.undo()
     assert last_epoch(tmp_path / "parts") == tmp_path / "parts" / "epoch-002"
     run(crops, tmp_path / "parts", tiny, resume=True)
@@ -133,6 +138,7 @@ def test_a_collapsed_triplet_loss_is_said(
         ("method=supervized", 'unknown name "supervized"; did you mean "supervised"'),
         ("augmentation.flips=1", 'augmentation: unknown key "flips"; did you mean "flip"'),
         ("sampler.identity=1", 'sampler: unknown key "identity"; did you mean "identities"'),
+        ("optimizer.adamw.lr=1", "optimizer.adamw: the rate belongs under schedule.lr"),
         ("optimizer=adamv", 'unknown optimizer "adamv"; did you mean "adam'),
         ("optimizer.adamw.weight_dekay=1", 'optimizer.adamw: unknown key "weight_dekay"'),
     ],
@@ -143,6 +149,8 @@ def test_misspelt_names_are_one_clear_line(
     with pytest.raises(UserError) as caught:
         run(crops, tmp_path / "run", tiny, change)
     assert message in str(caught.value)
+    if "optimizer" not in change:
+        assert not (tmp_path / "run").exists()
 
 
 def test_what_cannot_be_trained_on(crops: Path, tiny: list[str], tmp_path: Path) -> None:
