@@ -1,0 +1,297 @@
+"""Footage → gallery on real video files of flat figures, whose truth is known exactly."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reidapp.errors import ReidappError, UserError
+from reidapp.footage import indexing
+from reidapp.footage.detection import Detection
+from reidapp.footage.indexing import IndexReport, index_folder
+from reidapp.gallery import vectors
+from reidapp.gallery.search import Searcher
+from reidapp.gallery.store import Gallery, GalleryWriter
+from reidapp.imaging import read_image
+from reidapp.settings import IndexSettings
+from tests.small_gallery import FPS, ColourEmbedder, ShirtDetector, Walk, frame_at, query_crop, write_video
+
+SETTINGS = IndexSettings(zone="UTC", chunk_s=4.0)
+SECONDS = 14
+WALKS = {
+    "gate/2026-03-02_10-00-00.mp4": [Walk("red", 1, 6, 0.1, 0.9), Walk("green", 7, 13, 0.9, 0.2)],
+    "yard/2026-03-02_10-05-00.mp4": [Walk("blue", 2, 8, 0.8, 0.1), Walk("red", 9.5, 13, 0.2, 0.7)],
+}
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("footage")
+    for name, walks in WALKS.items():
+        (folder / name).parent.mkdir()
+        write_video(folder / name, [frame_at(walks, i / FPS) for i in range(SECONDS * FPS)])
+    return folder
+
+
+class ShirtEmbedder(ColourEmbedder):
+    """Looks at the shirt alone, so that people in different shirts look different."""
+
+    identity = "5e" * 32
+
+    def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        return super().embed(
+            [crop[len(crop) // 4 : len(crop) // 2, crop.shape[1] // 5 : -crop.shape[1] // 5] for crop in crops]
+        )
+
+
+def new_gallery(path: Path) -> Gallery:
+    embedder = ShirtEmbedder()
+    return Gallery.create(path, Path(__file__), embedder.card, embedder.identity)
+
+
+def run(footage: Path, gallery: Gallery, detector: ShirtDetector | None = None) -> IndexReport:
+    return index_folder(footage, gallery, ShirtEmbedder(), detector or ShirtDetector(), SETTINGS)
+
+
+def contents(gallery: Gallery) -> dict[str, list]:
+    """All that a gallery holds, but for counters: every row, every crop's bytes, every vector's bytes."""
+    tables = ("camera", "video", "chunk", "tracklet", "crop", "block")
+    with gallery.engine.connect() as connection:
+        rows = {t: [tuple(r) for r in connection.exec_driver_sql(f"SELECT * FROM {t} ORDER BY 1, 2")] for t in tables}
+    for kind in ("crops", "vectors"):
+        files = sorted(p for p in (gallery.path / kind).rglob("*") if p.is_file())
+        rows[kind] = [(str(p.relative_to(gallery.path)), p.read_bytes()) for p in files]
+    return rows
+
+
+@pytest.fixture(scope="module")
+def whole(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Gallery, IndexReport]:
+    gallery = new_gallery(tmp_path_factory.mktemp("whole") / "gallery")
+    return gallery, run(footage, gallery)
+
+
+def test_every_walk_is_one_tracklet_with_its_camera_and_times(whole: tuple[Gallery, IndexReport]) -> None:
+    gallery, report = whole
+    assert (report.videos, report.frames, report.tracklets) == (2, 2 * SECONDS * 2, 4)
+    embedder = ShirtEmbedder()
+    for name, walks in WALKS.items():
+        camera = name.partition("/")[0]
+        for walk in walks:
+            crop = embedder.embed([query_crop(walk.shirt)])
+            hit = Searcher(gallery, embedder).search(crop, cameras=[camera], top=1).hits[0]
+            tracklet = gallery.tracklet(hit.tracklet)
+            # Two samples a second, and the shirt must be whole to be found: half a second at either end.
+            assert tracklet.start_s == pytest.approx(walk.start_s, abs=0.6)
+            assert tracklet.end_s == pytest.approx(walk.end_s, abs=0.6)
+            assert all(point.box.iou(walk.box(point.time_s)) > 0.5 for point in tracklet.path)
+            assert (hit.start - tracklet.video.start).total_seconds() == pytest.approx(tracklet.start_s, abs=0.001)
+            assert f"{tracklet.video.start:%Y-%m-%d_%H-%M-%S}" in name
+
+
+def test_tracklets_cross_the_borders_of_chunks(whole: tuple[Gallery, IndexReport]) -> None:
+    with whole[0].engine.connect() as connection:
+        joined = connection.exec_driver_sql("SELECT count(*) FROM tracklet WHERE continues IS NOT NULL").scalar()
+    assert joined >= 4  # chunks of 4 s cut each of the four walks at least once
+
+
+def test_again_adds_nothing_and_a_new_file_adds_itself_only(footage: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "footage"
+    shutil.copytree(footage, folder)
+    late = folder / "yard/2026-03-02_10-05-00.mp4"
+    late.rename(tmp_path / "late.mp4")
+    gallery = new_gallery(tmp_path / "gallery")
+    assert run(folder, gallery).videos == 1
+    before = contents(gallery)
+    again = run(folder, gallery)
+    assert (again.videos, again.unchanged, again.crops) == (0, 1, 0)
+    assert contents(gallery) == before
+    (tmp_path / "late.mp4").rename(late)
+    third = run(folder, gallery)
+    assert (third.videos, third.unchanged) == (1, 1)
+    assert {camera.name for camera in gallery.cameras()} == {"gate", "yard"}
+
+
+def test_a_copy_is_left_out_and_a_moved_file_is_known(footage: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "footage"
+    shutil.copytree(footage, folder)
+    shutil.copy(folder / "gate/2026-03-02_10-00-00.mp4", folder / "gate/copy.mp4")
+    gallery = new_gallery(tmp_path / "gallery")
+    report = run(folder, gallery)
+    assert [(entry.file, "the same recording as" in entry.reason) for entry in report.skipped] == [
+        ("gate/copy.mp4", True)
+    ]
+    (folder / "gate/copy.mp4").unlink()
+    (folder / "gate/2026-03-02_10-00-00.mp4").rename(folder / "gate/moved.mp4")
+    again = run(folder, gallery)
+    assert (again.videos, again.unchanged, again.skipped) == (0, 2, [])
+    with gallery.engine.connect() as connection:
+        paths = connection.exec_driver_sql("SELECT path FROM video").scalars().all()
+    assert str(folder / "gate/moved.mp4") in paths
+
+
+def test_the_embeddings_are_those_of_the_stored_crops(whole: tuple[Gallery, IndexReport]) -> None:
+    """So embedding again, from the gallery alone, gives the same vectors."""
+    gallery, embedder = whole[0], ShirtEmbedder()
+    query = """
+        SELECT crop.chunk_id, crop.id, block.day, block.first_row + crop.position
+        FROM crop JOIN block ON block.chunk_id = crop.chunk_id
+    """
+    with gallery.engine.connect() as connection:
+        rows = connection.exec_driver_sql(query).all()
+    assert len(rows) == whole[1].crops
+    for chunk_id, crop_id, day, row in rows:
+        shard = vectors.shard_path(gallery.path, gallery.model_id, day)
+        stored = vectors.read(shard, row + 1, embedder.card.dim)[row]
+        (again,) = embedder.embed([read_image(gallery.crop_path(chunk_id, crop_id))])
+        np.testing.assert_array_equal(stored, again.astype(np.float16))
+
+
+class Interrupting(ShirtDetector):
+    """Ctrl-C comes at the n-th batch of frames."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Detection]]:
+        self.batches -= 1
+        if self.batches < 0:
+            raise KeyboardInterrupt
+        return super().detect(frames)
+
+
+@pytest.mark.parametrize("batches", [0, 1, 3, 6])
+def test_interrupted_anywhere_it_ends_with_the_same_rows(
+    footage: Path, whole: tuple[Gallery, IndexReport], tmp_path: Path, batches: int
+) -> None:
+    gallery = new_gallery(tmp_path / "gallery")
+    report = run(footage, gallery, Interrupting(batches))
+    assert report.interrupted
+    resumed = run(footage, gallery)
+    assert not resumed.interrupted
+    assert contents(gallery) == contents(whole[0])
+    assert report.crops + resumed.crops == whole[1].crops
+
+
+def _run_until_killed(footage: Path, path: Path, where: str, calls: int) -> None:
+    """Index, and die without a word at the n-th call of a step of the commit."""
+    owner, name = {
+        "crops": (GalleryWriter, "_write_crops"),
+        "vectors": (vectors, "append"),
+        "commit": (GalleryWriter, "add_chunk"),
+        "analysis": (indexing, "analyse"),
+    }[where]
+    step = getattr(owner, name)
+    count = 0
+
+    def dying(*args: object, **kwargs: object) -> object:
+        nonlocal count
+        count += 1
+        result = step(*args, **kwargs)
+        if count == calls:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, dying)
+    run(footage, Gallery.open(path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("where", "calls"), [("analysis", 1), ("crops", 1), ("crops", 3), ("vectors", 1), ("vectors", 4), ("commit", 2)]
+)
+def test_killed_anywhere_it_ends_with_the_same_rows(
+    footage: Path, whole: tuple[Gallery, IndexReport], tmp_path: Path, where: str, calls: int
+) -> None:
+    gallery = new_gallery(tmp_path / "gallery")
+    process = multiprocessing.get_context("spawn").Process(
+        target=_run_until_killed, args=(footage, gallery.path, where, calls)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    committed = Searcher(gallery, ShirtEmbedder()).search(ShirtEmbedder().embed([query_crop("red")]), top=50)
+    assert all(hit.thumbnail.is_file() for hit in committed.hits)  # what is visible is whole
+    run(footage, gallery)
+    assert contents(gallery) == contents(whole[0])
+
+
+def test_bad_files_are_named_and_the_rest_goes_on(footage: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "footage"
+    shutil.copytree(footage, folder)
+    recording = (folder / "gate/2026-03-02_10-00-00.mp4").read_bytes()
+    (folder / "notes.mp4").write_text("a text named .mp4")
+    (folder / "empty.mp4").touch()
+    cut = folder / "yard/2026-03-02_11-00-00.mp4"  # its index is in front: what is there can be read
+    cut.write_bytes(recording[: len(recording) // 2])
+    gallery = new_gallery(tmp_path / "gallery")
+    report = run(folder, gallery)
+    assert report.videos == 3
+    assert {Path(entry.file).name: entry.reason.partition(" (")[0] for entry in report.skipped} == {
+        "notes.mp4": "not a video that can be read",
+        "empty.mp4": "not a video that can be read",
+    }
+    (incomplete,) = report.incomplete
+    assert incomplete.file.endswith("2026-03-02_11-00-00.mp4")
+    assert "cut off" in incomplete.reason
+    assert report.to_dict()["skipped"][0].keys() == {"file", "reason"}
+
+
+def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
+    gallery = new_gallery(tmp_path / "gallery")
+    folder = tmp_path / "footage"
+    with pytest.raises(UserError, match="no such file or folder"):
+        run(folder, gallery)
+    folder.mkdir()
+    with pytest.raises(UserError, match="no video in it"):
+        run(folder, gallery)
+    (folder / "notes.mp4").write_text("a text")
+    with pytest.raises(UserError, match=r"none of its videos could be used. .*notes.mp4: not a video"):
+        run(folder, gallery)
+
+
+def test_a_wrong_count_is_never_a_success(footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery = new_gallery(tmp_path / "gallery")
+    append = vectors.append
+
+    def losing(path: Path, committed_rows: int, embeddings: np.ndarray) -> str:
+        digest = append(path, committed_rows, embeddings)
+        os.truncate(path, path.stat().st_size - 2)  # a full disk that says nothing
+        return digest
+
+    monkeypatch.setattr(vectors, "append", losing)
+    with pytest.raises(ReidappError, match="must be equal|should be there"):
+        run(footage, gallery)
+
+
+def test_eight_samples_a_second_are_tracked_by_motion(footage: Path, tmp_path: Path) -> None:
+    gallery = new_gallery(tmp_path / "gallery")
+    settings = replace_settings(sampling="10fps")
+    report = index_folder(footage, gallery, ShirtEmbedder(), ShirtDetector(), settings)
+    assert report.frames == 2 * SECONDS * FPS
+    embedder = ShirtEmbedder()
+    hits = Searcher(gallery, embedder).search(embedder.embed([query_crop("blue")]), cameras=["yard"], top=1).hits
+    tracklet = gallery.tracklet(hits[0].tracklet)
+    blue = WALKS["yard/2026-03-02_10-05-00.mp4"][0]
+    assert tracklet.end_s - tracklet.start_s == pytest.approx(blue.end_s - blue.start_s, abs=1.5)
+    assert all(point.box.iou(blue.box(point.time_s)) > 0.4 for point in tracklet.path)
+
+
+def replace_settings(**changes: object) -> IndexSettings:
+    return SETTINGS.model_copy(update=changes)
+
+
+def test_a_chunk_depends_on_its_arguments_only(footage: Path) -> None:
+    """So that it can be computed anywhere: on another machine, in another order."""
+    from reidapp.footage.decoding import probe
+
+    path = footage / "gate/2026-03-02_10-00-00.mp4"
+    args = (path, 2, probe(path), SETTINGS, ShirtDetector(), ShirtEmbedder())
+    one, two = indexing.analyse(*args), indexing.analyse(*args)
+    np.testing.assert_array_equal(one.embeddings, two.embeddings)
+    assert replace(one, embeddings=0) == replace(two, embeddings=0)
