@@ -24,7 +24,7 @@ Detect = Callable[[np.ndarray], list[Box]]
 
 
 def hog_detector(scale: float) -> Detect:
-    """OpenCV's default people detector on the frame enlarged by ``scale``; boxes less the margin it was trained with."""
+    """OpenCV's default people detector on the frame enlarged by ``scale``; boxes less its margin."""
     hog = cv2.HOGDescriptor()
     hog.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
 
