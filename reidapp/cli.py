@@ -143,15 +143,16 @@ def index(
 ) -> None:
     """Index a folder of footage into a gallery. Run it again to add what is new, or to go on after an interruption."""
     from reidapp.footage.detection import open_detector
-    from reidapp.footage.indexing import index_folder
+    from reidapp.footage.indexing import find_footage, index_footage
     from reidapp.settings import IndexSettings
 
     settings = IndexSettings.checked(sampling=sampling, detector=detector, template=template, zone=zone)
     finder = open_detector(settings.detector)
+    footage = find_footage(folder, settings)
     target, embedder = _gallery_to_write(gallery, model)
     _note(f"detector {settings.detector} on {finder.provider}; model {embedder.card.name} on {embedder.provider}")
     with _progress("indexing", "s of video") as advance:
-        report = index_folder(folder, target, embedder, finder, settings, advance)
+        report = index_footage(footage, target, embedder, finder, settings, advance)
     _show(report.to_dict(), _index_summary(report, gallery), json)
     if report.interrupted:
         raise typer.Exit(130)

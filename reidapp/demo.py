@@ -213,11 +213,13 @@ def _export(run: Path, out: Path) -> str:
 def _index(footage: Path, gallery_path: Path, model: Path) -> str:
     from reidapp.embedding import Embedder
     from reidapp.footage.detection import open_detector
-    from reidapp.footage.indexing import index_folder
+    from reidapp.footage.indexing import find_footage, index_footage
 
     embedder, settings = Embedder(model), IndexSettings(zone="UTC")
     gallery = Gallery.create(gallery_path, model, embedder.card, embedder.identity)
-    report = index_folder(footage, gallery, embedder, open_detector(settings.detector), settings)
+    report = index_footage(
+        find_footage(footage, settings), gallery, embedder, open_detector(settings.detector), settings
+    )
     return f"{report.videos} videos, {report.frames} frames, {report.tracklets} tracklets, {report.crops} crops"
 
 

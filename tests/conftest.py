@@ -8,6 +8,7 @@ failure instead, however it came about (``needs``, ``pytest.skip``, ``importorsk
 import os
 import shutil
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,26 @@ def chromium(needs: Callable[[object, str], None]) -> Path:
     found = [path for name in names if name and (path := shutil.which(name))]
     needs(found, "no chromium on PATH (Debian: apt-get install chromium); REIDAPP_CHROMIUM can name another browser")
     return Path(found[0])
+
+
+@dataclass(frozen=True)
+class World:
+    """Generated footage with its truth, and a gallery made of it by the shipped model and the built-in detector."""
+
+    footage: Path
+    gallery: Path
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    from reidapp.cli import app
+    from training.data.synthetic.footage import write_footage
+
+    folder = tmp_path_factory.mktemp("world")
+    write_footage(folder / "footage", cameras=2, people=4, seconds=30, seed=5)
+    command = ["index", str(folder / "footage"), "--gallery", str(folder / "gallery"), "--zone", "UTC"]
+    app(command, standalone_mode=False)
+    return World(folder / "footage", folder / "gallery")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

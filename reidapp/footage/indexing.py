@@ -54,36 +54,54 @@ class IndexReport:
         return {**vars(self), "video_s": round(self.video_s, 2), **lists}
 
 
-def index_folder(
-    folder: Path,
+@dataclass(frozen=True)
+class Footage:
+    """The videos below a folder, and the files that were left out, by their paths alone."""
+
+    folder: Path
+    sources: list[Source]
+    skipped: list[Skipped]
+
+
+def find_footage(folder: Path, settings: IndexSettings) -> Footage:
+    """Look for videos, before anything is opened or made.
+
+    Raises:
+        UserError: no such folder, or no video in it.
+    """
+    found, skipped = sources.scan(folder, settings.template, settings.zone)
+    if not found and not skipped:
+        suffixes = " ".join(sorted(sources.VIDEO_SUFFIXES))
+        raise UserError(f"{folder}: no video in it (looked for {suffixes})")
+    return Footage(folder, found, skipped)
+
+
+def index_footage(
+    footage: Footage,
     gallery: Gallery,
     embedder: Embeds,
     detector: Detector,
     settings: IndexSettings,
     progress: Progress = lambda done, total, name: None,
 ) -> IndexReport:
-    """Index every video below a folder that the gallery doesn't have yet.
+    """Index every video that the gallery doesn't have yet.
 
     An interrupt (KeyboardInterrupt) ends the run with what is committed, and the report says so.
 
     Raises:
-        UserError: no folder, no video in it, or none that could be read.
+        UserError: none of the videos could be read.
         ReidappError: the gallery is being written by another process, or the final count is wrong.
     """
-    found, skipped = sources.scan(folder, settings.template, settings.zone)
-    if not found and not skipped:
-        suffixes = " ".join(sorted(sources.VIDEO_SUFFIXES))
-        raise UserError(f"{folder}: no video in it (looked for {suffixes})")
-    report = IndexReport(skipped=skipped)
+    report = IndexReport(skipped=list(footage.skipped))
     with gallery.writing() as writer:
         run = _Run(writer, embedder, detector, settings, report, progress)
         try:
-            run.index(found)
+            run.index(footage.sources)
         except KeyboardInterrupt:
             report.interrupted = True
         run.check_counts()
     if not report.interrupted:
-        _refuse_if_nothing_was_usable(folder, report)
+        _refuse_if_nothing_was_usable(footage.folder, report)
     return report
 
 

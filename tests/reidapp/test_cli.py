@@ -1,0 +1,297 @@
+"""The command line as a user meets it: a process, its output, its exit code."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reidapp.demo import view_image
+from reidapp.footage.decoding import frames
+from reidapp.truth import Truth
+from tests.conftest import World
+
+ROOT = Path(__file__).parents[2]
+
+
+def reidapp(*arguments: object, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "reidapp", *map(str, arguments)]
+    environment = {**os.environ, "TZ": "UTC", "COLUMNS": "200", **(env or {})}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def as_json(*arguments: object) -> dict[str, Any]:
+    done = reidapp(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def refused(code: int, *arguments: object) -> str:
+    """The one line that says what is wrong."""
+    done = reidapp(*arguments)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("reidapp:")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+@pytest.fixture(scope="session")
+def query(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A crop of person 1 in the first camera."""
+    truth = Truth.read(world.footage)
+    path = tmp_path_factory.mktemp("query") / "person 1.png"
+    Image.fromarray(view_image(world.footage, truth.best_view(1, truth.cameras[0]))).save(path)
+    return path
+
+
+def test_help_names_every_command() -> None:
+    text = reidapp("--help").stdout
+    for command in ("demo", "synth", "train", "evaluate", "export", "index", "search", "serve", "doctor"):
+        assert f" {command} " in text
+
+
+def test_version() -> None:
+    assert reidapp("--version").stdout.strip() == "0.1.0"
+
+
+def test_search_prints_what_the_contract_says(world: World, query: Path) -> None:
+    result = as_json("search", "--gallery", world.gallery, "--image", query, "--top", 5)
+    hits = result["hits"]
+    assert [hit["rank"] for hit in hits] == list(range(1, len(hits) + 1))
+    assert len({hit["tracklet"] for hit in hits}) == len(hits)
+    for hit in hits:
+        assert 0 <= hit["score"] <= 1
+        assert hit["p_match"] is None
+        assert Path(hit["thumbnail"]).is_file()
+        assert Path(hit["video"]).is_file()
+        start, end = (datetime.fromisoformat(hit[key]) for key in ("start", "end"))
+        assert start.utcoffset().total_seconds() == 0  # type: ignore[union-attr]
+        assert start <= end
+    scores = [hit["score"] for hit in hits]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_the_person_is_found_where_the_query_is_from(world: World, query: Path) -> None:
+    from reidapp.gallery.store import Gallery
+
+    truth, gallery = Truth.read(world.footage), Gallery.open(world.gallery)
+    first = as_json("search", "--gallery", world.gallery, "--image", query)["hits"][0]
+    assert truth.who(first["camera"], gallery.tracklet(first["tracklet"]).path) == 1
+
+
+def test_filters(world: World, query: Path) -> None:
+    camera = Truth.read(world.footage).cameras[1]
+    base = ("search", "--gallery", world.gallery, "--image", query)
+    only = as_json(*base, "--camera", camera)["hits"]
+    assert only
+    assert {hit["camera"] for hit in only} == {camera}
+    late = as_json(*base, "--after", "2026-03-02T10:00:15")["hits"]  # without a zone: the cameras', here UTC
+    assert late
+    assert all(hit["end"] >= "2026-03-02T10:00:15" for hit in late)
+    assert as_json(*base, "--before", "2026-03-01")["hits"] == []
+    assert "no tracklet is left after the filters" in reidapp(*base, "--before", "2026-03-01").stdout
+
+
+def test_a_whole_frame_asks_which_person_is_meant(world: World, tmp_path: Path) -> None:
+    truth = Truth.read(world.footage)
+    together = next(
+        (s.video, s.time_s)
+        for s in truth.sightings
+        if s.visible > 0.95
+        and s.box.height > 0.35
+        and any(
+            o.person != s.person and o.visible > 0.95 and o.box.height > 0.35 and abs(o.box.x1 - s.box.x1) > 0.2
+            for o in truth.sightings
+            if (o.video, o.time_s) == (s.video, s.time_s)
+        )
+    )
+    from reidapp.footage.detection import open_detector
+
+    found = 0
+    for frame in frames(world.footage / together[0], together[1], together[1] + 6, 2.0):
+        found = len(open_detector("hog").detect([frame.image])[0])
+        if found >= 2:
+            break
+    assert found >= 2
+    picture = tmp_path / "frame.png"
+    Image.fromarray(frame.image).save(picture)
+    base = ("search", "--gallery", world.gallery, "--image", picture)
+    assert f"{found} people in the picture; say which with --person N (1: x " in refused(2, *base)
+    assert as_json(*base, "--person", 2)["hits"]
+    assert f"person {found + 1}: there are {found} people" in refused(2, *base, "--person", found + 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere.png", "nowhere.png: no such image file"),
+        ("empty.png", "empty.png: not an image"),
+        ("text.png", "text.png: not an image"),
+        ("huge.png", "huge.png: 20000×20000 pixels; at most 50 megapixels"),
+        ("cut.jpg", "cut.jpg: a damaged image"),
+    ],
+)
+def test_bad_query_images(world: World, tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("no picture")
+    if name == "huge.png":
+        Image.new("1", (20_000, 20_000)).save(tmp_path / name)
+    noise = np.random.default_rng(0).integers(0, 256, (200, 100, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "whole.jpg")
+    whole = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    assert message in refused(2, "search", "--gallery", world.gallery, "--image", tmp_path / name)
+
+
+def test_other_bad_input(world: World, query: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_text("no model")
+    (tmp_path / "empty").mkdir()
+    base = ("search", "--gallery", world.gallery, "--image", query)
+    assert "no gallery here" in refused(2, "search", "--gallery", tmp_path / "none", "--image", query)
+    assert 'camera "nowhere" is not in this gallery' in refused(2, *base, "--camera", "nowhere")
+    assert "model.onnx: not" in refused(2, *base, "--model", tmp_path / "model.onnx")
+    index = ("index", world.footage, "--gallery", tmp_path / "new")
+    assert "no such file or shipped model" in refused(2, *index, "--model", "nothing")
+    assert "not an ONNX model" in refused(2, *index, "--model", tmp_path / "model.onnx")
+    assert 'unknown detector "hogg"; did you mean "hog"?' in refused(2, *index, "--detector", "hogg")
+    assert "no such file" in refused(2, *index, "--detector", "yolox:nothing.onnx")
+    assert 'unknown sampling "often"' in refused(2, *index, "--sampling", "often")
+    assert "unknown field {kamera}" in refused(2, *index, "--template", "{kamera}/{start}")
+    assert 'unknown time zone "Mars"' in refused(2, *index, "--zone", "Mars")
+    assert not (tmp_path / "new").exists()
+    assert "no video in it" in refused(2, "index", tmp_path / "empty", "--gallery", tmp_path / "other")
+    assert not (tmp_path / "other").exists(), "a gallery was left behind by a run that had nothing to index"
+    assert reidapp(*base, "--before", "soon").returncode == 2
+
+
+def test_a_gallery_made_by_another_model_is_refused(world: World, query: Path, tmp_path: Path) -> None:
+    other = _another_model(tmp_path / "other.onnx")
+    base = ("search", "--gallery", world.gallery, "--image", query, "--model", other)
+    assert 'made by model "small"' in refused(2, *base)
+    assert 'made by model "small"' in refused(2, "index", world.footage, "--gallery", world.gallery, "--model", other)
+
+
+def _another_model(path: Path) -> Path:
+    """The shipped model with one weight changed."""
+    import onnx
+    from onnx import numpy_helper
+
+    from models import zoo
+
+    model = onnx.load(zoo.path_of(zoo.DEFAULT))
+    weight = next(w for w in model.graph.initializer if w.data_type == onnx.TensorProto.FLOAT and len(w.dims) == 4)
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 1.01, weight.name))
+    onnx.save(model, path)
+    return path
+
+
+def test_indexing_again_says_that_nothing_is_new(world: World) -> None:
+    report = as_json("index", world.footage, "--gallery", world.gallery)
+    assert report["unchanged"] == 2
+    counts = ("videos", "frames", "detections", "tracklets", "crops")
+    assert {key: report[key] for key in (*counts, "skipped")} == dict.fromkeys(counts, 0) | {"skipped": []}
+
+
+def test_bad_files_are_counted_and_the_rest_is_indexed(world: World, tmp_path: Path) -> None:
+    folder = tmp_path / "footage"
+    folder.mkdir()
+    source = next(world.footage.rglob("*.mp4"))
+    shutil.copy(source, folder / "gate 2026-03-02 10.00.00.mp4")
+    (folder / "notes.mp4").write_text("a text")
+    done = reidapp("index", folder, "--gallery", tmp_path / "gallery", "--sampling", "1fps")
+    assert done.returncode == 0, done.stderr
+    assert "1 videos" in done.stdout
+    assert "skipped: " in done.stdout
+    assert "notes.mp4: not a video that can be read" in done.stdout
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/notes.mp4").write_text("a text")
+    assert "notes.mp4: not a video" in refused(2, "index", tmp_path / "bad", "--gallery", tmp_path / "gallery")
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_was_committed(world: World, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "reidapp", "index", world.footage, "--gallery", tmp_path / "gallery"]
+    process = subprocess.Popen([*map(str, command), "--sampling", "5fps"], cwd=ROOT, stdout=-1, stderr=-1, text=True)
+    database = tmp_path / "gallery/gallery.db"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None and not _chunks(database):
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "what was committed is kept" in out
+    assert _chunks(database) >= 1
+    report = as_json("index", world.footage, "--gallery", tmp_path / "gallery", "--sampling", "5fps")
+    assert report["videos"] + report["unchanged"] == 2
+
+
+def _chunks(database: Path) -> int:
+    import sqlite3
+
+    if not database.is_file():
+        return 0
+    with sqlite3.connect(database) as connection:
+        return connection.execute("SELECT count(*) FROM chunk").fetchone()[0]
+
+
+@pytest.mark.slow
+def test_train_evaluate_export_index(world: World, tmp_path: Path) -> None:
+    """The researcher's line, each step by its command."""
+    assert "small" in as_json("train", "--list")["recipes"]
+    people = as_json("synth", "people", tmp_path / "people", "--identities", 12, "--images", 6, "--test-share", 0.5)
+    assert people["identities"] == 12
+    data = f"market1501:{tmp_path / 'people'}"
+    run = as_json(
+        "train", "small", "--data", data, "--out", tmp_path / "run", "--set", "schedule.epochs=2",
+        "--set", "sampler.identities=4",
+    )  # fmt: skip
+    assert run["epochs"] == 2
+    card = as_json("export", tmp_path / "run", "--out", tmp_path / "mine.onnx")
+    assert card["name"] == "mine"
+    of_run = as_json("evaluate", tmp_path / "run", "--data", data)
+    of_file = as_json("evaluate", tmp_path / "mine.onnx", "--data", data)
+    assert set(of_file) >= {"rank1", "rank5", "mAP", "mINP", "queries", "gallery", "protocol"}
+    assert of_file["mAP"] == pytest.approx(of_run["mAP"], abs=0.005)
+    assert 'unknown key "epochz"' in refused(
+        2, "train", "small", "--data", data, "--out", tmp_path / "x", "--set", "schedule.epochz=2"
+    )
+    folder = tmp_path / "one"
+    folder.mkdir()
+    shutil.copy(next(world.footage.rglob("*.mp4")), folder)
+    report = as_json("index", folder, "--gallery", tmp_path / "gallery", "--model", tmp_path / "mine.onnx")
+    assert report["crops"] > 0
+
+
+@pytest.mark.slow
+def test_demo(tmp_path: Path) -> None:
+    """Shorter training than the demo's own: that it runs to its end and judges honestly, not that it is good."""
+    from reidapp.demo import run_demo
+    from reidapp.errors import UserError
+
+    report = run_demo(tmp_path / "demo", images=2_000, say=lambda text: None)
+    facts = report.to_dict()
+    assert len(facts["searches"]) == 12
+    truth = Truth.read(tmp_path / "demo/footage")
+    for found in report.found:
+        assert found.query.person == found.person
+        assert found.query.camera in truth.cameras
+        verdicts = [who == found.person for hit, who in found.elsewhere if hit.camera != found.query.camera]
+        assert found.right == (bool(verdicts) and verdicts[0])
+    with Image.open(report.sheet) as sheet:
+        assert sheet.height > 12 * 128
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/precious.txt").touch()
+    with pytest.raises(UserError, match="holds things that no demo made"):
+        run_demo(tmp_path / "mine")
+    assert (tmp_path / "mine/precious.txt").exists()
