@@ -18,12 +18,13 @@ _FINGERPRINT_BYTES = 1 << 20
 # 2026-03-02_10-00-00, 20260302T100000Z, 2026-03-02/10.00.00, …: a date and a time of day with any usual separators,
 # and perhaps a zone. "-hhmm" counts as one only in the ISO form (with T): elsewhere it is when the recording ended.
 _STAMP_TEXT = (
-    r"(?<!\d)(?:19|20)\d{2}[-_.]?\d{2}[-_.]?\d{2}"
+    r"(?<!\d)(?:19|20)\d{2}[-_./]?\d{2}[-_./]?\d{2}"
     r"(?:[Tt]\d{2}[-_.:h]?\d{2}[-_.:m]?\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:?\d{2})?"
     r"|[_ ./-]{0,3}\d{2}[-_.:h]?\d{2}[-_.:m]?\d{2}(?:\.\d+)?(?:[Zz]|\+\d{2}:?\d{2})?)(?!\d)"
 )
 _STAMP = re.compile(_STAMP_TEXT)
 _STAMP_PARTS = re.compile(r"(\d{4})\D?(\d\d)\D?(\d\d)\D{0,3}(\d\d)\D?(\d\d)\D?(\d\d)(?:\.\d+)?(.*)")
+_STAMP_TO_END = re.compile(_STAMP_TEXT + r"(?:[-_]\d{2}[-_.:h]?\d{2}[-_.:m]?\d{2}(?!\d))?")  # …10.00.00-11.00.00
 _DATE_FOLDERS = re.compile(r"(?<![^/])(?:19|20)\d{2}[-_./]?\d{2}[-_./]?\d{2}/")  # 2026-03-02/, 2026/03/02/
 _FIELD = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
 _DIRECTIVES = {"Y": r"\d{4}", "m": r"\d{2}", "d": r"\d{2}", "H": r"\d{2}", "I": r"\d{2}", "M": r"\d{2}", "S": r"\d{2}"}
@@ -189,7 +190,7 @@ def _guessed_start(relative: Path, zone: str) -> tuple[datetime | None, str]:
 
 def _camera(relative: Path) -> str:
     """The first folder, or else the file's name, that says more than a date and a time; nothing if none does."""
-    rest = _DATE_FOLDERS.sub("", _STAMP.sub("", relative.with_suffix("").as_posix()))
+    rest = _DATE_FOLDERS.sub("", _STAMP_TO_END.sub("", relative.with_suffix("").as_posix()))
     names = (name if name in relative.parts else name.strip(" _-.") for name in rest.split("/"))
     return next(filter(None, names), "")
 
