@@ -14,13 +14,16 @@ from av.video.stream import VideoStream
 
 from reidapp.errors import UserError
 
-# A seek may land on a keyframe after the target (FFmpeg seeks by decoding time); aiming earlier avoids it.
-_SEEK_MARGIN_S = 2.0
+# A seek may land after the target (FFmpeg seeks by decoding time), or between two keyframes (MPEG-TS has no index),
+# from where nothing is decoded up to the next one. So reading begins this long before the start, or, where that is not
+# enough, longer.
+_SEEK_MARGINS_S = (2.0, 10.0, 60.0, 300.0)
+_BEYOND = 5  # a single frame after the end may be one damaged time stamp; so many in a row are the end
 
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a video's header says. ``duration_s`` is 0 where it doesn't say; ``created`` is UTC."""
+    """What a video's header says. ``duration_s`` is 0 where it doesn't say; ``created`` is UTC; the size is upright."""
 
     duration_s: float
     frame_rate: float  # frames per second, on average
@@ -50,8 +53,11 @@ def probe(path: Path) -> VideoFacts:
             duration = float(stream.duration * stream.time_base)
         elif container.duration:
             duration = container.duration / av.time_base
-        rate = float(stream.average_rate or stream.guessed_rate or 25)
-        return VideoFacts(duration, rate, stream.width, stream.height, _created(container))
+        first = next(_decoded(container, stream), None)
+        width, height = stream.width, stream.height
+        if first is not None and round(first.rotation / 90) % 2:
+            width, height = height, width
+        return VideoFacts(duration, _frame_rate(stream), width, height, _created(container))
 
 
 def frames(path: Path, start_s: float, end_s: float, fps: float | None) -> Iterator[Frame]:
@@ -63,44 +69,89 @@ def frames(path: Path, start_s: float, end_s: float, fps: float | None) -> Itera
     Raises:
         UserError: the file cannot be opened.
     """
-    with _opened(path) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        zero = float((stream.start_time or 0) * (stream.time_base or 0))
-        if start_s > 0:
-            _seek(container, stream, zero + start_s - _SEEK_MARGIN_S)
-        last_slot = -1
-        for frame in _decoded(container, stream):
-            time_s = frame.time - zero
-            if time_s >= end_s - 1e-6:
+    last_s, last_slot, beyond = -float("inf"), -1, 0
+    for time_s, frame in _read_from(path, start_s):
+        if time_s >= end_s - 1e-6:
+            beyond += 1
+            if beyond == _BEYOND:
                 return
-            slot = int(time_s * fps + 1e-6) if fps else last_slot + 1
-            if time_s < start_s - 1e-6 or slot == last_slot:
+            continue
+        beyond = 0
+        if time_s <= last_s:
+            continue  # a damaged time stamp: the frames before it were later
+        last_s = time_s
+        slot = int(time_s * fps + 1e-6) if fps else last_slot + 1
+        # A slot that begins before the start belongs to whoever reads what is before.
+        if slot > last_slot and time_s >= start_s - 1e-6:
+            yield Frame(time_s, _upright(frame))
+        last_slot = slot
+
+
+def _read_from(path: Path, start_s: float) -> Iterator[tuple[float, VideoFrame]]:
+    """Frames and their times, from before ``start_s`` on if there are any."""
+    for margin_s in _SEEK_MARGINS_S:
+        with _opened(path) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            whole = start_s <= margin_s or not _seek(container, stream, start_s - margin_s)
+            timed = _timed(container, stream)
+            first = next(timed, None)
+            if not whole and margin_s != _SEEK_MARGINS_S[-1] and (first is None or first[0] >= start_s):
                 continue
-            last_slot = slot
-            yield Frame(time_s, frame.to_ndarray(format="rgb24"))
+            if first is not None:
+                yield first
+                yield from timed
+            return
+
+
+def _timed(container: InputContainer, stream: VideoStream) -> Iterator[tuple[float, VideoFrame]]:
+    """Decoded frames with their times since the first frame of the video."""
+    time_base, zero = float(stream.time_base or 0), stream.start_time or 0
+    # AVI keeps no presentation times: FFmpeg numbers packets as they are stored, which B-frames put out of order.
+    in_stored_order = container.format.name == "avi"
+    step_s = 1 / _frame_rate(stream)
+    time_s = None
+    for frame in _decoded(container, stream):
+        stamp = frame.dts if in_stored_order else frame.pts
+        if stamp is not None:
+            time_s = (stamp - zero) * time_base
+        elif time_s is not None:
+            time_s += step_s  # MPEG program streams tell the time of some frames only
+        else:
+            continue
+        yield time_s, frame
 
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     try:
         for packet in container.demux(stream):
             try:
-                decoded = packet.decode()
+                yield from packet.decode()
             except av.error.FFmpegError:
                 continue  # this packet is damaged; the next keyframe mends the picture
-            for frame in decoded:
-                if isinstance(frame, VideoFrame) and frame.time is not None:
-                    yield frame
     except av.error.FFmpegError:
         return  # the file is cut off here; the caller sees how far the frames went
 
 
-def _seek(container: InputContainer, stream: VideoStream, target_s: float) -> None:
+def _seek(container: InputContainer, stream: VideoStream, target_s: float) -> bool:
+    """Whether the file could be wound to a keyframe before the target; if not, it is read from its start."""
     assert stream.time_base is not None
     try:
-        container.seek(int(max(target_s, 0.0) / stream.time_base), stream=stream, backward=True)
+        container.seek(int(target_s / stream.time_base) + (stream.start_time or 0), stream=stream, backward=True)
     except av.error.FFmpegError:
-        return  # cannot seek in this file: it is read from its start
+        return False
+    return True
+
+
+def _upright(frame: VideoFrame) -> np.ndarray:
+    """RGB as a player shows it: a telephone held upright records lying frames and how to turn them."""
+    turns = round(frame.rotation / 90) % 4
+    image = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+def _frame_rate(stream: VideoStream) -> float:
+    return float(stream.average_rate or stream.guessed_rate or 25)
 
 
 def _opened(path: Path) -> InputContainer:
@@ -112,6 +163,9 @@ def _opened(path: Path) -> InputContainer:
         container.close()
         raise UserError(f"{path.name}: has no video in it")
     stream = container.streams.video[0]
+    if stream.codec_context is None:
+        container.close()
+        raise UserError(f"{path.name}: its video codec is not known here; convert it to H.264 first")
     if not stream.width or not stream.height:
         container.close()
         raise UserError(f"{path.name}: not a video that can be read (no picture size in its header)")

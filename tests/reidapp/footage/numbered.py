@@ -1,0 +1,56 @@
+"""Small videos in which every frame carries its number as a pattern of black and white blocks."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+HEIGHT, WIDTH, _BLOCK = 64, 128, 32  # two rows of four blocks: eight bits
+
+
+def picture(number: int) -> np.ndarray:
+    """RGB uint8 ``[64, 128, 3]``."""
+    bits = np.unpackbits(np.array([number], np.uint8)).reshape(2, 4)
+    grey = (30 + 190 * bits).repeat(_BLOCK, 0).repeat(_BLOCK, 1).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, 2)
+
+
+def number_of(image: np.ndarray) -> int:
+    """The number that a decoded frame carries; fails where its pattern is blurred by another frame's."""
+    blocks = image.reshape(2, _BLOCK, 4, _BLOCK, 3).mean((1, 3, 4))
+    assert np.all((blocks < 60) | (blocks > 190)), f"no clear pattern: {blocks.round()}"
+    return int(np.packbits(blocks > 125)[0])
+
+
+def write_numbered(
+    path: Path,
+    times_s: Sequence[float],
+    gop: int = 10,
+    b_frames: int = 2,
+    ticks: int = 1000,
+    options: dict[str, str] | None = None,
+) -> None:
+    """H.264 in whatever container the suffix names, with one frame at each time.
+
+    Args:
+        gop: frames from one keyframe to the next.
+        b_frames: between two others; frames are then stored in another order than shown.
+        ticks: of the clock that times are rounded to, in a second.
+        options: of the container.
+    """
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream: Any = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, ticks)
+        stream.options = {
+            "x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes={b_frames}:b-adapt=0:threads=1",
+            "crf": "18",
+        }
+        for number, time_s in enumerate(times_s):
+            frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
+            frame.pts, frame.time_base = round(time_s * ticks), Fraction(1, ticks)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())

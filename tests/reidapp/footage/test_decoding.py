@@ -1,0 +1,294 @@
+import struct
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from reidapp.errors import UserError
+from reidapp.footage.decoding import Frame, frames, probe
+from tests.reidapp.footage.numbered import HEIGHT, WIDTH, number_of, picture, write_numbered
+
+FOREVER = float("inf")
+# Ten frames a second as a camera with a busy processor takes them: never quite on time, and now and then none.
+UNSTEADY = [round(i / 10 + (0, 0.03, 0.012)[i % 3] + 0.7 * (i > 60) + 2.6 * (i > 100), 3) for i in range(150)]
+
+
+def read(path: Path, start_s: float = 0.0, end_s: float = FOREVER, fps: float | None = None) -> list[tuple[float, int]]:
+    """(time, number) of each frame."""
+    return shown(frames(path, start_s, end_s, fps))
+
+
+def shown(given: Iterable[Frame]) -> list[tuple[float, int]]:
+    return [(pytest.approx(frame.time_s, abs=1e-4), number_of(frame.image)) for frame in given]
+
+
+def video(folder: Path, suffix: str, **options: Any) -> Path:
+    path = folder / f"video.{suffix}"
+    write_numbered(path, UNSTEADY, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "mov", "flv"])
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_every_frame_at_its_time(tmp_path: Path, suffix: str, b_frames: int) -> None:
+    path = video(tmp_path, suffix, b_frames=b_frames)
+    assert read(path) == [(time_s, number) for number, time_s in enumerate(UNSTEADY)]
+
+
+def test_time_counts_from_the_first_frame(tmp_path: Path) -> None:
+    path = video(tmp_path, "ts")
+    with av.open(str(path)) as container:
+        assert (container.streams.video[0].start_time or 0) > 0
+    assert next(frames(path, 0, FOREVER, None)).time_s == 0.0
+
+
+def test_pixels_are_rgb(tmp_path: Path) -> None:
+    path = tmp_path / "red.mp4"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=5, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = 66, 50, "yuv420p"
+        red = np.full((50, 66, 3), (200, 40, 30), np.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(red, "rgb24")))
+        container.mux(stream.encode())
+    (frame,) = frames(path, 0, FOREVER, None)
+    assert frame.image.shape == red.shape
+    assert frame.image.dtype == np.uint8
+    assert np.abs(frame.image.astype(int) - red).max() < 12
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("gop", [10, 30, 50])
+def test_the_same_frames_wherever_reading_starts(tmp_path: Path, suffix: str, gop: int) -> None:
+    path = video(tmp_path, suffix, gop=gop)
+    for fps in (None, 2.0, 0.7):
+        whole = read(path, fps=fps)
+        for chunk_s in (1.3, 5.0):
+            count = int(UNSTEADY[-1] // chunk_s) + 1
+            pieces = [read(path, i * chunk_s, (i + 1) * chunk_s, fps) for i in range(count)]
+            assert [frame for piece in pieces for frame in piece] == whole
+
+
+@pytest.mark.parametrize("fps", [0.5, 2.0, 3.0, 4.0])
+def test_first_frame_of_each_slot(tmp_path: Path, fps: float) -> None:
+    path = video(tmp_path, "mp4")
+    slots: dict[int, int] = {}
+    for number, time_s in enumerate(UNSTEADY):
+        slots.setdefault(int(time_s * fps + 1e-6), number)
+    assert [number for _, number in read(path, fps=fps)] == list(slots.values())
+
+
+def test_steady_frames_on_the_edge_of_slots(tmp_path: Path) -> None:
+    path = tmp_path / "steady.mp4"
+    write_numbered(path, [i / 10 for i in range(100)])
+    assert [number for _, number in read(path, fps=10)] == list(range(100))
+    assert [number for _, number in read(path, fps=5)] == list(range(0, 100, 2))
+    assert [number for _, number in read(path, 3.0, 4.0, 2)] == [30, 35]
+    assert [number for _, number in read(path, fps=25)] == list(range(100))
+
+
+def test_start_is_in_and_end_is_out(tmp_path: Path) -> None:
+    path = tmp_path / "steady.mp4"
+    write_numbered(path, [i / 10 for i in range(100)])
+    assert [number for _, number in read(path, 5.0, 5.3)] == [50, 51, 52]
+    assert read(path, 10.0, 20.0) == []
+    assert [number for _, number in read(path, 9.9, 20.0)] == [99]
+
+
+def test_avi_keeps_frames_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "recorder.avi"
+    write_numbered(path, [i / 10 for i in range(60)], ticks=10)
+    got = list(frames(path, 0, FOREVER, None))
+    assert [number_of(frame.image) for frame in got] == list(range(60))
+    steps = np.diff([frame.time_s for frame in got])
+    np.testing.assert_allclose(steps, 0.1, atol=1e-6)
+
+
+def test_program_stream_tells_few_times(tmp_path: Path) -> None:
+    path = tmp_path / "recorder.mpg"
+    write_numbered(path, [i / 10 for i in range(100)], ticks=10)
+    with av.open(str(path)) as container:
+        assert any(frame.pts is None for frame in container.decode(video=0))
+    assert read(path) == [(pytest.approx(number / 10), number) for number in range(100)]
+
+
+def test_cut_off_with_the_index_in_front(tmp_path: Path) -> None:
+    path = video(tmp_path, "mp4", options={"movflags": "faststart"})
+    whole = read(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 6 // 10])
+    got = read(path)
+    assert 20 < len(got) < 120
+    assert got == whole[: len(got)]
+    assert probe(path).duration_s == pytest.approx(UNSTEADY[-1] + 0.1, abs=0.15)
+    assert read(path, UNSTEADY[-1] - 1, FOREVER) == []
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ts"])
+def test_cut_off_without_an_index(tmp_path: Path, suffix: str) -> None:
+    path = video(tmp_path, suffix)
+    whole = read(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    got = [(frame.time_s, frame.image) for frame in frames(path, 0, FOREVER, None)]
+    assert len(got) > 40
+    sound = shown(Frame(*each) for each in got[:-3])  # the very last ones may be blurred
+    assert sound == whole[: len(sound)]
+
+
+def _key_packets(path: Path) -> list[tuple[int, int, float]]:
+    """Offset in the file, size and time of each keyframe's packet."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return [
+            (p.pos, p.size, float(p.pts * stream.time_base))
+            for p in container.demux(stream)
+            if p.is_keyframe and p.pos is not None and p.pts is not None
+        ]
+
+
+# Matroska is taken up again at its next cluster, and those are up to five seconds long.
+@pytest.mark.parametrize(("suffix", "lost_s"), [("mp4", 0.5), ("mkv", 5.0), ("ts", 0.5)])
+def test_goes_on_after_damage(tmp_path: Path, suffix: str, lost_s: float) -> None:
+    path = video(tmp_path, suffix)
+    (begin, from_s), (end, until_s) = _keyframes(path)[5:7]
+    data = bytearray(path.read_bytes())
+    random = np.random.default_rng(0)
+    for at in random.integers(begin, end, 60):
+        data[at] ^= int(random.integers(1, 256))
+    path.write_bytes(data)
+    got = {round(frame.time_s, 3): frame.image for frame in frames(path, 0, FOREVER, None)}
+    assert list(got) == sorted(got)
+    for number, time_s in enumerate(UNSTEADY):
+        if time_s < from_s - 0.5 or time_s > until_s + lost_s:
+            assert number_of(got[time_s]) == number
+    # A chunk that begins after the damage does not feel it.
+    assert read(path, 14.0) == [(time_s, number) for number, time_s in enumerate(UNSTEADY) if time_s >= 14.0]
+
+
+def _keyframes(path: Path) -> list[tuple[int, float]]:
+    """Offset in the file and time of each."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        zero, time_base = stream.start_time or 0, float(stream.time_base or 0)
+        packets = [(packet.pos, packet.pts) for packet in container.demux(stream) if packet.is_keyframe]
+    return [(pos, (pts - zero) * time_base) for pos, pts in packets if pos is not None and pts is not None]
+
+
+def test_damaged_time_stamp_does_not_end_the_reading(tmp_path: Path) -> None:
+    path = tmp_path / "video.ts"
+    write_numbered(path, [i / 10 for i in range(100)], b_frames=0)
+    data = bytearray(path.read_bytes())
+    stamps = [at for at in range(0, len(data), 188) if (body := _pes_stamp(data, at)) and data[body] >> 4 in (2, 3)]
+    body = _pes_stamp(data, stamps[40])
+    assert body
+    data[body] ^= 0b0000_0100  # bit 31 of 33: some six hours later
+    path.write_bytes(data)
+    numbers = [number for _, number in read(path, 0.0, 60.0)]
+    assert numbers == [number for number in range(100) if number != 40]
+
+
+def _pes_stamp(data: bytes, at: int) -> int | None:
+    """Where in a transport packet a picture's presentation time is."""
+    start = data.find(b"\0\0\1\xe0", at, at + 188)
+    return start + 9 if start >= 0 and data[start + 7] & 0x80 else None
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("empty.mp4", b""),
+        ("notes.mp4", b"Camera 2 was cleaned today.\n" * 300),
+        ("noise.ts", np.random.default_rng(1).bytes(100_000)),
+        ("list.mp4", b"ffconcat version 1.0\nfile /etc/hostname\n"),
+    ],
+)
+def test_no_video(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    for read_it in (lambda: probe(tmp_path / name), lambda: list(frames(tmp_path / name, 0, FOREVER, None))):
+        with pytest.raises(UserError) as error:
+            read_it()
+        assert str(error.value).startswith(f"{name}: ")
+        assert "\n" not in str(error.value)
+
+
+def test_index_missing(tmp_path: Path) -> None:
+    path = video(tmp_path, "mp4")
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"moov") - 4])
+    with pytest.raises(UserError, match=r"^video\.mp4: not a video that can be read \(.+\)$"):
+        probe(path)
+
+
+def test_sound_only(tmp_path: Path) -> None:
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("aac", rate=16000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
+        sound.sample_rate = 16000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode())
+    with pytest.raises(UserError, match=r"^sound\.mp4: has no video in it$"):
+        probe(path)
+
+
+def test_unknown_codec(tmp_path: Path) -> None:
+    path = video(tmp_path, "mp4")
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz").replace(b"avcC", b"zzzC"))
+    with pytest.raises(UserError, match=r"^video\.mp4: "):
+        probe(path)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^gone\.mp4: not a video that can be read \(No such file"):
+        probe(tmp_path / "gone.mp4")
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_facts(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"video.{suffix}"
+    write_numbered(path, [i / 10 for i in range(100)])
+    facts = probe(path)
+    assert facts.duration_s == pytest.approx(10.0, abs=0.11)
+    assert facts.frame_rate == pytest.approx(10.0, rel=0.02)
+    assert (facts.width, facts.height) == (WIDTH, HEIGHT)
+    assert facts.created is None
+
+
+@pytest.mark.parametrize(
+    ("text", "created"),
+    [
+        ("2026-03-02T10:00:00.000000Z", datetime(2026, 3, 2, 10, tzinfo=UTC)),
+        ("2026-03-02T10:00:00+02:00", datetime(2026, 3, 2, 8, tzinfo=UTC)),
+        ("1970-01-01T00:00:00Z", None),
+        ("1904-01-01T00:00:00Z", None),
+        ("yesterday", None),
+    ],
+)
+def test_creation_time(tmp_path: Path, text: str, created: datetime | None) -> None:
+    path = tmp_path / "video.mkv"
+    with av.open(str(path), "w") as container:
+        container.metadata["creation_time"] = text
+        stream: Any = container.add_stream("libx264", rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(1), "rgb24")))
+        container.mux(stream.encode())
+    assert probe(path).created == created
+
+
+@pytest.mark.parametrize(("matrix", "turns"), [((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)])
+def test_telephone_recordings_are_turned_upright(tmp_path: Path, matrix: tuple[int, ...], turns: int) -> None:
+    path = video(tmp_path, "mp4")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 44
+    a, b, c, d = (value << 16 for value in matrix)
+    data[at : at + 20] = struct.pack(">5i", a, b, 0, c, d)
+    path.write_bytes(data)
+    frame = next(frames(path, 3.0, 5.0, None))
+    assert number_of(np.rot90(frame.image, -turns)) == UNSTEADY.index(round(frame.time_s, 3))
+    facts = probe(path)
+    assert frame.image.shape[:2] == (facts.height, facts.width)
