@@ -121,7 +121,7 @@ def test_a_collapsed_triplet_loss_is_said(
         return {"pooled": pooled, "features": self.neck(self.project(feature_map.mean((2, 3))))}
 
     monkeypatch.setattr("models.heads.BNNeck.forward", same_for_all)
-    result = run(crops, tmp_path / "run", tiny)
+    result = run(crops, tmp_path / "run", tiny, "loss.triplet.on=pooled")
     assert len(result.warnings) == 1
     assert "collapsed" in result.warnings[0]
 

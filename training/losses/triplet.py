@@ -43,7 +43,7 @@ class TripletLoss(nn.Module):
         spread, size = self._distances(features).mean(), 1.0 if self.normalise else features.float().norm(dim=1).mean()
         if spread > 0.02 * size:
             return None
-        advice = "use features before the neck with normalise: false and margin: soft, or a lower schedule.lr"
+        advice = "put it on features behind a batch norm, with a small weight beside a loss that classifies"
         return f"the triplet loss has collapsed (all features nearly equal); {advice}"
 
     def _distances(self, features: Tensor) -> Tensor:
