@@ -5,6 +5,7 @@ centre distance and time gap (`AppearanceTracker`). At 8 and more, motion is eno
 before length: where two people could be meant, a tracklet ends and a new one begins.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -24,7 +25,11 @@ _REACH_JITTER = 0.35
 _MAX_APPEARANCE = 0.5  # cosine distance
 _MAX_SIZE_RATIO = 1.7
 _MAX_COST = 1.1
-_MIN_LEAD = 0.15  # the best pair must beat the second best by this, else neither is believed
+_REFUSED = 10.0
+_ALIKE = 0.6  # cosine from which two embeddings may be of one person, or of two in the same clothes
+# The best pair must beat the second best by this, else neither is believed. Between two people who look alike, a
+# difference in looks is mostly noise, and the lead must be larger.
+_MIN_LEAD, _MIN_LEAD_ALIKE = 0.15, 0.4
 _MEMORY = 0.7  # of a tracklet's appearance, per new detection
 
 
@@ -57,8 +62,11 @@ def open_tracker(fps: float | None, frame_rate: float) -> Tracker:
 
 
 @dataclass
-class _Track:
+class Track:
+    """A tracklet that may go on: since when, its last detection, its looks so far (``[D]``, length one)."""
+
     number: int
+    since_s: float
     time_s: float
     box: Box
     appearance: np.ndarray
@@ -69,7 +77,7 @@ class AppearanceTracker:
     """Optimal assignment of each sample's detections to the tracklets seen in the last three seconds."""
 
     def __init__(self) -> None:
-        self._tracks: list[_Track] = []
+        self._tracks: list[Track] = []
         self._count = 0
 
     def update(
@@ -83,19 +91,22 @@ class AppearanceTracker:
             ]
         ).reshape(len(self._tracks), len(detections))
         numbers: list[int | None] = [None] * len(detections)
-        for row, column in zip(*linear_sum_assignment(costs), strict=True):
-            if _believed(costs, row, column):
-                self._extend(self._tracks[row], time_s, detections[column].box, embeddings[column], aspect)
-                numbers[column] = self._tracks[row].number
+        alike = _alike_tracks(self._tracks), _alike(embeddings)
+        sure = _sure_pairs(costs, *alike)
+        ended = _confused(costs, sure, *alike)
+        for row, column in sure:
+            self._extend(self._tracks[row], time_s, detections[column].box, embeddings[column], aspect)
+            numbers[column] = self._tracks[row].number
+        self._tracks = [track for row, track in enumerate(self._tracks) if row not in ended]
         for column, number in enumerate(numbers):
             if number is None:
-                self._tracks.append(_Track(self._count, time_s, detections[column].box, embeddings[column]))
+                self._tracks.append(Track(self._count, time_s, time_s, detections[column].box, embeddings[column]))
                 numbers[column] = self._count
                 self._count += 1
         return numbers
 
     @staticmethod
-    def _extend(track: _Track, time_s: float, box: Box, embedding: np.ndarray, aspect: float) -> None:
+    def _extend(track: Track, time_s: float, box: Box, embedding: np.ndarray, aspect: float) -> None:
         moved = _centre(box, aspect) - _centre(track.box, aspect)
         track.velocity = 0.5 * track.velocity + 0.5 * moved / max(time_s - track.time_s, 1e-3)
         track.appearance = _MEMORY * track.appearance + (1 - _MEMORY) * embedding
@@ -103,7 +114,7 @@ class AppearanceTracker:
         track.time_s, track.box = time_s, box
 
 
-def association_cost(track: _Track, time_s: float, box: Box, embedding: np.ndarray, aspect: float) -> float:
+def association_cost(track: Track, time_s: float, box: Box, embedding: np.ndarray, aspect: float) -> float:
     """How unlikely it is that a detection goes on a tracklet: 0 is sure, more than `_MAX_COST` is refused.
 
     The sum of appearance distance and centre distance, each as a share of the largest one that is possible, and a
@@ -117,7 +128,7 @@ def association_cost(track: _Track, time_s: float, box: Box, embedding: np.ndarr
     reach = height * (_REACH_JITTER + _REACH_PER_S * gap)
     distance = float(np.linalg.norm(_centre(box, aspect) - expected)) / reach
     if gap <= 0 or appearance > 1 or distance > 1 or ratio > _MAX_SIZE_RATIO:
-        return 10.0
+        return _REFUSED
     return appearance + 0.5 * distance + 0.1 * gap / MAX_GAP_S
 
 
@@ -139,11 +150,11 @@ def continuations(
     joined: list[str | None] = [None] * len(begun)
     if not ended or not begun:
         return joined
-    tracks = [_Track(0, time_s, box, embedding) for _, time_s, box, embedding in ended]
+    tracks = [Track(0, time_s, time_s, box, embedding) for _, time_s, box, embedding in ended]
     costs = np.array([[association_cost(t, *later, aspect) for later in begun] for t in tracks])
-    for row, column in zip(*linear_sum_assignment(costs), strict=True):
-        gap = begun[column][0] - tracks[row].time_s
-        if gap <= MAX_GAP_S and _believed(costs, row, column):
+    alike = _alike_tracks(tracks), _alike([embedding for *_, embedding in begun])
+    for row, column in _sure_pairs(costs, *alike):
+        if begun[column][0] - tracks[row].time_s <= MAX_GAP_S:
             joined[column] = ended[row][0]
     return joined
 
@@ -180,13 +191,53 @@ class MotionTracker:
         return numbers
 
 
-def _believed(costs: np.ndarray, row: int, column: int) -> bool:
-    """A pair is believed if it is cheap enough and clearly better than any other choice for either side."""
-    cost = costs[row, column]
-    if cost > _MAX_COST:
-        return False
-    rivals = np.concatenate([np.delete(costs[row], column), np.delete(costs[:, column], row)])
-    return not len(rivals) or bool(rivals.min() - cost >= _MIN_LEAD)
+def _sure_pairs(costs: np.ndarray, alike_rows: np.ndarray, alike_columns: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (row, column) of the cheapest assignment that are cheap, and lead clearly over any other choice of both.
+
+    Args:
+        costs: ``[tracks, detections]``.
+        alike_rows, alike_columns: which two tracks, and which two detections, are people who look alike.
+    """
+    pairs = []
+    for row, column in zip(*linear_sum_assignment(costs), strict=True):
+        rival_rows = costs[:, column] - np.where(alike_rows[row], _MIN_LEAD_ALIKE, _MIN_LEAD)
+        rival_columns = costs[row] - np.where(alike_columns[column], _MIN_LEAD_ALIKE, _MIN_LEAD)
+        rivals = np.concatenate([np.delete(rival_rows, row), np.delete(rival_columns, column)])
+        if costs[row, column] <= min(_MAX_COST, rivals.min(initial=_REFUSED)):
+            pairs.append((int(row), int(column)))
+    return pairs
+
+
+def _confused(
+    costs: np.ndarray, sure: Sequence[tuple[int, int]], alike_rows: np.ndarray, alike_columns: np.ndarray
+) -> set[int]:
+    """Tracks of people who look alike and meet: who went on where will never be known, so they end.
+
+    If they stayed, they would be rivals of their own continuations for seconds. People of different looks can be told
+    apart later, so their tracks stay.
+    """
+    rows = [row for row in range(costs.shape[0]) if row not in {row for row, _ in sure}]
+    columns = [column for column in range(costs.shape[1]) if column not in {column for _, column in sure}]
+    possible = costs <= _MAX_COST
+    ended = set()
+    for a, b in itertools.combinations(rows, 2):
+        if alike_rows[a, b] and (possible[a] & possible[b])[columns].any():
+            ended |= {a, b}
+    for a, b in itertools.combinations(columns, 2):
+        if alike_columns[a, b]:
+            ended |= {row for row in rows if possible[row, a] and possible[row, b]}
+    return ended
+
+
+def _alike_tracks(tracks: Sequence[Track]) -> np.ndarray:
+    """bool ``[N, N]``: two people who look alike; two, for both were there at one time."""
+    since, until = np.array([(t.since_s, t.time_s) for t in tracks]).reshape(-1, 2).T
+    return _alike([t.appearance for t in tracks]) & (since[:, None] <= until) & (since <= until[:, None])
+
+
+def _alike(embeddings: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    rows = np.array(embeddings)
+    return rows @ rows.T >= _ALIKE if len(rows) else np.zeros((0, 0), bool)
 
 
 def _centre(box: Box, aspect: float) -> np.ndarray:
