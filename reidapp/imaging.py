@@ -13,6 +13,8 @@ from reidapp.box import Box
 from reidapp.errors import UserError
 
 MAX_PIXELS = 50_000_000
+# Pillow knows more, some of which run other programs (EPS).
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 
 # The card's name for `resize`: area averaging when the image shrinks (no aliasing), linear when it grows.
@@ -37,14 +39,15 @@ def read_image(source: Path | BinaryIO, name: str | None = None) -> np.ndarray:
         raise UserError(f"{name}: no such image file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
-            picture = Image.open(source)
-        with picture:
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
-                limit = MAX_PIXELS // 1_000_000
-                raise UserError(f"{name}: {width}×{height} pixels; at most {limit} megapixels. Make it smaller first")
-            rgb = np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+            warnings.simplefilter("ignore")  # what matters is raised, or is our own limit, checked below
+            with Image.open(source, formats=_FORMATS) as picture:
+                width, height = picture.size
+                if width * height > MAX_PIXELS:
+                    limit = MAX_PIXELS // 1_000_000
+                    raise UserError(
+                        f"{name}: {width}×{height} pixels; at most {limit} megapixels. Make it smaller first"
+                    )
+                rgb = _rgb(ImageOps.exif_transpose(picture))
     except Image.DecompressionBombError as error:
         raise UserError(f"{name}: far too many pixels; at most {MAX_PIXELS // 1_000_000} megapixels") from error
     except UnidentifiedImageError as error:
@@ -54,6 +57,13 @@ def read_image(source: Path | BinaryIO, name: str | None = None) -> np.ndarray:
     if rgb.size == 0:
         raise UserError(f"{name}: an empty image (0 pixels)")
     return rgb
+
+
+def _rgb(picture: Image.Image) -> np.ndarray:
+    if picture.mode.startswith("I"):  # 16 bits; Pillow would cut off all that is brighter than 255
+        grey = np.clip(np.asarray(picture, np.int64) // 257, 0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    return np.array(picture.convert("RGB"))
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

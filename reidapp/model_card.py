@@ -71,14 +71,18 @@ def model_identity(path: Path) -> str:
     and the resize rule, which live in the card, are part of the graph's input shape and of the reidapp version.
     """
     digest = hashlib.sha256()
-    for number, data in _top_level_fields(path.read_bytes(), path):
+    fields = list(_top_level_fields(path.read_bytes(), path))
+    if _GRAPH_FIELD not in {number for number, _ in fields}:
+        raise UserError(f"{path}: not an ONNX model")
+    for number, data in fields:
         if number != _METADATA_FIELD:
             digest.update(number.to_bytes(4, "little"))
             digest.update(data)
     return digest.hexdigest()
 
 
-_METADATA_FIELD = 14  # ModelProto.metadata_props
+_GRAPH_FIELD = 7  # of ModelProto
+_METADATA_FIELD = 14  # metadata_props
 
 
 def _top_level_fields(data: bytes, path: Path) -> Iterator[tuple[int, memoryview]]:
@@ -95,7 +99,7 @@ def _top_level_fields(data: bytes, path: Path) -> Iterator[tuple[int, memoryview
                 at = start + length
             else:
                 raise IndexError
-            if at > len(view):
+            if at > len(view) or not 1 <= key >> 3 < 1 << 29:
                 raise IndexError
             yield key >> 3, view[start:at]
     except IndexError as error:
@@ -104,10 +108,11 @@ def _top_level_fields(data: bytes, path: Path) -> Iterator[tuple[int, memoryview
 
 def _varint(view: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
-    while True:
+    while shift < 70:
         byte = view[at]
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, at
         shift += 7
+    raise IndexError

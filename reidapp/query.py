@@ -8,8 +8,10 @@ from reidapp.errors import UserError
 from reidapp.footage.detection import Detection, Detector
 from reidapp.imaging import cut
 
-# A crop of a standing person is about twice as high as wide; a frame of a camera is wider than high, or nearly so.
+# A crop of a standing person is about twice as high as wide, and the person fills it. A telephone's picture is upright
+# too, but its people are smaller or several.
 _CROP_ASPECT = 1.4
+_CROP_FILLED = 0.7  # of the height
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class QueryImage:
 
     Attributes:
         image: RGB uint8 ``[H, W, 3]``.
-        is_crop: the picture is high and narrow, and taken for a crop.
+        is_crop: the picture is upright and shows one person who fills it, or nobody that the detector knows.
     """
 
     image: np.ndarray
@@ -35,6 +37,8 @@ class QueryImage:
             UserError: several people and none chosen, or no such person.
         """
         if person is not None:
+            if self.is_crop:
+                raise UserError(f"person {person}: the picture is a crop of one person already; leave --person out")
             if not 1 <= person <= len(self.people):
                 raise UserError(
                     f"person {person}: there are {len(self.people)} people in the picture ({self.listing()})"
@@ -52,12 +56,14 @@ class QueryImage:
 
 
 def read_query(image: np.ndarray, detector: Detector) -> QueryImage:
-    """Look at a picture: a crop of one person is taken whole; in a whole frame the people are found.
+    """Look at a picture: a crop of one person is taken whole; in any other the people are found.
 
     Args:
         image: RGB uint8 ``[H, W, 3]``.
     """
-    if image.shape[0] >= _CROP_ASPECT * image.shape[1]:
-        return QueryImage(image, [], is_crop=True)
     (found,) = detector.detect([image])
+    upright = image.shape[0] >= _CROP_ASPECT * image.shape[1]
+    filled = len(found) == 1 and found[0].box.height >= _CROP_FILLED
+    if upright and (not found or filled):
+        return QueryImage(image, [], is_crop=True)
     return QueryImage(image, sorted(found, key=lambda d: d.box.x1), is_crop=False)

@@ -49,7 +49,7 @@ class IndexSettings(BaseModel):
     detector: Annotated[str, AfterValidator(_absolute)] = "hog"
     template: str | None = None
     zone: Annotated[str, AfterValidator(_check_zone)] = Field(default_factory=lambda: local_zone())
-    chunk_s: float = Field(default=60.0, gt=0)
+    chunk_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
 
     @property
     def fps(self) -> float | None:

@@ -30,8 +30,10 @@ class ShotKeeper:
 
     def __init__(self) -> None:
         self._slots: dict[int, Shot] = {}
+        self._start_s, self._end_s = float("inf"), -float("inf")
 
     def offer(self, shot: Shot) -> None:
+        self._start_s, self._end_s = min(self._start_s, shot.time_s), max(self._end_s, shot.time_s)
         slot = int(shot.time_s // _SLOT_S)
         held = self._slots.get(slot)
         if held is None or shot.quality > held.quality:
@@ -39,11 +41,15 @@ class ShotKeeper:
             self._slots[slot] = Shot(shot.time_s, shot.box, shot.quality, shot.crop.copy())
 
     def best(self) -> list[Shot]:
-        """One shot per eight seconds, one to four in all, in order of time."""
-        shots = sorted(self._slots.values(), key=lambda shot: shot.time_s)
-        span = shots[-1].time_s - shots[0].time_s
-        count = min(MAX_SHOTS, 1 + int(span // _SECONDS_PER_SHOT))
-        return sorted(sorted(shots, key=lambda shot: -shot.quality)[:count], key=lambda shot: shot.time_s)
+        """The best shot of each eight seconds, one to four in all, in order of time."""
+        span_s = self._end_s - self._start_s
+        count = min(MAX_SHOTS, 1 + int(span_s // _SECONDS_PER_SHOT))
+        best: dict[int, Shot] = {}
+        for shot in self._slots.values():
+            part = min(int((shot.time_s - self._start_s) * count / max(span_s, 1e-9)), count - 1)
+            if part not in best or shot.quality > best[part].quality:
+                best[part] = shot
+        return [best[part] for part in sorted(best)]
 
 
 def quality(crop: np.ndarray, detection: Detection, others: Sequence[Detection]) -> float:

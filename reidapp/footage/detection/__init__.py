@@ -1,5 +1,6 @@
 """Person detectors, one file each. To add one, add a file with a class that has `detect`."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +45,12 @@ def open_detector(spec: str) -> Detector:
         raise UserError(
             f'--detector: unknown detector "{name}"{registry.suggestion(name, known.split(", "))}; known: {known}'
         )
-    options = {"path": Path(path).expanduser()} if path else {}
-    return registry.build(registry.find(__name__, name), options, f"--detector {spec}")
+    detector = registry.find(__name__, name)
+    takes_file = "path" in inspect.signature(detector).parameters
+    if takes_file != bool(path):
+        wanted = f"needs its model file: {name}:PATH" if takes_file else f"has no model file; give only {name}"
+        raise UserError(f"--detector {spec}: {wanted}")
+    return registry.build(detector, {"path": Path(path).expanduser()} if path else {}, f"--detector {spec}")
 
 
 def without_overlaps(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:

@@ -10,6 +10,7 @@ from reidapp.footage.detection import Detection, without_overlaps
 
 # The SVM saw people 96 px high in the middle of 64×128 windows; the margin is cut off again.
 _MARGIN_X, _MARGIN_Y = 0.17, 0.09
+_MAX_ASPECT = 8  # a picture of a few lines' height would take gigabytes at the full one
 
 
 class Hog:
@@ -34,7 +35,7 @@ class Hog:
 
     def _detect(self, frame: np.ndarray) -> list[Detection]:
         scale = self.height / frame.shape[0]
-        width = max(64, round(frame.shape[1] * scale))
+        width = min(max(64, round(frame.shape[1] * scale)), _MAX_ASPECT * self.height)
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         grey = cv2.resize(grey, (width, self.height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         # The final grouping is done below, by score: OpenCV's own averages boxes and throws single ones away.

@@ -40,8 +40,9 @@ class Yolox:
             raise UserError(f"{path}: not a YOLOX model (its input is {shape}, not [1, 3, S, S])")
         self._name, self._size = inputs[0].name, int(shape[2])
         self._centres, self._steps = _grid(self._size)
-        if len(outputs[0].shape) != 3 or outputs[0].shape[1] != len(self._steps):
-            raise UserError(f"{path}: not a YOLOX model (its output is {outputs[0].shape})")
+        shape = outputs[0].shape
+        if len(shape) != 3 or shape[1] != len(self._steps) or not isinstance(shape[2], int) or shape[2] < 6:
+            raise UserError(f"{path}: not a YOLOX model (its output is {shape})")
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Detection]]:
         """People in each frame (RGB uint8 ``[H, W, 3]``), highest score first."""
@@ -50,7 +51,8 @@ class Yolox:
     def _detect(self, frame: np.ndarray) -> list[Detection]:
         height, width = frame.shape[:2]
         scale = self._size / max(height, width)
-        inner = cv2.resize(frame, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_LINEAR)
+        inner_size = max(1, round(width * scale)), max(1, round(height * scale))
+        inner = cv2.resize(frame, inner_size, interpolation=cv2.INTER_LINEAR)
         canvas = np.full((self._size, self._size, 3), _GREY, np.uint8)
         canvas[: inner.shape[0], : inner.shape[1]] = inner[..., ::-1]
         batch = np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], np.float32)

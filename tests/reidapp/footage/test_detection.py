@@ -1,0 +1,153 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from reidapp.box import Box
+from reidapp.errors import UserError
+from reidapp.footage.decoding import frames
+from reidapp.footage.detection import Detector, open_detector, without_overlaps
+from reidapp.truth import Truth
+from training.data.synthetic.footage import write_footage
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("footage")
+    write_footage(folder, cameras=1, people=3, seconds=12, seed=1, workers=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def yolox_file(shared: Path, needs: Callable[[object, str], None]) -> Path:
+    path = shared / "detectors" / "yolox_nano_416x416.onnx"
+    needs(path.is_file(), f"no {path}")
+    return path
+
+
+def found_and_true(footage: Path, detector: Detector) -> tuple[float, float]:
+    """Share of the people in full view who were found, and of the detections that are of a person."""
+    truth = Truth.read(footage)
+    found = seen = right = made = 0
+    for frame in frames(footage / truth.sightings[0].video, 0, 100, 2.0):
+        there = [s for s in truth.sightings if abs(s.time_s - frame.time_s) < 0.001]
+        (detections,) = detector.detect([frame.image])
+        scores = [d.score for d in detections]
+        assert scores == sorted(scores, reverse=True)
+        assert all(0 <= v <= 1 for d in detections for v in (*d.box, d.score))
+        clear = [s for s in there if s.visible > 0.95 and s.box.height > 0.3 and 0.02 < s.box.x1 < s.box.x2 < 0.98]
+        seen += len(clear)
+        found += sum(max((s.box.iou(d.box) for d in detections), default=0) > 0.5 for s in clear)
+        made += len(detections)
+        right += sum(max((s.box.iou(d.box) for s in there), default=0) > 0.4 for d in detections)
+    assert seen >= 10
+    return found / seen, right / max(made, 1)
+
+
+def test_hog_finds_people(footage: Path) -> None:
+    found, right = found_and_true(footage, open_detector("hog"))
+    assert found > 0.5
+    assert right > 0.7
+
+
+def test_yolox_finds_people(footage: Path, yolox_file: Path) -> None:
+    found, right = found_and_true(footage, open_detector(f"yolox:{yolox_file}"))
+    assert found > 0.8
+    assert right > 0.8
+
+
+@pytest.fixture(params=["hog", "yolox"])
+def detector(request: pytest.FixtureRequest) -> Detector:
+    if request.param == "hog":
+        return open_detector("hog")
+    return open_detector(f"yolox:{request.getfixturevalue('yolox_file')}")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3000, 1), (1, 3000), (40, 20), (135, 2400), (360, 640)])
+def test_nobody_in_an_empty_picture_of_any_shape(detector: Detector, size: tuple[int, int]) -> None:
+    grey = np.full((*size, 3), 128, np.uint8)
+    assert detector.detect([grey, grey]) == [[], []]
+    assert detector.detect([]) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("yolo", 'unknown detector "yolo"; did you mean "yolox"?; known: hog, yolox'),
+        ("", 'unknown detector ""; known: hog, yolox'),
+        ("yolox", "needs its model file: yolox:PATH"),
+        ("yolox:", "needs its model file: yolox:PATH"),
+        ("yolox:gone.onnx", "gone.onnx: no such file"),
+        ("hog:some.onnx", "has no model file; give only hog"),
+    ],
+)
+def test_what_makes_no_detector(spec: str, words: str) -> None:
+    with pytest.raises(UserError) as error:
+        open_detector(spec)
+    assert str(error.value).startswith("--detector")
+    assert words in str(error.value)
+
+
+def model(path: Path, inputs: list[int], outputs: list[int]) -> Path:
+    """An ONNX file with one float input and a constant output."""
+    output = helper.make_tensor("out", TensorProto.FLOAT, outputs, [0.0] * int(np.prod(outputs)))
+    graph = helper.make_graph(
+        [helper.make_node("Constant", [], ["out"], value=output)],
+        "g",
+        [helper.make_tensor_value_info("in", TensorProto.FLOAT, inputs)],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, outputs)],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        ([1, 3, 256, 128], [1, 10, 85]),
+        ([1, 64, 64, 3], [1, 84, 85]),
+        ([1, 3, 64, 64], [1, 100, 85]),
+        ([1, 3, 64, 64], [1, 84, 5]),
+        ([1, 3, 64, 64], [1, 512]),
+    ],
+)
+def test_model_that_is_no_yolox(tmp_path: Path, inputs: list[int], outputs: list[int]) -> None:
+    path = model(tmp_path / "other.onnx", inputs, outputs)
+    with pytest.raises(UserError, match=r"other\.onnx: not a YOLOX model"):
+        open_detector(f"yolox:{path}")
+
+
+def test_file_that_is_no_model(tmp_path: Path) -> None:
+    path = tmp_path / "notes.onnx"
+    path.write_text("no model at all\n")
+    with pytest.raises(UserError) as error:
+        open_detector(f"yolox:{path}")
+    assert "notes.onnx" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def slow_suppression(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> list[int]:
+    kept: list[int] = []
+    for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
+        if all(Box(*boxes[i]).iou(Box(*boxes[k])) <= threshold for k in kept):
+            kept.append(i)
+    return kept
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("threshold", [0.3, 0.5])
+def test_suppression_is_the_slow_one(seed: int, threshold: float) -> None:
+    rng = np.random.default_rng(seed)
+    corner, size = rng.uniform(0, 60, (80, 2)), rng.uniform(5, 50, (80, 2))
+    boxes = np.concatenate([corner, corner + size], 1).astype(np.float32)
+    scores = rng.permutation(np.linspace(0.1, 0.99, 80)).astype(np.float32)
+    kept = without_overlaps(boxes, scores, threshold).tolist()
+    assert kept == slow_suppression(boxes, scores, threshold)
+    assert 0 < len(kept) < 80
+
+
+def test_suppression_of_nothing() -> None:
+    assert without_overlaps(np.empty((0, 4)), np.empty(0), 0.5).shape == (0,)

@@ -1,0 +1,63 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reidapp import files
+from reidapp.errors import ReidappError
+
+
+def test_write_whole_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "row.bin"
+    for data in (b"old" * 1000, b"new", b""):
+        files.write_whole(path, data)
+        assert path.read_bytes() == data
+    assert os.listdir(tmp_path) == ["row.bin"]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "row.bin"
+    files.write_whole(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_one_holder_at_a_time(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with files.locked(lock, "busy"), pytest.raises(ReidappError, match=r"^busy$"), files.locked(lock, "busy"):
+        raise AssertionError("both hold it")
+    with files.locked(lock, "busy"):
+        pass
+
+
+def test_lock_is_free_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), files.locked(tmp_path / "lock", "busy"):
+        raise KeyboardInterrupt
+    with files.locked(tmp_path / "lock", "busy"):
+        pass
+
+
+def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, pathlib; from reidapp import files\n"
+        "with files.locked(pathlib.Path(sys.argv[1]), 'busy'): print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lock")], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(ReidappError), files.locked(tmp_path / "lock", "busy"):
+        pass
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    with files.locked(tmp_path / "lock", "busy"):
+        pass
+    holder.stdout.close()

@@ -1,0 +1,107 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from reidapp.box import Box
+from reidapp.errors import UserError
+from reidapp.footage.detection import Detection
+from reidapp.imaging import cut
+from reidapp.query import QueryImage, read_query
+from tests.small_gallery import ShirtDetector, Walk, frame_at, query_crop
+
+RED, BLUE = Walk("red", 0, 1, 0.7, 0.7), Walk("blue", 0, 1, 0.2, 0.2)
+
+
+class Blind:
+    provider = "none"
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Detection]]:
+        return [[] for _ in frames]
+
+
+def read(image: np.ndarray) -> QueryImage:
+    return read_query(image, ShirtDetector())
+
+
+def test_crop_is_taken_whole() -> None:
+    image = query_crop("red")
+    query = read(image)
+    assert (query.is_crop, query.people) == (True, [])
+    assert query.crop() is image
+
+
+def test_crop_of_somebody_whom_the_detector_does_not_know() -> None:
+    image = query_crop("red")
+    assert read_query(image, Blind()).is_crop
+    assert read_query(image, Blind()).crop() is image
+
+
+def test_crop_has_no_numbers() -> None:
+    with pytest.raises(UserError, match="a crop of one person already; leave --person out"):
+        read(query_crop("red")).crop(1)
+
+
+def test_one_person_in_a_frame() -> None:
+    image = frame_at([RED], 0.5)
+    query = read(image)
+    assert not query.is_crop
+    (person,) = query.people
+    assert person.box.iou(RED.box(0.5)) > 0.8
+    np.testing.assert_array_equal(query.crop(), cut(image, person.box))
+    np.testing.assert_array_equal(query.crop(1), query.crop())
+
+
+def test_upright_picture_with_a_small_person_is_no_crop() -> None:
+    image = np.vstack([np.full((400, 220, 3), 150, np.uint8), frame_at([RED], 0.5)[:, 220:440]])
+    query = read(image)
+    assert not query.is_crop
+    assert len(query.people) == 1
+    assert query.crop().shape[0] < 250
+
+
+def test_upright_picture_of_two_is_no_crop() -> None:
+    query = read(frame_at([Walk("red", 0, 1, 0.44, 0.44), Walk("blue", 0, 1, 0.58, 0.58)], 0.5)[:, 180:320])
+    assert not query.is_crop
+    assert len(query.people) == 2
+
+
+def test_wide_picture_of_one_who_fills_it_is_no_crop() -> None:
+    image = frame_at([RED], 0.5)[66:246, 240:440]
+    query = read(image)
+    assert not query.is_crop
+    assert query.crop().shape[1] < 80
+
+
+def test_nobody_in_a_frame() -> None:
+    image = frame_at([], 0.5)
+    query = read(image)
+    assert (query.is_crop, query.people) == (False, [])
+    assert query.crop() is image
+    with pytest.raises(UserError, match=r"person 1: there are 0 people in the picture \(none\)"):
+        query.crop(1)
+
+
+def test_people_are_numbered_from_the_left() -> None:
+    image = frame_at([RED, BLUE], 0.5)
+    query = read(image)
+    assert len(query.people) == 2
+    blue, red = query.crop(1), query.crop(2)
+    assert blue[len(blue) // 3].mean(0).argmax() == 2
+    assert red[len(red) // 3].mean(0).argmax() == 0
+
+
+def test_several_people_must_be_chosen_from() -> None:
+    query = read(frame_at([RED, BLUE], 0.5))
+    with pytest.raises(UserError) as error:
+        query.crop()
+    assert str(error.value).startswith("2 people in the picture; say which with --person N (1: x 7")
+    assert "; 2: x 31" in str(error.value)
+    for number in (0, -1, 3):
+        with pytest.raises(UserError, match=f"person {number}: there are 2 people"):
+            query.crop(number)
+
+
+def test_listing_is_in_pixels() -> None:
+    people = [Detection(Box(0.0, 0.5, 0.1, 1.0), 0.9)]
+    assert QueryImage(np.zeros((200, 100, 3), np.uint8), people, False).listing() == "1: x 0–10, y 100–200"

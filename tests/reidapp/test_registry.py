@@ -1,0 +1,78 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from reidapp import registry
+from reidapp.errors import UserError
+
+FILES = {
+    "__init__.py": "",
+    "_shared.py": "class Hidden: pass",
+    "triplet.py": """
+from registered._shared import Hidden
+class _Helper: pass
+class TripletLoss:
+    def __init__(self, dim, margin=0.3, *, soft=False):
+        self.dim, self.margin, self.soft = dim, margin, soft
+class Second:
+    def __init__(self, path): self.path = path
+""",
+    "sphere.py": "raise RuntimeError('imported though nobody asked for it')",
+    "inner/__init__.py": "",
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, text in FILES.items():
+        path = tmp_path / "registered" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "registered"]:
+        monkeypatch.delitem(sys.modules, name)
+    return "registered"
+
+
+def message(call: object, *arguments: object, **facts: object) -> str:
+    with pytest.raises(UserError) as error:
+        call(*arguments, **facts)  # type: ignore[operator]
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_file_is_an_entry(package: str) -> None:
+    assert registry.names(package) == ["sphere", "triplet"]
+
+
+def test_found_by_file_or_class_and_nothing_else_is_imported(package: str) -> None:
+    assert registry.find(package, "triplet").__name__ == "TripletLoss"
+    assert f"{package}.sphere" not in sys.modules
+
+
+def test_found_by_class(package: str, tmp_path: Path) -> None:
+    (tmp_path / "registered" / "sphere.py").unlink()
+    assert registry.find(package, "Second").__name__ == "Second"
+    for name in ("Hidden", "_Helper", "inner", "_shared"):
+        assert f'unknown name "{name}"' in message(registry.find, package, name)
+    assert message(registry.find, package, "triplett") == (
+        'registered: unknown name "triplett"; did you mean "triplet"?; known: triplet'
+    )
+
+
+def test_build(package: str) -> None:
+    cls = registry.find(package, "triplet")
+    built = registry.build(cls, {"margin": 0.5}, "recipe", dim=64, num_classes=10)
+    assert (built.dim, built.margin, built.soft) == (64, 0.5, False)
+    assert registry.build(cls, None, "recipe", dim=64).margin == 0.3
+    assert registry.build(cls, {"dim": 8}, "recipe", dim=64).dim == 8
+
+
+def test_misspelt_and_missing_options(package: str) -> None:
+    cls = registry.find(package, "triplet")
+    assert message(registry.build, cls, {"margn": 1}, "recipe bot.yaml, loss.triplet", dim=64) == (
+        'recipe bot.yaml, loss.triplet: unknown key "margn"; did you mean "margin"?; known: margin, soft'
+    )
+    assert "did you mean" not in message(registry.build, cls, {"zzz": 1}, "recipe", dim=64)
+    assert message(registry.build, cls, {}, "recipe") == "recipe: missing dim"

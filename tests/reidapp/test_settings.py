@@ -1,0 +1,68 @@
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from pydantic import ValidationError
+
+from reidapp.errors import UserError
+from reidapp.settings import IndexSettings, local_zone
+
+
+def test_defaults_and_none_for_what_was_not_given() -> None:
+    settings = IndexSettings.checked(sampling=None, detector=None, template=None, zone=None)
+    assert (settings.sampling, settings.fps, settings.detector, settings.template) == ("2fps", 2.0, "hog", None)
+    assert settings.chunk_s == 60
+    assert settings.zone == local_zone()
+
+
+@pytest.mark.parametrize(
+    ("text", "fps"), [("all", None), ("2fps", 2.0), ("0.5fps", 0.5), ("0.1fps", 0.1), ("60fps", 60)]
+)
+def test_sampling(text: str, fps: float | None) -> None:
+    assert IndexSettings.checked(sampling=text).fps == fps
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        *(
+            ("sampling", text, f'unknown sampling "{text}"')
+            for text in ("2", "fps", "-1fps", "0fps", "61fps", "nanfps")
+        ),
+        *(("zone", text, f'unknown time zone "{text}"') for text in ("Berlin", "", "../UTC", "/etc", "Europe")),
+        ("detector", 3, "string"),
+        ("chunk_s", 0, "greater than 0"),
+        ("chunk_s", float("inf"), "finite"),
+        ("chunk_s", float("nan"), ""),
+        ("samplng", "2fps", "not permitted"),
+    ],
+)
+def test_errors_are_one_line_that_names_the_option(option: str, value: object, words: str) -> None:
+    with pytest.raises(UserError) as error:
+        IndexSettings.checked(**{option: value})
+    assert str(error.value).startswith(f"--{option}: ")
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "Value error" not in str(error.value)
+
+
+def test_detector_file_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert IndexSettings.checked(detector="yolox:models/a.onnx").detector == f"yolox:{tmp_path / 'models/a.onnx'}"
+    assert IndexSettings.checked(detector="yolox:~/a.onnx").detector == f"yolox:{tmp_path / 'home/a.onnx'}"
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        IndexSettings().zone = "UTC"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("named", "zone"), [("Asia/Tokyo", "Asia/Tokyo"), (":Asia/Tokyo", "Asia/Tokyo"), ("nonsense", None), ("", None)]
+)
+def test_this_machines_zone(monkeypatch: pytest.MonkeyPatch, named: str, zone: str | None) -> None:
+    monkeypatch.setenv("TZ", named)
+    found = local_zone()
+    assert found == zone or zone is None
+    assert ZoneInfo(found).key == found
