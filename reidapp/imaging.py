@@ -1,6 +1,7 @@
 """Pictures in and out: reading what users give, cutting crops, and the one resize that training and serving share."""
 
 import io
+import threading
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -39,8 +40,8 @@ def read_image(source: Path | BinaryIO, name: str | None = None) -> np.ndarray:
         raise UserError(f"{name}: no such image file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters is raised, or is our own limit, checked below
-            with Image.open(source, formats=_FORMATS) as picture:
+            warnings.simplefilter("ignore")  # what matters is raised
+            with _open(source) as picture:
                 width, height = picture.size
                 if width * height > MAX_PIXELS:
                     limit = MAX_PIXELS // 1_000_000
@@ -48,8 +49,6 @@ def read_image(source: Path | BinaryIO, name: str | None = None) -> np.ndarray:
                         f"{name}: {width}×{height} pixels; at most {limit} megapixels. Make it smaller first"
                     )
                 rgb = _rgb(ImageOps.exif_transpose(picture))
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{name}: far too many pixels; at most {MAX_PIXELS // 1_000_000} megapixels") from error
     except UnidentifiedImageError as error:
         raise UserError(f"{name}: not an image (JPEG, PNG, WebP, BMP or TIFF expected)") from error
     except (OSError, SyntaxError, ValueError) as error:  # Pillow's ways of saying that a file is damaged
@@ -57,6 +56,19 @@ def read_image(source: Path | BinaryIO, name: str | None = None) -> np.ndarray:
     if rgb.size == 0:
         raise UserError(f"{name}: an empty image (0 pixels)")
     return rgb
+
+
+_opening = threading.Lock()
+
+
+def _open(source: Path | BinaryIO) -> Image.Image:
+    """Read the header alone, without Pillow's own limit, which is a higher one and does not tell the size."""
+    with _opening:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(source, formats=_FORMATS)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _rgb(picture: Image.Image) -> np.ndarray:
