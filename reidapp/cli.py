@@ -1,6 +1,7 @@
 """The `reidapp` command: parses, calls, prints. What it calls is imported inside each command, so help is instant."""
 
 import contextlib
+import importlib.util
 import json as json_
 import sys
 from collections.abc import Iterator
@@ -37,17 +38,29 @@ DetectorOption = Annotated[
     str | None, typer.Option(help="Person detector: hog (built in) or yolox:PATH of an ONNX file.", show_default=False)
 ]
 
+_TRAIN = "this command needs `pip install 'reidapp[train]'`"
+_SERVE = "`pip install 'reidapp[cpu]'`, or 'reidapp[gpu]'"
+_EXTRA_OF = dict.fromkeys(("torch", "torchvision", "yaml", "safetensors", "onnx", "onnxscript", "sklearn"), _TRAIN)
+_EXTRA_OF |= dict.fromkeys(("onnxruntime", "faiss"), _SERVE)
+
 
 def main() -> None:
-    """Run a command; a known fault is one line on standard error and an exit code of its own."""
+    """Run a command; a known fault is one line on standard error and an exit code of its own (Ctrl-C: Typer's 130)."""
     try:
         app()
     except ReidappError as error:
         print(f"reidapp: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("reidapp: interrupted; what was committed is kept", file=sys.stderr)
-        sys.exit(130)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRA_OF:
+            raise
+        print(f"reidapp: {missing} is not installed; {_EXTRA_OF[missing]}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:  # a folder that cannot be written, a full disk
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"reidapp: {where}{error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _print_version(wanted: bool) -> None:
@@ -68,11 +81,13 @@ def _options(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for all that the demo makes.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Another seed: other people, other cameras.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed: other people, other cameras.")] = 0,
     serve: Annotated[bool, typer.Option(help="Open the web page at the end.")] = True,
     json: JsonOption = False,
 ) -> None:
     """The whole line on generated people: footage, training, export, index, search, web page."""
+    if importlib.util.find_spec("torch") is None:  # said now, not after a minute of filming
+        raise ModuleNotFoundError(name="torch")
     from reidapp.demo import run_demo
 
     report = run_demo(out, seed=seed, say=_note)
@@ -87,14 +102,14 @@ def synth_people(
     identities: Annotated[int, typer.Option(min=2, help="People.")] = 100,
     cameras: Annotated[int, typer.Option(min=2, help="Camera looks.")] = 6,
     images: Annotated[int, typer.Option(min=2, help="Crops per person.")] = 12,
-    seed: Annotated[int, typer.Option(help="Same seed, same pixels.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same pixels.")] = 0,
     test_share: Annotated[float, typer.Option(min=0, max=1, help="Share of the people kept for query/gallery.")] = 0.0,
     json: JsonOption = False,
 ) -> None:
     """Crops of generated people, labelled."""
     from training.data.synthetic.people import write_people
 
-    with _progress("drawing people", "crops") as advance:
+    with _progress("drawing people", "people") as advance:
         summary = write_people(
             out,
             identities=identities,
@@ -113,13 +128,13 @@ def synth_footage(
     cameras: Annotated[int, typer.Option(min=1, help="Cameras.")] = 3,
     people: Annotated[int, typer.Option(min=1, help="People who walk through all of them.")] = 12,
     seconds: Annotated[float, typer.Option(min=10, help="Length of each camera's recording.")] = 60,
-    seed: Annotated[int, typer.Option(help="Same seed, same pixels.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same pixels.")] = 0,
     json: JsonOption = False,
 ) -> None:
     """Multi-camera footage of generated people, with ground truth."""
     from training.data.synthetic.footage import write_footage
 
-    with _progress("filming", "frames") as advance:
+    with _progress("filming", "cameras") as advance:
         summary = write_footage(out, cameras=cameras, people=people, seconds=seconds, seed=seed, progress=advance)
     _show(vars(summary), f"{out}: {summary}", json)
 
@@ -217,24 +232,23 @@ def train(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default=False)] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", help="key.sub=value; changes the recipe.")] = None,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same order and changes of the images.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     resume: Annotated[bool, typer.Option(help="Go on from the run's last epoch.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Train an embedding model by a recipe."""
-    with _train_extra():
-        from training.recipe import list_recipes, load_recipe
+    from training.recipe import list_recipes, load_recipe
 
-        if list_:
-            _show({"recipes": list_recipes()}, "\n".join(list_recipes()), json)
-            return
-        if recipe is None or data is None or out is None:
-            raise typer.BadParameter("train needs RECIPE, --data KIND:DIR and --out RUN (or --list)")
-        from training.engine import train as run_training
+    if list_:
+        _show({"recipes": list_recipes()}, "\n".join(list_recipes()), json)
+        return
+    if recipe is None or data is None or out is None:
+        raise typer.BadParameter("train needs RECIPE, --data KIND:DIR and --out RUN (or --list)")
+    from training.engine import train as run_training
 
-        result = run_training(load_recipe(recipe, changes or []), data, out, seed=seed, device=device, resume=resume)
+    result = run_training(load_recipe(recipe, changes or []), data, out, seed=seed, device=device, resume=resume)
     _show(result.to_dict(), str(result), json)
 
 
@@ -250,8 +264,7 @@ def evaluate(
     from training.evaluation import evaluate as measure
 
     path = Path(model)
-    with _train_extra():
-        scores = measure(path if path.is_dir() else path_of(model), data, flip=flip)
+    scores = measure(path if path.is_dir() else path_of(model), data, flip=flip)
     _show(scores.to_dict(), str(scores), json)
 
 
@@ -263,10 +276,9 @@ def export_(
     json: JsonOption = False,
 ) -> None:
     """Export a trained model to ONNX; refuses, and leaves no file, if its embeddings differ from the run's."""
-    with _train_extra():
-        from models.export import export_run
+    from models.export import export_run
 
-        card = export_run(run, out, name=name)
+    card = export_run(run, out, name=name)
     _show(json_.loads(card.to_json()), f"{out}: {card.name}, {card.height}×{card.width} → {card.dim}-d", json)
 
 
@@ -342,18 +354,6 @@ def _time(text: str | None, option: str, gallery: "Gallery") -> datetime | None:
     return time
 
 
-@contextlib.contextmanager
-def _train_extra() -> Iterator[None]:
-    """Says in one line what is missing where the packages for training are not installed."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in ("torch", "torchvision", "yaml", "safetensors", "onnx", "onnxscript", "sklearn"):
-            raise ReidappError(f"{missing} is not installed; training needs `pip install 'reidapp[train]'`") from error
-        raise
-
-
 def _note(text: str) -> None:
     print(text, file=sys.stderr)
 
@@ -379,8 +379,9 @@ def _progress(title: str, unit: str) -> "Iterator[Callable[..., None]]":
         task = bar.add_task(title, total=None, label="", rate="")
 
         def advance(done: float, total: float, label: str = "") -> None:
-            speed = bar.tasks[0].speed
-            bar.update(task, completed=done, total=total, label=label, rate=f"{speed:.0f} {unit}/s" if speed else "")
+            speed = bar.tasks[0].speed or 0.0
+            rate = f"{speed:.0f}" if speed >= 10 else f"{speed:.2g}"
+            bar.update(task, completed=done, total=total, label=label, rate=f"{rate} {unit}/s" if speed else "")
 
         yield advance
 

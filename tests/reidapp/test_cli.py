@@ -65,6 +65,42 @@ def test_version() -> None:
     assert reidapp("--version").stdout.strip() == "0.1.0"
 
 
+@pytest.mark.parametrize(
+    ("missing", "command", "extra"),
+    [
+        ("torch", ["train", "small", "--data", "folder:people", "--out", "run"], "reidapp[train]"),
+        ("torch", ["demo", "--out", "new"], "reidapp[train]"),
+        ("faiss", ["search", "--gallery", "gallery", "--image", "query.png"], "reidapp[cpu]"),
+    ],
+)
+def test_a_package_that_is_not_installed_is_named(tmp_path: Path, missing: str, command: list[str], extra: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; from reidapp.cli import main; main()"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"reidapp: {missing} is not installed; ")
+    assert extra in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    line = refused(1, "synth", "people", tmp_path / "file" / "people", "--identities", 2)
+    assert line.startswith(f"reidapp: {tmp_path / 'file'}")
+    assert line.endswith(": Not a directory")
+
+
+def test_a_negative_seed_is_bad_usage(tmp_path: Path) -> None:
+    for command in (["synth", "people", tmp_path / "out"], ["demo", "--out", tmp_path / "out"], ["train", "small"]):
+        done = reidapp(*command, "--seed", -1)
+        assert done.returncode == 2
+        assert "--seed" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_search_prints_what_the_contract_says(world: World, query: Path) -> None:
     result = as_json("search", "--gallery", world.gallery, "--image", query, "--top", 5)
     hits = result["hits"]
