@@ -146,7 +146,8 @@ class Searcher:
 class _Snapshot:
     """One consistent state of a gallery. Row i of the index is a crop; the arrays say which.
 
-    ``tracklet_of`` counts a tracklet and its continuations as one; ``first_ms`` and ``last_ms`` are their UTC span.
+    ``tracklet_of`` counts a tracklet and its continuations as one; ``first_ms`` and ``last_ms`` are the UTC span of the
+    row's own piece, so a filter by time compares the crops of that time.
     """
 
     generation: int

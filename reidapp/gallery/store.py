@@ -157,12 +157,14 @@ class Gallery:
         Raises:
             UserError: the folder holds other things.
         """
-        if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        half_made = path / f"{database.FILE_NAME}.new"
+        if path.is_file() or (path.is_dir() and any(not _of_creation(entry, half_made) for entry in path.iterdir())):
             raise UserError(f"{path}: not a gallery and not an empty folder; give another --gallery")
+        for leftover in path.glob(f"{half_made.name}*"):  # of a run that was killed in here
+            leftover.unlink()
         (path / "models").mkdir(parents=True, exist_ok=True)
         files.write_whole(path / "models" / f"{model_id[:16]}.onnx", model.read_bytes())
         # Built beside its place: a gallery whose database exists is complete.
-        half_made = path / f"{database.FILE_NAME}.new"
         engine = database.connect(half_made)
         with Session(engine) as session, session.begin():
             session.add(schema.Model(id=model_id, card=dataclasses.asdict(card)))
@@ -172,6 +174,7 @@ class Gallery:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         engine.dispose()
         os.replace(half_made, path / database.FILE_NAME)
+        files.flush_folder(path)
         return cls.open(path)
 
     # Reading
@@ -187,7 +190,7 @@ class Gallery:
 
     @property
     def detector(self) -> str:
-        """The detector that indexed last, as the user named it; queries use the same."""
+        """The detector that indexed the newest recording, as the user named it; queries use the same."""
         latest = select(schema.Video.settings).order_by(schema.Video.start_ms.desc()).limit(1)
         with Session(self.engine) as session:
             return (session.scalar(latest) or {}).get("detector", "hog")
@@ -438,7 +441,8 @@ class GalleryWriter:
         return crops, sum(block.rows for block in blocks), searchable
 
     def _rows_held(self, day: str, dim: int) -> int:
-        return vectors.shard_path(self.gallery.path, self.model_id, day).stat().st_size // (2 * dim)
+        shard = vectors.shard_path(self.gallery.path, self.model_id, day)
+        return shard.stat().st_size // (2 * dim) if shard.is_file() else 0
 
     def _write_crops(self, chunk_id: str, rows: list[schema.Crop], chunk: NewChunk) -> None:
         if not rows:
@@ -451,6 +455,7 @@ class GalleryWriter:
         images = [crop.webp for tracklet in chunk.tracklets for crop in tracklet.crops]
         for row, webp in zip(rows, images, strict=True):
             files.write_flushed(half_made / f"{row.id}.webp", webp)
+        files.flush_folder(half_made)
         os.replace(half_made, folder)
         files.flush_folder(folder.parent)
 
@@ -471,6 +476,13 @@ class GalleryWriter:
 def utc(milliseconds: float) -> datetime:
     """UTC milliseconds since 1970 as a datetime."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _of_creation(entry: Path, half_made: Path) -> bool:
+    """Whether a run that was killed while it created a gallery has left this."""
+    if entry.name == "models" and entry.is_dir():
+        return all(file.name.endswith((".onnx", ".onnx.new")) for file in entry.iterdir())
+    return entry.name.startswith(half_made.name)
 
 
 def _tracklet_rows(chunk_id: str, chunk: NewChunk) -> list[schema.Tracklet]:

@@ -152,7 +152,7 @@ class SearchService:
             top: at most so many hits.
 
         Raises:
-            UserError: the picture is no longer kept, or the gallery was made by another model.
+            UserError: the picture is no longer kept, or an unknown camera.
         """
         crop = cut(self.queries.get(query_id).image(), box)
         embeddings = self.embedder.embed([crop])

@@ -51,6 +51,34 @@ def test_a_folder_with_other_things_is_not_taken(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["holiday.jpg"]
 
 
+def test_a_creation_that_was_killed_is_done_again(tmp_path: Path) -> None:
+    folder = tmp_path / "gallery"
+    (folder / "models").mkdir(parents=True)
+    (folder / "models/abab.onnx").write_bytes(b"half a mod")
+    for name in ("gallery.db.new", "gallery.db.new-wal"):
+        (folder / name).write_text("half a database")
+    assert new_gallery(tmp_path).summary().crops == 0
+    assert not list(folder.glob("*.new*"))
+
+
+def test_any_name_will_do_for_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "50 % sure? #1 &x=y"
+    folder.mkdir()
+    assert new_gallery(folder).summary().crops == 0
+    assert (folder / "gallery/gallery.db").is_file()
+    assert [entry.name for entry in tmp_path.iterdir()] == [folder.name]
+
+
+def test_a_shard_that_is_gone_is_counted_as_nothing(tmp_path: Path) -> None:
+    gallery = new_gallery(tmp_path)
+    video_id = add_video(gallery, 0, "gate", [chunk_of(0, [(1.0, unit(np.ones((2, DIM))))])], START_MS)
+    with gallery.writing() as writer:
+        assert writer.counted([video_id]) == (2, 2, 2)
+        for shard in (gallery.path / "vectors").rglob("*.f16"):
+            shard.unlink()
+        assert writer.counted([video_id]) == (2, 2, 0)
+
+
 def test_unknown_ids_are_said(tmp_path: Path) -> None:
     gallery = new_gallery(tmp_path)
     for ask in (gallery.tracklet, gallery.video, gallery.crop_file):
