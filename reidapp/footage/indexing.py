@@ -106,7 +106,7 @@ def index_footage(
 
 
 def _refuse_if_nothing_was_usable(folder: Path, report: IndexReport) -> None:
-    if report.videos or report.unchanged or not report.skipped:
+    if report.videos or report.unchanged or report.frames or not report.skipped:
         return
     reasons = "; ".join(f"{s.file}: {s.reason}" for s in report.skipped[:3])
     more = f"; and {len(report.skipped) - 3} more" if len(report.skipped) > 3 else ""
@@ -146,7 +146,10 @@ class _Run:
         total = sum(plan.facts.duration_s for plan in plans)
         before = 0.0
         for plan in plans:
-            self._index_video(plan, before, total)
+            try:
+                self._index_video(plan, before, total)
+            except UserError as error:  # readable a moment ago, and no longer: a disk that was taken away
+                self._skip(plan.source, error)
             before += plan.facts.duration_s
         self.progress(total, total, "")
 
@@ -169,13 +172,13 @@ class _Run:
             facts = probe(source.path)
             if next(frames(source.path, 0.0, float("inf"), None), None) is None:
                 raise UserError(f"{source.path.name}: no frame in it can be decoded")
-        except UserError as error:
-            self._skip(source, str(error).removeprefix(f"{source.path.name}: "))
+            video_id = sources.fingerprint(source.path, source.size)
+        except (OSError, UserError) as error:
+            self._skip(source, error)
             return None
-        video_id = sources.fingerprint(source.path, source.size)
         earlier = self.writer.video(video_id)
         if earlier is not None and Path(earlier.path) != source.path and Path(earlier.path).exists():
-            self._skip(source, f"the same recording as {earlier.path}")
+            self._skip(source, UserError(f"the same recording as {earlier.path}"))
             return None
         if earlier is not None and earlier.done:
             self.writer.moved(video_id, source.path, source.mtime_ns)
@@ -245,8 +248,8 @@ class _Run:
         self.report.videos += 1
         self.report.video_s += last_s
 
-    def _skip(self, source: Source, reason: str) -> None:
-        self.report.skipped.append(Skipped(self._name(source), reason))
+    def _skip(self, source: Source, error: Exception) -> None:
+        self.report.skipped.append(Skipped(self._name(source), str(error).removeprefix(f"{source.path.name}: ")))
 
     @staticmethod
     def _name(source: Source) -> str:

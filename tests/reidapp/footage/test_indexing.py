@@ -244,6 +244,32 @@ def test_bad_files_are_named_and_the_rest_goes_on(footage: Path, tmp_path: Path)
     assert report.to_dict()["skipped"][0].keys() == {"file", "reason"}
 
 
+class Removing(ShirtDetector):
+    """A recording is taken away while it is being read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Detection]]:
+        self.path.unlink(missing_ok=True)
+        return super().detect(frames)
+
+
+def test_a_recording_that_goes_away_is_named_and_the_rest_goes_on(
+    footage: Path, whole: tuple[Gallery, IndexReport], tmp_path: Path
+) -> None:
+    folder = tmp_path / "footage"
+    shutil.copytree(footage, folder)
+    first = folder / next(iter(WALKS))
+    gallery = new_gallery(tmp_path / "gallery")
+    report = run(folder, gallery, Removing(first))
+    assert report.videos == 1
+    assert [Path(entry.file).name for entry in report.skipped] == [first.name]
+    shutil.copy(footage / next(iter(WALKS)), first)
+    run(folder, gallery)
+    assert [row[0] for row in contents(gallery)["crop"]] == [row[0] for row in contents(whole[0])["crop"]]
+
+
 def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
     gallery = new_gallery(tmp_path / "gallery")
     folder = tmp_path / "footage"
