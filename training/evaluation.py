@@ -49,6 +49,9 @@ def evaluate(
         notes.warn(f"{len(skipped)} images left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]))
 
     query, gallery = ([r for r in part if r in embeddings] for part in (dataset.query, dataset.gallery))
+    if not query or not gallery:
+        part, (path, why) = "gallery" if query else "query", skipped[0]
+        raise UserError(f"data {data}: none of its {part} images can be read (the first: {path.name}: {why})")
     if same_camera is None:
         known = any(r.camid != NO_CAMERA for r in [*query, *gallery])
         same_camera = "remove" if known else "keep"

@@ -70,6 +70,11 @@ def test_bad_input(run: Path, onnx_file: Path, crops: Path, tmp_path: Path) -> N
     (tmp_path / "bounding_box_train" / "0001_c1s1_1_1.jpg").write_bytes(b"")
     with pytest.raises(UserError, match="no query images to evaluate on"):
         evaluate(onnx_file, f"market1501:{tmp_path}", quiet=True)
+    for part in ("query", "bounding_box_test"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "0001_c1s1_1_1.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match=r"none of its query images can be read \(the first: 0001_c1s1_1_1.jpg: not an"):
+        evaluate(onnx_file, f"market1501:{tmp_path}", quiet=True)
     with pytest.raises(UserError, match="no such model file"):
         evaluate(tmp_path / "none.onnx", f"market1501:{crops}", quiet=True)
     with pytest.raises(UserError, match="not a training run"):

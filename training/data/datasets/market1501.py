@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
+from reidapp.metrics import JUNK
 from training.data.datasets import Dataset
 from training.data.datasets._market_names import scan
-
-_JUNK = -1
 
 
 class Market1501(Dataset):
@@ -15,10 +14,9 @@ class Market1501(Dataset):
     """
 
     protocol = "Market-1501 layout"
+    folders = ("bounding_box_train", "query", "bounding_box_test")
 
     def __init__(self, folder: Path) -> None:
         skipped: list[tuple[Path, str]] = []
         train, query, gallery = (scan(folder / name, skipped) for name in self.folders)
-        super().__init__(train, query, [r for r in gallery if r.pid != _JUNK], skipped)
-
-    folders = ("bounding_box_train", "query", "bounding_box_test")
+        super().__init__(train, query, [r for r in gallery if r.pid != JUNK], skipped)

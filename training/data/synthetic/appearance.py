@@ -7,17 +7,6 @@ import numpy as np
 from .palette import BAGS, HAIR, LOWER, NAMED, RGB, SHOES, SKIN, UPPER, draw_named, draw_shade, vary
 from .pose import Gait, draw_gait
 
-HAIR_STYLES = ("bald", "buzz", "short", "side", "bob", "long", "ponytail", "bun", "curly")
-HATS = ("none", "cap", "beanie", "brim")
-UPPERS = ("t-shirt", "shirt", "sweater", "hoodie", "jacket", "coat", "dress", "vest")
-LOWERS = ("trousers", "jeans", "shorts", "skirt", "leggings")
-BAG_KINDS = ("none", "backpack", "shoulder", "crossbody", "handbag", "carrier")
-SHOE_KINDS = ("sneaker", "leather", "boot", "sandal")
-PATTERNS = (
-    "plain", "logo", "stripes", "pinstripes", "plaid", "blocks", "denim", "flowers", "heather", "dots", "camouflage",
-    "yoke",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Build:
