@@ -74,7 +74,7 @@ class Body:
 
 def _lowest(figure: Figure, maps: NDArray[np.float32]) -> float:
     """Height of the lowest point of both soles."""
-    soles = np.array([(x, 0.0, z, 1.0) for x in (0.0,) for z in (-0.07, 0.06, 0.15)], np.float32)
+    soles = np.array([(0.0, 0.0, z, 1.0) for z in (-0.07, 0.06, 0.15)], np.float32)
     low = []
     for bone, side in ((Bone.FOOT_R, 1.0), (Bone.FOOT_L, -1.0)):
         points = soles.copy()

@@ -40,8 +40,8 @@ class Scene:
     slant: tuple[float, float]  # how far a shadow falls per metre of height, along x and z
 
 
-def draw_scene(rng: np.random.Generator, view: View, clutter: bool = True) -> Scene:
-    """An empty place; ``clutter`` puts things along the wall."""
+def draw_scene(rng: np.random.Generator, view: View) -> Scene:
+    """An empty place, perhaps with things along the wall."""
     rays = view.rays()
     wall_at = float(rng.uniform(9.5, 15.0))
     tilt = float(rng.normal(0, 0.12))
@@ -56,8 +56,7 @@ def draw_scene(rng: np.random.Generator, view: View, clutter: bool = True) -> Sc
     picture[is_wall] = _wall(rng, rays[..., 0][is_wall] * to_wall[is_wall], wall_y[is_wall])
     foot = np.exp(-np.abs(wall_y) / 0.10)
     picture *= (1 - 0.25 * foot)[..., None]
-    if clutter:
-        _clutter(rng, view, picture, wall_at)
+    _clutter(rng, view, picture, wall_at)
     fall = 1 + float(rng.uniform(-0.12, 0.12)) * (rays[..., 0] / 0.6)
     picture *= fall[..., None]
     light = draw_light(rng)

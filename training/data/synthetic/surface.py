@@ -16,18 +16,16 @@ Profile = Sequence[tuple[float, float, float, float, float]]
 class Surface:
     """Points of a surface in the bind pose (standing, arms hanging; y up, z forward, metres).
 
-    Shapes: points and normals float32 [N, 3]; angle [N] around the tube (0 = +x, π/2 = front); along [N] arc length in
-    metres from the profile's first row.
+    Shapes: points and normals float32 [N, 3]; angle [N] around the tube (0 = +x, π/2 = front).
     """
 
     points: Floats
     normals: Floats
     angle: Floats
-    along: Floats
 
     def where(self, keep: NDArray[np.bool_]) -> "Surface":
         """The points for which ``keep`` [N] is true."""
-        return Surface(self.points[keep], self.normals[keep], self.angle[keep], self.along[keep])
+        return Surface(self.points[keep], self.normals[keep], self.angle[keep])
 
 
 def _smooth(rows: Floats, dense: int = 8) -> Floats:
@@ -87,7 +85,7 @@ def tube(profile: Profile, spacing: float, square: float = 1.0, smooth: bool = T
     nx, nz = rz[ring] * cos, rx[ring] * sin
     normals = np.stack([-nx * dy, nx * (dcx + drx * ring_x) + nz * (dcz + drz * ring_z), -nz * dy], axis=1)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
-    return Surface(points.astype(np.float32), normals.astype(np.float32), angle, s[ring])
+    return Surface(points.astype(np.float32), normals.astype(np.float32), angle)
 
 
 def merged(surfaces: Sequence[Surface]) -> Surface:
@@ -96,7 +94,6 @@ def merged(surfaces: Sequence[Surface]) -> Surface:
         np.concatenate([s.points for s in surfaces]),
         np.concatenate([s.normals for s in surfaces]),
         np.concatenate([s.angle for s in surfaces]),
-        np.concatenate([s.along for s in surfaces]),
     )
 
 

@@ -82,7 +82,7 @@ def dye(cloth: Cloth, surface: Surface, chest: float) -> Floats:
     if kind == "blocks":
         return _where(v < chest - 0.10 - 0.12 * phase, second, base)
     if kind == "yoke":
-        return _where((v > chest + 0.02 + 0.05 * phase) & (abs(x) < 1), second, base)
+        return _where(v > chest + 0.02 + 0.05 * phase, second, base)
     if kind == "denim":
         fade = np.clip(noise(u, v, 0.35, seed, 2) * 0.35 + 0.25 * (z > 0), 0, 0.5)
         return (base * (1 + 0.30 * fade[:, None]) * (1 + 0.05 * noise(u, v, 0.03, seed))[:, None]).astype(np.float32)
