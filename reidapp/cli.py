@@ -288,7 +288,7 @@ def doctor(json: JsonOption = False) -> None:
     from reidapp.doctor import diagnose
 
     checks = diagnose()
-    _show({"checks": [vars(check) for check in checks]}, "\n".join(map(str, checks)), json)
+    _show({"checks": [check.to_dict() for check in checks]}, "\n".join(map(str, checks)), json)
     if any(check.status == "fail" for check in checks):
         raise typer.Exit(1)
 

@@ -85,7 +85,7 @@ class DemoReport:
         return (
             "\n\n".join(map(_table, self.found))
             + f"\n\nFor {self.right} of {len(self.found)} people the first hit from "
-            f"another camera is right.\nPictures of all hits: {self.sheet}\nGallery: {self.gallery}\nTime: {steps}"
+            f"another camera is right.\nPictures of the first hits: {self.sheet}\nGallery: {self.gallery}\nTime: {steps}"
         )
 
 

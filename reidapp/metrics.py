@@ -118,11 +118,11 @@ def evaluate_distances(
     protocol: str = "given distances",
 ) -> RetrievalScores:
     """Score a distance matrix ``[Q, G]``; otherwise as `evaluate_ranking`."""
+    if np.isnan(distances).any():
+        raise UserError("distances: NaN values; the model is broken")
     kept = np.flatnonzero(gallery_pids != JUNK)
     everything = len(kept) == len(gallery_pids)
-    blocks = (
-        distances[rows].copy() if everything else distances[rows][:, kept] for rows in _row_blocks(len(distances))
-    )
+    blocks = (distances[rows] if everything else distances[rows][:, kept] for rows in _row_blocks(len(distances)))
     people = _People(query_pids, query_camids, gallery_pids[kept], gallery_camids[kept], same_camera)
     return _score(blocks, people, protocol)
 

@@ -5,7 +5,6 @@ as JavaScript with the values inside: a camera called ``${…}`` would run.
 """
 
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
@@ -13,12 +12,11 @@ FOLDER = Path(__file__).parent / "components"
 STYLE = FOLDER / "page.css"
 
 
-def part(name: str, value: Any = None) -> gr.HTML:
+def part(name: str) -> gr.HTML:
     """A component from ``components/``; its value is JSON, read and written by both sides."""
     script = (FOLDER / "common.js").read_text("utf-8") + (FOLDER / f"{name}.js").read_text("utf-8")
     html = (FOLDER / f"{name}.html").read_text("utf-8")
     return gr.HTML(
-        value,
         html_template=html,
         js_on_load=script,
         apply_default_css=False,

@@ -110,6 +110,8 @@ def test_nan_is_refused() -> None:
     broken = np.full((3, 4), np.nan)
     with pytest.raises(UserError, match="query embeddings: NaN"):
         evaluate_ranking(broken, *QUERY, np.zeros((10, 4)), *GALLERY)
+    with pytest.raises(UserError, match="distances: NaN"):
+        evaluate_distances(np.where(DISTANCES == 0.4, np.nan, DISTANCES), *QUERY, *GALLERY)
 
 
 def test_prints_and_serialises() -> None:

@@ -48,7 +48,7 @@ async function open(index) {
   }
 }
 
-function close({ focus = true } = {}) {
+function close() {
   if (player.hidden) return;
   ++opened;
   player.hidden = true;

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -107,17 +108,25 @@ def test_bad_picture_is_one_clear_line(client: TestClient, data: bytes, words: s
 def test_too_large_a_file_is_refused_before_it_is_all_read(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reidapp.server.media.MAX_QUERY_BYTES", 1000)
     monkeypatch.setattr(service_module, "MAX_QUERY_BYTES", 1000)
-    read = 0
-
-    def endless() -> Iterator[bytes]:
-        nonlocal read
-        while read < 100:
-            read += 1
-            yield b"x" * 500
-
-    answer = client.post("/media/query", content=endless())
+    answer = client.post("/media/query", content=b"x" * 50_000)
     assert answer.status_code == 422
     assert "make it smaller" in answer.json()["error"]
+
+    read, sent = 0, []
+
+    async def receive() -> dict:
+        nonlocal read
+        read += 1
+        return {"type": "http.request", "body": b"x" * 500, "more_body": read < 100}
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/media/query", "query_string": b"", "http_version": "1.1"}
+    scope |= {"scheme": "http", "headers": [(b"host", b"127.0.0.1")]}
+    asyncio.run(client.app(scope, receive, send))  # the test client would send all of it first
+    assert sent[0]["status"] == 422
+    assert read == 3
 
 
 def test_health(client: TestClient) -> None:
