@@ -67,12 +67,14 @@ def find_footage(folder: Path, settings: IndexSettings) -> Footage:
     """Look for videos, before anything is opened or made.
 
     Raises:
-        UserError: no such folder, or no video in it.
+        UserError: no such folder, no video in it, or only such as are left out.
     """
     found, skipped = sources.scan(folder, settings.template, settings.zone)
     if not found and not skipped:
         suffixes = " ".join(sorted(sources.VIDEO_SUFFIXES))
         raise UserError(f"{folder}: no video in it (looked for {suffixes})")
+    if not found:
+        _refuse_if_nothing_was_usable(folder, IndexReport(skipped=skipped))
     return Footage(folder, found, skipped)
 
 

@@ -31,7 +31,7 @@ class Setting(Base):
 
 
 class Model(Base):
-    """An embedding model that this gallery has vectors of; its file lies in ``models/<id>.onnx``."""
+    """An embedding model that this gallery has vectors of; its file in ``models/`` bears the id's first 16 digits."""
 
     __tablename__ = "model"
 

@@ -47,6 +47,7 @@ class VideoInfo:
     camera: str
     zone: str
     path: Path
+    size: int  # bytes, when it was indexed
     start: datetime  # UTC
     start_source: str  # template, name, container or mtime; the last two are uncertain
     duration_s: float
@@ -319,6 +320,7 @@ class Gallery:
             camera=camera.name,
             zone=camera.zone,
             path=Path(video.path),
+            size=video.size,
             start=utc(video.start_ms),
             start_source=video.start_source,
             duration_s=video.duration_s,

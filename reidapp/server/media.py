@@ -46,7 +46,10 @@ def media_routes(service: SearchService) -> APIRouter:
 
     @router.get("/video/{video_id}")
     def video(video_id: str) -> FileResponse:
-        path = gallery.video(video_id).path
+        info = gallery.video(video_id)
+        path = info.path
+        if path.is_file() and path.stat().st_size != info.size:
+            raise UserError(f"{path.name}: the file is another one than when it was indexed")
         return send_file(path, VIDEO_TYPES.get(path.suffix.lower(), "application/octet-stream"), "private, no-cache")
 
     @router.get("/tracklet/{tracklet_id}")

@@ -281,6 +281,8 @@ def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
     (folder / "notes.mp4").write_text("a text")
     with pytest.raises(UserError, match=r"none of its videos could be used. .*notes.mp4: not a video"):
         run(folder, gallery)
+    with pytest.raises(UserError, match=r"none of its videos could be used. notes.mp4: its path does not fit"):
+        find_footage(folder, replace_settings(template="{camera}/{start}"))
 
 
 def test_a_wrong_count_is_never_a_success(footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,16 @@ def test_a_recording_that_is_gone_is_said(tmp_path: Path) -> None:
     assert "no longer where it was" in answer.json()["error"]
 
 
+def test_another_recording_under_the_same_name_is_not_shown(tmp_path: Path) -> None:
+    service = make_service(tmp_path)
+    hit = first_hit(service)
+    hit.video.write_bytes(b"what the camera recorded later")
+    with TestClient(build_app(service), base_url="http://127.0.0.1") as client:
+        answer = client.get(f"/media/video/{hit.video_id}")
+    assert answer.status_code == 404
+    assert "another one than when it was indexed" in answer.json()["error"]
+
+
 def test_frame_query_finds_the_people(client: TestClient) -> None:
     walks = FOOTAGE["Gate", "Europe/Berlin"]
     told = client.post("/media/query?name=frame.png", content=png(frame_at(walks, 5.2))).json()
