@@ -84,8 +84,8 @@ class DemoReport:
         steps = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in self.seconds.items())
         return (
             "\n\n".join(map(_table, self.found))
-            + f"\n\nFor {self.right} of {len(self.found)} people the first hit from "
-            f"another camera is right.\nPictures of the first hits: {self.sheet}\nGallery: {self.gallery}\nTime: {steps}"
+            + f"\n\nFor {self.right} of {len(self.found)} people the first hit from another camera is right.\n"
+            f"Pictures of the first hits: {self.sheet}\nGallery: {self.gallery}\nTime: {steps}"
         )
 
 

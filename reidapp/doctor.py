@@ -52,12 +52,8 @@ class Check:
         return asdict(self)
 
 
-def diagnose(folder: Path | None = None) -> list[Check]:
-    """Look at everything, in the order in which it should be mended. No check stops the others.
-
-    Args:
-        folder: where galleries and runs will be written; the current folder by default.
-    """
+def diagnose() -> list[Check]:
+    """Look at everything, in the order in which it should be mended. No check stops the others."""
     checks: list[tuple[str, Callable[[], Check]]] = [
         ("Python", check_python),
         ("ONNX Runtime", check_onnxruntime),
@@ -66,7 +62,7 @@ def diagnose(folder: Path | None = None) -> list[Check]:
         ("PyAV", check_av),
         ("SQLite", check_sqlite),
         ("training", check_torch),
-        ("disk", lambda: check_disk(folder or Path.cwd())),
+        ("disk", lambda: check_disk(Path.cwd())),
     ]
     return [_guarded(name, check) for name, check in checks]
 

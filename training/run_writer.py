@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.run_folder import CLASSIFIER, FACTS, OPTIMIZER, TRUNK, last_epoch, read_facts
+from reidapp import files
 from reidapp.errors import UserError
 
 
@@ -43,9 +44,9 @@ class RunWriter:
             if last_epoch(run) is not None:
                 raise UserError(f"{run}: holds a training run already; resume it, or give another folder")
             run.mkdir(parents=True, exist_ok=True)
-            _write(run / FACTS, json.dumps(facts, indent=1, ensure_ascii=False))
-            _write(run / "recipe.yaml", recipe)
-            _write(self._log, "")
+            files.write_whole(run / FACTS, json.dumps(facts, indent=1, ensure_ascii=False).encode())
+            files.write_whole(run / "recipe.yaml", recipe.encode())
+            files.write_whole(self._log, b"")
         self._tensorboard = _tensorboard(run)
 
     def last_means(self) -> dict[str, float]:
@@ -58,7 +59,7 @@ class RunWriter:
         last = last_epoch(self.run)
         done = int(last.name.removeprefix("epoch-")) if last else 0
         lines = self._log.read_text("utf-8").splitlines(keepends=True)
-        _write(self._log, "".join(lines[:done]))
+        files.write_whole(self._log, "".join(lines[:done]).encode())
 
     def log(self, epoch: int, step: int, numbers: Mapping[str, float]) -> None:
         line = json.dumps({"epoch": epoch, "step": step, **numbers})
@@ -102,13 +103,6 @@ def _tensorboard(run: Path) -> Any:
 
         return SummaryWriter(str(run / "tensorboard"))
     return None
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(text, "utf-8")
-    _sync(partial)
-    os.replace(partial, path)
 
 
 def _sync(path: Path) -> None:
