@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,8 +46,11 @@ def test_ctrl_c_ends_it_at_once_and_cleanly(world: World) -> None:
     process = subprocess.Popen(command, cwd=ROOT, stdout=-1, stderr=-1, text=True, env={**os.environ, "TZ": "UTC"})
     assert process.stdout
     process.stdout.readline()
+    asked = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert time.monotonic() - asked < 10
     assert "Traceback" not in err
 
 
