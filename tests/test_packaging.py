@@ -44,6 +44,9 @@ USED_BY_OTHERS = {
 IMPORTED_AS = {"psycopg": "psycopg", "ray": "ray", "pymilvus": "pymilvus", "yaml": "pyyaml"}
 
 
+IMPORTING = ("importlib.import_module", "__import__", "pytest.importorskip")
+
+
 def sources(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
@@ -58,7 +61,7 @@ def imported_by(path: Path) -> Iterator[tuple[str, bool]]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
             names = [node.module]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__"):
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in IMPORTING:
             names = [str(a.value) for a in node.args[:1] if isinstance(a, ast.Constant)]
         else:
             continue
@@ -145,7 +148,7 @@ distributions_of_packages = cache(packages_distributions)
 def third_party(path: Path) -> set[str]:
     """Distributions that a file imports; a name that nobody installed stands for itself."""
     known = distributions_of_packages()
-    names = {name for name, _ in imported_by(path)} - set(OWN) - set(sys.stdlib_module_names) - {"tests"}
+    names = {name for name, _ in imported_by(path)} - set(OWN) - set(sys.stdlib_module_names) - {"tests", "benchmarks"}
     return {normalised(IMPORTED_AS.get(n) or (known.get(n) or [n])[0]) for n in names}
 
 
