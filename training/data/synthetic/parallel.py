@@ -2,8 +2,6 @@
 
 import multiprocessing
 import os
-import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -28,7 +26,6 @@ def spread(function: Callable[[Task], Result], tasks: Sequence[Task], workers: i
         finally:
             cv2.setNumThreads(before)
         return
-    # Forking a process with threads can deadlock; starting anew needs an importable main module.
-    start = "fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn"
-    with multiprocessing.get_context(start).Pool(count, initializer=_one_thread) as pool:
+    # Never forked: OpenCV's and PyTorch's own threads, which Python does not see, may hold a lock that the child waits for.
+    with multiprocessing.get_context("spawn").Pool(count, initializer=_one_thread) as pool:
         yield from pool.imap(function, tasks)
