@@ -26,6 +26,6 @@ def spread(function: Callable[[Task], Result], tasks: Sequence[Task], workers: i
         finally:
             cv2.setNumThreads(before)
         return
-    # Never forked: OpenCV's and PyTorch's own threads, which Python does not see, may hold a lock that the child waits for.
+    # Never forked: OpenCV and PyTorch have threads that Python does not see, and a child may wait for their locks.
     with multiprocessing.get_context("spawn").Pool(count, initializer=_one_thread) as pool:
         yield from pool.imap(function, tasks)
