@@ -56,6 +56,11 @@ class IndexSettings(BaseModel):
         """Samples per second; None takes every frame."""
         return None if self.sampling == "all" else float(self.sampling.removesuffix("fps"))
 
+    def unlike(self, stored: dict[str, object]) -> str:
+        """What a recording was begun with, where these settings would find other tracklets; "" where they agree."""
+        deciding = ("sampling", "detector", "chunk_s")
+        return ", ".join(f"{key} {stored[key]}" for key in deciding if stored.get(key) != getattr(self, key))
+
     @classmethod
     def checked(cls, **values: object) -> "IndexSettings":
         """The settings, or one clear line.

@@ -182,12 +182,16 @@ class _Run:
         if earlier is not None and Path(earlier.path) != source.path and Path(earlier.path).exists():
             self._skip(source, UserError(f"the same recording as {earlier.path}"))
             return None
-        if earlier is not None and earlier.done:
-            self.writer.moved(video_id, source.path, source.mtime_ns)
-            self.report.unchanged += 1
-            return None
         if earlier is None:
             self.writer.add_video(source.camera, self.settings.zone, self._row(source, facts, video_id))
+        else:
+            self.writer.moved(video_id, source.path, source.mtime_ns)
+            if earlier.done:
+                self.report.unchanged += 1
+                return None
+            if others := self.settings.unlike(earlier.settings):
+                self._skip(source, UserError(f"begun with {others}; go on with that, or use another gallery"))
+                return None
         return _Plan(source, facts, video_id, self.writer.chunks_done(video_id))
 
     def _row(self, source: Source, facts: VideoFacts, video_id: str) -> schema.Video:

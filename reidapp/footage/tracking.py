@@ -166,7 +166,7 @@ class MotionTracker:
         from trackers import ByteTrackTracker
 
         self._tracker = ByteTrackTracker(
-            lost_track_buffer=round(30 * MAX_GAP_S / 3),
+            lost_track_buffer=30,  # in thirtieths of a second; longer ones would cost purity
             frame_rate=frame_rate,
             track_activation_threshold=0.5,
             high_conf_det_threshold=0.5,

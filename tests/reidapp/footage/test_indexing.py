@@ -180,6 +180,16 @@ def test_interrupted_anywhere_it_ends_with_the_same_rows(
     assert report.crops + resumed.crops == whole[1].crops
 
 
+def test_a_recording_is_not_gone_on_with_in_another_way(footage: Path, tmp_path: Path) -> None:
+    """Half its tracklets by one sampling and half by another would be neither."""
+    gallery = new_gallery(tmp_path / "gallery")
+    assert run(footage, gallery, Interrupting(1)).interrupted
+    other = replace_settings(sampling="1fps")
+    with pytest.raises(UserError, match="begun with sampling 2fps; go on with that, or use another gallery"):
+        index_footage(find_footage(footage, other), gallery, ShirtEmbedder(), ShirtDetector(), other)
+    assert run(footage, gallery).videos == 2
+
+
 def _run_until_killed(footage: Path, path: Path, where: str, calls: int) -> None:
     """Index, and die without a word at the n-th call of a step of the commit."""
     owner, name = {
