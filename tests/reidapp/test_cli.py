@@ -247,7 +247,15 @@ def test_bad_files_are_counted_and_the_rest_is_indexed(world: World, tmp_path: P
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_committed(world: World, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "reidapp", "index", world.footage, "--gallery", tmp_path / "gallery"]
-    process = subprocess.Popen([*map(str, command), "--sampling", "5fps"], cwd=ROOT, stdout=-1, stderr=-1, text=True)
+    # A shell that runs the tests in the background makes its children deaf to Ctrl-C; a user's terminal does not.
+    process = subprocess.Popen(
+        [*map(str, command), "--sampling", "5fps"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     database = tmp_path / "gallery/gallery.db"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None and not _chunks(database):
