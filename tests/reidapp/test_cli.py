@@ -29,6 +29,11 @@ def reidapp(*arguments: object, env: dict[str, str] | None = None) -> "subproces
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
 
 
+def hears_ctrl_c() -> None:
+    """In a process about to start: a shell that runs tests in the background makes its children deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def as_json(*arguments: object) -> dict[str, Any]:
     done = reidapp(*arguments, "--json")
     assert done.returncode == 0, done.stderr
@@ -247,14 +252,13 @@ def test_bad_files_are_counted_and_the_rest_is_indexed(world: World, tmp_path: P
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_committed(world: World, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "reidapp", "index", world.footage, "--gallery", tmp_path / "gallery"]
-    # A shell that runs the tests in the background makes its children deaf to Ctrl-C; a user's terminal does not.
     process = subprocess.Popen(
         [*map(str, command), "--sampling", "5fps"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=hears_ctrl_c,
     )
     database = tmp_path / "gallery/gallery.db"
     deadline = time.monotonic() + 120

@@ -1,6 +1,5 @@
 """`reidapp serve` as a process of its own: what it answers, and what it must never load."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,14 +11,16 @@ import httpx
 import pytest
 
 from tests.conftest import World
-from tests.reidapp.test_cli import ROOT
+from tests.reidapp.test_cli import ROOT, hears_ctrl_c
 
 
 @pytest.fixture
 def server(world: World) -> Iterator[tuple[subprocess.Popen, str]]:
     """The process, and the link that it printed."""
     command = [sys.executable, "-u", "-m", "reidapp", "serve", "--gallery", str(world.gallery), "--port", "0"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=hears_ctrl_c
+    )
     assert process.stdout
     line = process.stdout.readline()
     assert line.startswith("Open http://127.0.0.1:"), line
@@ -43,7 +44,7 @@ def test_a_server_that_has_searched_has_no_torch_in_it(server: tuple, world: Wor
 
 def test_ctrl_c_ends_it_at_once_and_cleanly(world: World) -> None:
     command = [sys.executable, "-u", "-m", "reidapp", "serve", "--gallery", str(world.gallery), "--port", "0"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=-1, stderr=-1, text=True, env={**os.environ, "TZ": "UTC"})
+    process = subprocess.Popen(command, cwd=ROOT, stdout=-1, stderr=-1, text=True, preexec_fn=hears_ctrl_c)
     assert process.stdout
     process.stdout.readline()
     asked = time.monotonic()
