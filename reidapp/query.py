@@ -8,9 +8,12 @@ from reidapp.errors import UserError
 from reidapp.footage.detection import Detection, Detector
 from reidapp.imaging import cut
 
-# A crop of a standing person is about twice as high as wide, and the person fills it. A telephone's picture is upright
-# too, but its people are smaller or several.
-_CROP_ASPECT = 1.4
+# A crop of a standing person is about twice as high as wide, and small. A telephone's picture is upright too, but large
+# (height : width 1.3 to 1.8), and its people are smaller or several. Detectors are not asked about what must be a crop:
+# they are trained on people with some space around them, and find nonsense in a tight one.
+_UPRIGHT = 1.4
+_NARROW = 1.9
+_SMALL_PX = 400  # of height; a gallery's own crops have at most 384
 _CROP_FILLED = 0.7  # of the height
 
 
@@ -20,7 +23,7 @@ class QueryImage:
 
     Attributes:
         image: RGB uint8 ``[H, W, 3]``.
-        is_crop: the picture is upright and shows one person who fills it, or nobody that the detector knows.
+        is_crop: the picture is upright, and is small, or narrow, or filled by one person, or nobody is found in it.
     """
 
     image: np.ndarray
@@ -61,8 +64,11 @@ def read_query(image: np.ndarray, detector: Detector) -> QueryImage:
     Args:
         image: RGB uint8 ``[H, W, 3]``.
     """
+    height, width = image.shape[:2]
+    upright = height >= _UPRIGHT * width
+    if height >= _NARROW * width or (upright and height <= _SMALL_PX):
+        return QueryImage(image, [], is_crop=True)
     (found,) = detector.detect([image])
-    upright = image.shape[0] >= _CROP_ASPECT * image.shape[1]
     filled = len(found) == 1 and found[0].box.height >= _CROP_FILLED
     if upright and (not found or filled):
         return QueryImage(image, [], is_crop=True)

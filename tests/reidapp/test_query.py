@@ -37,6 +37,19 @@ def test_crop_of_somebody_whom_the_detector_does_not_know() -> None:
     assert read_query(image, Blind()).crop() is image
 
 
+class SeesPeopleEverywhere:
+    provider = "none"
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Detection]]:
+        return [[Detection(Box(0.2, 0.5, 0.8, 0.9), 0.9), Detection(Box(0.1, 0.1, 0.5, 0.6), 0.8)] for _ in frames]
+
+
+@pytest.mark.parametrize(("height", "width"), [(148, 60), (384, 190), (380, 260), (1200, 600)])
+def test_no_detector_cuts_a_crop_again(height: int, width: int) -> None:
+    image = np.zeros((height, width, 3), np.uint8)
+    assert read_query(image, SeesPeopleEverywhere()).crop() is image
+
+
 def test_crop_has_no_numbers() -> None:
     with pytest.raises(UserError, match="a crop of one person already; leave --person out"):
         read(query_crop("red")).crop(1)
@@ -53,7 +66,7 @@ def test_one_person_in_a_frame() -> None:
 
 
 def test_upright_picture_with_a_small_person_is_no_crop() -> None:
-    image = np.vstack([np.full((400, 220, 3), 150, np.uint8), frame_at([RED], 0.5)[:, 220:440]])
+    image = np.vstack([np.full((400, 380, 3), 150, np.uint8), frame_at([RED], 0.5)[:, 100:]])
     query = read(image)
     assert not query.is_crop
     assert len(query.people) == 1
@@ -61,7 +74,8 @@ def test_upright_picture_with_a_small_person_is_no_crop() -> None:
 
 
 def test_upright_picture_of_two_is_no_crop() -> None:
-    query = read(frame_at([Walk("red", 0, 1, 0.44, 0.44), Walk("blue", 0, 1, 0.58, 0.58)], 0.5)[:, 180:320])
+    small = frame_at([Walk("red", 0, 1, 0.44, 0.44), Walk("blue", 0, 1, 0.58, 0.58)], 0.5)[:, 160:340]
+    query = read(small.repeat(2, axis=0).repeat(2, axis=1))
     assert not query.is_crop
     assert len(query.people) == 2
 
