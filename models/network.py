@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.heads import HEADS
 from reidapp import registry
 from reidapp.errors import UserError
 from reidapp.imaging import resize
@@ -33,11 +32,9 @@ class Network(nn.Module):
         self.normalise = Normalise()
         self.backbone = registry.build(registry.find("models.backbones", name), options, f"backbone.{name}")
         name, options = only_entry(description["head"], "head")
-        if name not in HEADS:
-            raise UserError(
-                f'head: unknown name "{name}"{registry.suggestion(name, list(HEADS))}; known: {", ".join(HEADS)}'
-            )
-        self.head = registry.build(HEADS[name], options, f"head.{name}", channels=self.backbone.channels)
+        self.head = registry.build(
+            registry.find("models.heads", name), options, f"head.{name}", channels=self.backbone.channels
+        )
         self.dim: int = self.head.dim
         self.dims: dict[str, int] = self.head.dims
 

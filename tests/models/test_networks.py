@@ -7,7 +7,6 @@ import torch
 from safetensors.torch import save_file
 
 from models.backbones.osnet import OSNet
-from models.heads import HEADS
 from models.network import Network
 from models.run_folder import load_weights
 from reidapp import registry
@@ -26,7 +25,7 @@ def images(n: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", registry.names("models.heads"))
 def test_shapes_gradients_and_embeddings(backbone: str, head: str) -> None:
     net = network(backbone, head)
     outputs = net(images(4))

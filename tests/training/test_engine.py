@@ -120,7 +120,7 @@ def test_a_collapsed_triplet_loss_is_said(
         pooled = feature_map.mean((0, 2, 3)).expand(len(feature_map), -1)
         return {"pooled": pooled, "features": self.neck(self.project(feature_map.mean((2, 3))))}
 
-    monkeypatch.setattr("models.heads.BNNeck.forward", same_for_all)
+    monkeypatch.setattr("models.heads.bnneck.BNNeck.forward", same_for_all)
     result = run(crops, tmp_path / "run", tiny, "loss.triplet.on=pooled")
     assert len(result.warnings) == 1
     assert "collapsed" in result.warnings[0]
@@ -134,7 +134,7 @@ def test_a_collapsed_triplet_loss_is_said(
         ("loss.sphere.on=feature", 'loss.sphere: no output "feature"; did you mean "features"'),
         ("loss={}", "no loss"),
         ("backbone.osnet.widht=1", 'backbone.osnet: unknown key "widht"; did you mean "width"'),
-        ("head=bneck", 'head: unknown name "bneck"; did you mean "bnneck"'),
+        ("head=bneck", 'heads: unknown name "bneck"; did you mean "bnneck"'),
         ("method=supervized", 'unknown name "supervized"; did you mean "supervised"'),
         ("augmentation.flips=1", 'augmentation: unknown key "flips"; did you mean "flip"'),
         ("sampler.identity=1", 'sampler: unknown key "identity"; did you mean "identities"'),

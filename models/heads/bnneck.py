@@ -1,4 +1,4 @@
-"""Heads: from a backbone's feature map to named vectors, one of which becomes the embedding."""
+"""BNNeck (BoT, Luo et al. 2019, arXiv 1903.07071)."""
 
 from torch import Tensor, nn
 
@@ -24,6 +24,3 @@ class BNNeck(nn.Module):
     def forward(self, feature_map: Tensor) -> dict[str, Tensor]:
         pooled = feature_map.mean((2, 3))
         return {"pooled": pooled, "features": self.neck(self.project(pooled))}
-
-
-HEADS: dict[str, type[nn.Module]] = {"bnneck": BNNeck}
