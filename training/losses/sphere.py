@@ -16,8 +16,11 @@ class SphereLoss(CosineHead):
         num_classes: identities C in the training set.
         scale: s, the inverse softmax temperature; the paper uses 14.
 
-    Shapes: features float [B, D] (any norm), labels int64 [B] in [0, C) → scalar.
+    Shapes: features float [B, D] (any norm), labels int64 [B] in [0, C) or float [B, C] whose rows sum to one
+    → scalar.
     """
+
+    takes_soft_labels = True
 
     def __init__(self, dim: int, num_classes: int, scale: float = 14.0) -> None:
         super().__init__(dim, num_classes)

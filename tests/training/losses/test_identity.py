@@ -3,22 +3,41 @@ import torch
 
 from training.losses.identity import IdentityLoss
 
-LOGITS = [[1.51, 1.18, 0.7], [-0.81, 0.18, -1.18], [0.8, 0.11, 1.57], [-0.02, -0.11, -0.77]]
+X = [[0.5, -1.2, 0.3], [-0.7, 0.4, 1.1], [1.3, 0.2, -0.6], [-0.9, -0.8, -0.2]]
+W = [[0.8, -0.9, 0.1], [0.5, -0.6, 0.7], [1.1, -0.2, -0.3]]
 LABELS = torch.tensor([0, 1, 2, 0])
+
+
+def identity(weight: list[list[float]] | torch.Tensor, smoothing: float, bias: bool = False) -> IdentityLoss:
+    weight = torch.as_tensor(weight, dtype=torch.float64)
+    loss = IdentityLoss(weight.shape[1], weight.shape[0], smoothing, bias).double()
+    loss.classifier.weight.data = weight
+    return loss
 
 
 @pytest.mark.parametrize(("smoothing", "expected"), [(0.0, 0.664232145526), (0.1, 0.718898812193)])
 def test_fixed_case(smoothing: float, expected: float) -> None:
-    loss = IdentityLoss(smoothing)(torch.tensor(LOGITS, dtype=torch.float64), LABELS)
+    loss = identity(W, smoothing)(torch.tensor(X, dtype=torch.float64), LABELS)
     assert loss.item() == pytest.approx(expected, abs=1e-11)
 
 
-def test_agrees_with_a_double_loop() -> None:
-    logits, labels = torch.randn(9, 5, dtype=torch.float64), torch.randint(5, (9,))
-    total = 0.0
-    for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
-        norm = sum(torch.tensor(z).exp().item() for z in row)
-        for c, z in enumerate(row):
-            target = (0.9 if c == label else 0.0) + 0.1 / len(row)
+@pytest.mark.parametrize("bias", [False, True])
+def test_agrees_with_a_double_loop(bias: bool) -> None:
+    features, weight = torch.randn(9, 4, dtype=torch.float64), torch.randn(5, 4, dtype=torch.float64)
+    labels, loss, total = torch.randint(5, (9,)), identity(weight, 0.1, bias), 0.0
+    shift = torch.zeros(5, dtype=torch.float64)
+    if bias:
+        shift = loss.classifier.bias.data = torch.randn(5, dtype=torch.float64)
+    for feature, label in zip(features, labels.tolist(), strict=True):
+        logits = [(w @ feature + b).item() for w, b in zip(weight, shift, strict=True)]
+        norm = sum(torch.tensor(z).exp().item() for z in logits)
+        for c, z in enumerate(logits):
+            target = (0.9 if c == label else 0.0) + 0.1 / len(logits)
             total -= target * (z - torch.tensor(norm).log().item())
-    assert IdentityLoss(0.1)(logits, labels).item() == pytest.approx(total / len(labels), abs=1e-6)
+    assert loss(features, labels).item() == pytest.approx(total / len(labels), abs=1e-6)
+
+
+def test_starts_undecided() -> None:
+    loss = IdentityLoss(64, 10, bias=True)
+    torch.testing.assert_close(loss.scores(torch.randn(4, 64)), torch.zeros(4, 10), atol=0.1, rtol=0)
+    assert not loss.classifier.bias.any()
