@@ -1,5 +1,7 @@
 """What a benchmark ran on, and what a call costs: wall time, the processor's time, memory."""
 
+import ctypes
+import gc
 import importlib.metadata
 import os
 import platform
@@ -75,6 +77,9 @@ class _PeakMemory:
     above_mb = 0.0
 
     def __enter__(self) -> "_PeakMemory":
+        gc.collect()
+        with suppress(AttributeError, OSError):
+            ctypes.CDLL(None).malloc_trim(0)  # else a call may live on what an earlier one freed, and look free itself
         self._before, self._done = _resident_mb(), threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()

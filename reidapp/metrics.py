@@ -1,9 +1,9 @@
-"""How well a model ranks: CMC, mAP and mINP by the Market-1501 protocol.
+"""How well a model ranks (CMC, mAP and mINP by the Market-1501 protocol), and how well a threshold tells people apart.
 
 Distances come block by block (a few queries against the whole gallery), so the query × gallery matrix is never held.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,7 +13,43 @@ from reidapp.errors import UserError
 
 JUNK = -1  # the pid of detections that are no person; they are left out of the gallery
 SameCamera = Literal["remove", "keep"]
+Distances = Callable[[slice], np.ndarray]  # rows of the query → float [rows, G]
 _BLOCK = 64  # queries at a time: 64 × 15,913 float32 is 4 MB, small enough for the cache
+
+FALSE_MATCH_RATE = 1e-3  # where the threshold is given
+_RATES = np.geomspace(1e-4, 1e-1, 31)
+_STEPS = 2**18  # of the cosine from −1 to 1; finer than what two runtimes differ by
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Is this the same person? All pairs of a query and a gallery image, accepted from a threshold of the cosine on.
+
+    Attributes:
+        threshold: the lowest cosine at which at most one impostor pair in a thousand is accepted.
+        tpr: the share of genuine pairs accepted there.
+        roc: (false-match rate, share of genuine pairs, threshold), for rates from 1e-4 to 1e-1.
+        genuine, impostors: pairs of one identity and of two.
+    """
+
+    threshold: float
+    tpr: float
+    roc: tuple[tuple[float, float, float], ...]
+    genuine: int
+    impostors: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "false_match_rate": FALSE_MATCH_RATE,
+            "threshold": self.threshold,
+            "tpr": self.tpr,
+            "genuine": self.genuine,
+            "impostors": self.impostors,
+            "roc": [{"fmr": fmr, "tpr": tpr, "threshold": threshold} for fmr, tpr, threshold in self.roc],
+        }
+
+    def __str__(self) -> str:
+        return f"TPR {self.tpr:.1%} at a false-match rate of 1e-3 (cosine ≥ {self.threshold:.3f})"
 
 
 @dataclass(frozen=True)
@@ -28,6 +64,9 @@ class RetrievalScores:
         gallery: gallery images, junk left out.
         protocol: what was compared with what, in words.
         unscored: {reason: queries left out for it}.
+        matches_per_query: right matches that a scored query has, on average.
+        average_precisions: of every query in its order; None for those that were not scored.
+        verification: see there; only if it was asked for.
     """
 
     cmc: tuple[float, ...]
@@ -37,6 +76,9 @@ class RetrievalScores:
     gallery: int
     protocol: str
     unscored: dict[str, int] = field(default_factory=dict)
+    matches_per_query: float = 0.0
+    average_precisions: tuple[float | None, ...] = field(default=(), repr=False)
+    verification: Verification | None = None
 
     @property
     def rank1(self) -> float:
@@ -60,14 +102,17 @@ class RetrievalScores:
             "queries": self.queries,
             "gallery": self.gallery,
             "unscored": self.unscored,
+            "matches_per_query": self.matches_per_query,
             "protocol": self.protocol,
+            "verification": self.verification and self.verification.to_dict(),
         }
 
     def __str__(self) -> str:
         left_out = "".join(f"\n{count} queries not scored: {reason}" for reason, count in self.unscored.items())
+        verification = f"{self.verification}\n" if self.verification else ""
         return (
             f"Rank-1 {self.rank1:.1%}  Rank-5 {self.rank5:.1%}  mAP {self.mAP:.1%}  mINP {self.mINP:.1%}\n"
-            f"{self.queries} queries, {self.gallery} gallery images; {self.protocol}{left_out}"
+            f"{verification}{self.queries} queries, {self.gallery} gallery images; {self.protocol}{left_out}"
         )
 
 
@@ -94,21 +139,15 @@ def evaluate_ranking(
     Raises:
         UserError: no query has a right match; the message says why.
     """
-    for name, embeddings in (("query", query_embeddings), ("gallery", gallery_embeddings)):
-        if not np.isfinite(embeddings).all():
-            raise UserError(f"{name} embeddings: NaN or infinite values; the model is broken")
-    kept = gallery_pids != JUNK
-    if not kept.all():
-        gallery_embeddings, gallery_pids, gallery_camids = (
-            a[kept] for a in (gallery_embeddings, gallery_pids, gallery_camids)
-        )
+    _check_finite(query_embeddings, gallery_embeddings)
+    gallery_embeddings, gallery_pids, gallery_camids = _without_junk(gallery_embeddings, gallery_pids, gallery_camids)
     blocks = (-(query_embeddings[rows] @ gallery_embeddings.T) for rows in _row_blocks(len(query_embeddings)))
-    people = _People(query_pids, query_camids, gallery_pids, gallery_camids, same_camera)
+    people = People(query_pids, query_camids, gallery_pids, gallery_camids, same_camera)
     return _score(blocks, people, f"cosine; {protocol}" if protocol else "cosine")
 
 
 def evaluate_distances(
-    distances: np.ndarray,
+    distances: np.ndarray | Distances,
     query_pids: np.ndarray,
     query_camids: np.ndarray,
     gallery_pids: np.ndarray,
@@ -117,17 +156,78 @@ def evaluate_distances(
     same_camera: SameCamera = "remove",
     protocol: str = "given distances",
 ) -> RetrievalScores:
-    """Score a distance matrix ``[Q, G]``; otherwise as `evaluate_ranking`."""
-    if np.isnan(distances).any():
-        raise UserError("distances: NaN values; the model is broken")
+    """Score a distance matrix ``[Q, G]``, or a function that gives its rows; otherwise as `evaluate_ranking`."""
+    rows_of = distances.__getitem__ if isinstance(distances, np.ndarray) else distances
     kept = np.flatnonzero(gallery_pids != JUNK)
     everything = len(kept) == len(gallery_pids)
-    blocks = (distances[rows] if everything else distances[rows][:, kept] for rows in _row_blocks(len(distances)))
-    people = _People(query_pids, query_camids, gallery_pids[kept], gallery_camids[kept], same_camera)
+    blocks = (rows_of(rows) if everything else rows_of(rows)[:, kept] for rows in _row_blocks(len(query_pids)))
+    people = People(query_pids, query_camids, gallery_pids[kept], gallery_camids[kept], same_camera)
     return _score(blocks, people, protocol)
 
 
-class _People:
+def verify(
+    query_embeddings: np.ndarray,
+    query_pids: np.ndarray,
+    query_camids: np.ndarray,
+    gallery_embeddings: np.ndarray,
+    gallery_pids: np.ndarray,
+    gallery_camids: np.ndarray,
+    *,
+    same_camera: SameCamera = "remove",
+) -> Verification | None:
+    """Find the threshold of the cosine that tells the same person from another; arguments as `evaluate_ranking`.
+
+    Pairs are counted in fine steps of the cosine, so memory does not grow with them; a threshold is the edge of a step.
+
+    Returns:
+        None where there is no genuine pair, or fewer than the thousand impostor pairs that the rate needs.
+    """
+    _check_finite(query_embeddings, gallery_embeddings)
+    gallery_embeddings, gallery_pids, gallery_camids = _without_junk(gallery_embeddings, gallery_pids, gallery_camids)
+    people = People(query_pids, query_camids, gallery_pids, gallery_camids, same_camera)
+    everybody = np.zeros(_STEPS + 1, np.int64)
+    same_person, right_matches = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
+    for rows in _row_blocks(len(query_embeddings)):
+        cosines = query_embeddings[rows] @ gallery_embeddings.T
+        steps = ((cosines.clip(-1, 1) + 1) * (_STEPS / 2)).astype(np.intp)
+        everybody += np.bincount(steps.ravel(), minlength=_STEPS + 1)
+        for query, row in enumerate(steps, rows.start):
+            images, right = people.same_person(query)
+            same_person.append(row[images])
+            right_matches.append(row[images[right]])
+    impostors = _at_least(everybody - np.bincount(np.concatenate(same_person), minlength=_STEPS + 1))
+    genuine = _at_least(np.bincount(np.concatenate(right_matches), minlength=_STEPS + 1))
+    if not genuine[0] or impostors[0] * FALSE_MATCH_RATE < 1:
+        return None
+
+    def point(fmr: float) -> tuple[float, float, float]:
+        step = int(np.argmax(impostors <= fmr * impostors[0]))
+        return float(fmr), float(genuine[step] / genuine[0]), step * 2 / _STEPS - 1
+
+    _, tpr, threshold = point(FALSE_MATCH_RATE)
+    roc = tuple(point(fmr) for fmr in _RATES if fmr * impostors[0] >= 1)
+    return Verification(threshold, tpr, roc, int(genuine[0]), int(impostors[0]))
+
+
+def _at_least(counts: np.ndarray) -> np.ndarray:
+    """How many lie in each step or above it, and none above the last."""
+    return np.append(np.cumsum(counts[::-1])[::-1], 0)
+
+
+def _check_finite(query_embeddings: np.ndarray, gallery_embeddings: np.ndarray) -> None:
+    for name, embeddings in (("query", query_embeddings), ("gallery", gallery_embeddings)):
+        if not np.isfinite(embeddings).all():
+            raise UserError(f"{name} embeddings: NaN or infinite values; the model is broken")
+
+
+def _without_junk(
+    embeddings: np.ndarray, pids: np.ndarray, camids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    kept = pids != JUNK
+    return (embeddings, pids, camids) if kept.all() else (embeddings[kept], pids[kept], camids[kept])
+
+
+class People:
     """Who is where in the gallery, seen from a query."""
 
     def __init__(
@@ -151,22 +251,26 @@ class _People:
         return images, self.gallery_camids[images] != self.query_camids[query]
 
 
-def _score(blocks: Iterable[np.ndarray], people: _People, protocol: str) -> RetrievalScores:
+def _score(blocks: Iterable[np.ndarray], people: People, protocol: str) -> RetrievalScores:
     """Walk over distance blocks.
 
     The rank of the k-th nearest right match is k plus the number of wrong ones at most as far. A tie counts as wrong
     first: a model that gives one embedding to everybody must score near zero, not 100 %.
     """
     gallery = len(people.gallery_camids)
-    first_ranks, average_precisions, inverse_penalties = [], [], []
-    nobody = own_camera_only = query = 0
+    first_ranks, inverse_penalties = [], []
+    average_precisions: list[float | None] = []
+    nobody = own_camera_only = query = right_matches = 0
     for block in blocks:
+        if np.isnan(block).any():
+            raise UserError("distances: NaN values; the model is broken")
         for row in block:
             images, right = people.same_person(query)
             query += 1
             if not right.any():
                 nobody += len(images) == 0
                 own_camera_only += len(images) > 0
+                average_precisions.append(None)
                 continue
             person = np.sort(row[images])
             matches = np.sort(row[images[right]])
@@ -174,7 +278,8 @@ def _score(blocks: Iterable[np.ndarray], people: _People, protocol: str) -> Retr
             count = np.arange(1, len(matches) + 1)
             ranks = nearer + count
             first_ranks.append(ranks[0])
-            average_precisions.append(np.mean(count / ranks))
+            right_matches += len(matches)
+            average_precisions.append(float(np.mean(count / ranks)))
             inverse_penalties.append(count[-1] / ranks[-1])
     unscored = {
         "their identity is not in the gallery": nobody,
@@ -194,12 +299,14 @@ def _score(blocks: Iterable[np.ndarray], people: _People, protocol: str) -> Retr
     }[people.same_camera]
     return RetrievalScores(
         cmc=tuple(float(c) for c in cmc),
-        mAP=float(np.mean(average_precisions)),
+        mAP=float(np.mean([precision for precision in average_precisions if precision is not None])),
         mINP=float(np.mean(inverse_penalties)),
         queries=len(first_ranks),
         gallery=gallery,
         protocol=f"{rule}; {protocol}",
         unscored=unscored,
+        matches_per_query=right_matches / len(first_ranks),
+        average_precisions=tuple(average_precisions),
     )
 
 

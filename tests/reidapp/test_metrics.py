@@ -1,8 +1,11 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from reidapp.errors import UserError
-from reidapp.metrics import RetrievalScores, evaluate_distances, evaluate_ranking
+from reidapp.metrics import RetrievalScores, Verification, evaluate_distances, evaluate_ranking, verify
 
 # The fixed case: query 3 has only a same-camera match, pid −1 is junk, pid 0 are distractors.
 DISTANCES = np.array(
@@ -23,6 +26,9 @@ def test_fixed_case() -> None:
     assert scores.mAP == pytest.approx(0.321428571429, abs=1e-12)
     assert scores.mINP == pytest.approx(0.309523809524, abs=1e-12)
     assert scores.unscored == {"their identity is in the gallery only under the query's own camera": 1}
+    assert scores.average_precisions[2] is None
+    assert np.mean(scores.average_precisions[:2]) == pytest.approx(scores.mAP)  # type: ignore[arg-type]
+    assert scores.matches_per_query == 2
 
 
 def slow(distances, q_pids, q_cams, g_pids, g_cams, keep=False):  # type: ignore[no-untyped-def]
@@ -88,6 +94,62 @@ def test_one_embedding_for_everybody_scores_near_zero() -> None:
     assert scores.mAP < 0.01
 
 
+def test_distances_by_rows_are_scored_as_the_matrix() -> None:
+    asked = []
+
+    def rows_of(rows: slice) -> np.ndarray:
+        asked.append(rows)
+        return np.tile(DISTANCES, (50, 1))[rows]
+
+    people = np.tile(QUERY[0], 50), np.tile(QUERY[1], 50)
+    by_rows = evaluate_distances(rows_of, *people, *GALLERY)
+    assert by_rows == evaluate_distances(np.tile(DISTANCES, (50, 1)), *people, *GALLERY)
+    assert len(asked) > 1
+
+
+@pytest.mark.parametrize("same_camera", ["remove", "keep"])
+def test_threshold_agrees_with_a_double_loop(same_camera: str) -> None:
+    rng = np.random.default_rng(0)
+    query, gallery = people_like(rng, 150), people_like(rng, 300)
+    query_people = np.arange(150) % 30, rng.integers(0, 3, 150)
+    gallery_people = np.arange(300) % 32 - 1, rng.integers(0, 3, 300)
+    genuine, impostors = [], []
+    for q, pid, cam in zip(query, *query_people, strict=True):
+        for g, g_pid, g_cam in zip(gallery, *gallery_people, strict=True):
+            if g_pid == pid and (g_cam != cam or same_camera == "keep"):
+                genuine.append(float(q @ g))
+            elif g_pid not in (pid, -1):
+                impostors.append(float(q @ g))
+    found = verify(query, *query_people, gallery, *gallery_people, same_camera=same_camera)  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.genuine, found.impostors) == (len(genuine), len(impostors))
+    assert found.roc[0][0] == pytest.approx(1e-4)
+    assert found.roc[-1][0] == pytest.approx(1e-1)
+    for fmr, tpr, threshold in [*found.roc, (1e-3, found.tpr, found.threshold)]:
+        assert tpr == pytest.approx(np.mean(np.array(genuine) >= threshold))
+        assert np.mean(np.array(impostors) >= threshold) <= fmr
+        assert np.mean(np.array(impostors) >= threshold - 1e-5) > fmr  # the lowest such threshold, but for a step
+
+
+def test_no_threshold_from_too_few_pairs() -> None:
+    rng = np.random.default_rng(0)
+    query, gallery = unit(rng, 20, 8), unit(rng, 60, 8)
+    no_camera = np.zeros(20, int), np.zeros(60, int)
+    pids = np.arange(60) % 20
+    assert verify(query, pids[:20], no_camera[0], gallery, pids, no_camera[1]) is None  # no genuine pair
+    assert verify(query, pids[:20], no_camera[0], gallery, pids, no_camera[1], same_camera="keep") is not None
+    few = verify(query[:9], pids[:9], no_camera[0][:9], gallery, pids, no_camera[1], same_camera="keep")
+    assert few is None
+
+
+def test_one_embedding_for_everybody_has_no_usable_threshold() -> None:
+    pids, cams, same = np.arange(200) // 2, np.arange(200) % 2, np.ones((200, 4)) / 2
+    found = verify(same, pids, cams, same, pids, cams)
+    assert found is not None
+    assert found.tpr == 0
+    assert found.threshold > 1
+
+
 def test_order_of_the_gallery_does_not_matter() -> None:
     rng = np.random.default_rng(0)
     order = rng.permutation(len(GALLERY[0]))
@@ -112,6 +174,8 @@ def test_nan_is_refused() -> None:
         evaluate_ranking(broken, *QUERY, np.zeros((10, 4)), *GALLERY)
     with pytest.raises(UserError, match="distances: NaN"):
         evaluate_distances(np.where(DISTANCES == 0.4, np.nan, DISTANCES), *QUERY, *GALLERY)
+    with pytest.raises(UserError, match="gallery embeddings: NaN"):
+        verify(np.zeros((3, 4)), *QUERY, np.full((10, 4), np.nan), *GALLERY)
 
 
 def test_prints_and_serialises() -> None:
@@ -121,6 +185,18 @@ def test_prints_and_serialises() -> None:
         "8 queries, 40 gallery images; a protocol\n2 queries not scored: a reason"
     )
     assert scores.to_dict()["mAP"] == 0.25
+    assert scores.to_dict()["verification"] is None
+    verified = replace(scores, verification=Verification(0.4371, 0.612, ((1e-3, 0.612, 0.4371),), 100, 5000))
+    assert "\nTPR 61.2% at a false-match rate of 1e-3 (cosine ≥ 0.437)\n8 queries" in str(verified)
+    facts = json.loads(json.dumps(verified.to_dict()))["verification"]
+    assert facts["threshold"] == 0.4371
+    assert facts["roc"] == [{"fmr": 1e-3, "tpr": 0.612, "threshold": 0.4371}]
+
+
+def people_like(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Rows of length one; of 30 people by turns."""
+    x = np.random.default_rng(7).normal(size=(30, 16))[np.arange(count) % 30] + rng.normal(size=(count, 16))
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
 def unit(rng: np.random.Generator, rows: int, dim: int) -> np.ndarray:
