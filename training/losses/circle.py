@@ -63,9 +63,8 @@ class PairCircleLoss(nn.Module):
         cosines = _cosines(features)
         same = labels[:, None] == labels
         partner = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        none = torch.finfo(cosines.dtype).min / 4  # −∞ would make the gradient of an empty sum NaN
-        pull = torch.where(partner, -self.gamma * _wanted(cosines, self.margin), none).logsumexp(1)
-        push = torch.where(same, none, self.gamma * _unwanted(cosines, self.margin)).logsumexp(1)
+        pull = torch.where(partner, -self.gamma * _wanted(cosines, self.margin), -torch.inf).logsumexp(1)
+        push = torch.where(same, -torch.inf, self.gamma * _unwanted(cosines, self.margin)).logsumexp(1)
         return F.softplus(pull + push).mean()
 
 

@@ -54,7 +54,7 @@ class OIMLoss(nn.Module):
         logits = self._similarities(features, memory)
         if not self.count_empty:
             own = labels[:, None] == torch.arange(len(memory), device=labels.device)
-            logits = logits.masked_fill(~(own | memory.any(1)), torch.finfo(logits.dtype).min)
+            logits = logits.masked_fill(~(own | memory.any(1)), -torch.inf)
         total = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
         return total / (labels >= 0).sum().clamp(min=1)
 

@@ -133,9 +133,23 @@ def test_rows_never_filled_do_not_count() -> None:
 def test_an_identity_seen_for_the_first_time_is_pushed_away_from_the_others() -> None:
     lut = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
     x = torch.tensor([[0.6, 0.8]], dtype=torch.float64, requires_grad=True)
-    oim(lut, torch.zeros(3, 2))(x, torch.tensor([1])).backward()
+    value = oim(lut, torch.zeros(3, 2))(x, torch.tensor([1]))
+    value.backward()
+    assert value.item() == pytest.approx(math.log(1 + math.exp(6)))
     assert x.grad is not None
     assert x.grad[0, 0] > 0
+
+
+def test_an_empty_memory_teaches_nothing_and_is_filled() -> None:
+    loss, x, labels = OIMLoss(4, 3, queue=5), torch.randn(4, 4, requires_grad=True), torch.tensor([0, 0, 2, -1])
+    value = loss(x, labels)
+    value.backward()
+    assert value == 0
+    torch.testing.assert_close(x.grad, torch.zeros(4, 4))
+    loss.update(x.detach(), labels)
+    assert loss(x, labels) > 0
+    assert loss.lut.any(1).tolist() == [True, False, True]
+    assert loss.queue.any(1).tolist() == [True, False, False, False, False]
 
 
 def test_people_without_an_identity_have_no_loss_but_count_for_the_others() -> None:
