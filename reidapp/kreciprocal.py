@@ -47,6 +47,10 @@ class Reranking:
         self._of_query = weights[: len(query)]
         self._of_gallery = weights[len(query) :].tocsc()
         self._query, self._gallery, self._lambda = query, gallery, lambda_value
+        self._options = f"k1 {k1}, k2 {k2}, λ {lambda_value:g}"
+
+    def __str__(self) -> str:
+        return f"k-reciprocal re-ranking ({self._options})"
 
     def distances(self, rows: slice | np.ndarray) -> np.ndarray:
         """d* of some queries to the whole gallery: float ``[rows, G]``."""

@@ -141,9 +141,20 @@ def evaluate_ranking(
     """
     _check_finite(query_embeddings, gallery_embeddings)
     gallery_embeddings, gallery_pids, gallery_camids = _without_junk(gallery_embeddings, gallery_pids, gallery_camids)
-    blocks = (-(query_embeddings[rows] @ gallery_embeddings.T) for rows in _row_blocks(len(query_embeddings)))
-    people = People(query_pids, query_camids, gallery_pids, gallery_camids, same_camera)
-    return _score(blocks, people, f"cosine; {protocol}" if protocol else "cosine")
+    return evaluate_distances(
+        cosine_distances(query_embeddings, gallery_embeddings),
+        query_pids,
+        query_camids,
+        gallery_pids,
+        gallery_camids,
+        same_camera=same_camera,
+        protocol=f"cosine; {protocol}" if protocol else "cosine",
+    )
+
+
+def cosine_distances(query: np.ndarray, gallery: np.ndarray) -> Distances:
+    """The cosine, less where nearer: its negative."""
+    return lambda rows: -(query[rows] @ gallery.T)
 
 
 def evaluate_distances(

@@ -1,6 +1,9 @@
 """Scores of a model, exported or still in its run folder, on a labelled data set."""
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,17 @@ import numpy as np
 from reidapp.embedding import Embedder
 from reidapp.errors import UserError
 from reidapp.imaging import read_image
-from reidapp.metrics import RetrievalScores, SameCamera, evaluate_ranking
+from reidapp.kreciprocal import Reranking
+from reidapp.metrics import (
+    JUNK,
+    Distances,
+    People,
+    RetrievalScores,
+    SameCamera,
+    cosine_distances,
+    evaluate_distances,
+    verify,
+)
 from training.data.datasets import NO_CAMERA, Record, load_dataset
 from training.progress import Notes, bar
 
@@ -21,6 +34,8 @@ def evaluate(
     data: str,
     *,
     flip: bool = False,
+    rerank: bool = False,
+    figures: Path | None = None,
     same_camera: SameCamera | None = None,
     device: str = "auto",
     quiet: bool = False,
@@ -31,13 +46,20 @@ def evaluate(
         model: an ``.onnx`` file (torch is not needed) or a run folder.
         data: ``KIND:DIR``; its query and gallery parts are used.
         flip: average the embeddings of a crop and its mirror image.
+        rerank: rank by k-reciprocal neighbours; the threshold stays one of the cosine.
+        figures: folder to draw into, see `training.figures`.
         same_camera: see `evaluate_ranking`; by default ``remove`` if any camera is known, else ``keep``.
         device: for run folders; ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
         UserError: bad model or data, or no query that could be answered.
     """
+    if figures is not None:
+        from training.figures import Shown, make_folder, write_figures
+
+        make_folder(figures)
     dataset = load_dataset(data)
+    dataset.gallery = [r for r in dataset.gallery if r.pid != JUNK]
     if not dataset.query or not dataset.gallery:
         raise UserError(f"data {data}: no {'gallery' if dataset.query else 'query'} images to evaluate on")
     notes = Notes()
@@ -58,9 +80,29 @@ def evaluate(
     protocol = dataset.protocol + (", flip-averaged" if flip else "")
     if skipped:
         protocol += f", {len(skipped)} unreadable images left out"
-    return evaluate_ranking(
-        *_arrays(query, embeddings), *_arrays(gallery, embeddings), same_camera=same_camera, protocol=protocol
-    )
+
+    query_side, gallery_side = _arrays(query, embeddings), _arrays(gallery, embeddings)
+    verification = verify(*query_side, *gallery_side, same_camera=same_camera)
+    distances, how = _ranking(query_side[0], gallery_side[0], rerank)
+    people = *query_side[1:], *gallery_side[1:]
+    scores = evaluate_distances(distances, *people, same_camera=same_camera, protocol=f"{how}; {protocol}")
+    scores = replace(scores, verification=verification)
+    if rerank and scores.matches_per_query < 2:
+        notes.warn(
+            f"a query has {scores.matches_per_query:.1f} right matches on average; with fewer than 2, re-ranking often "
+            "lowers the scores. Compare without it"
+        )
+    if figures is not None:
+        shown = Shown(query, gallery, People(*people, same_camera), distances, "distance" if rerank else "cosine")
+        write_figures(figures, model, scores, shown, notes.warn)
+    return scores
+
+
+def _ranking(query: np.ndarray, gallery: np.ndarray, rerank: bool) -> tuple[Distances, str]:
+    if not rerank:
+        return cosine_distances(query, gallery), "cosine"
+    reranking = Reranking(query, gallery)
+    return reranking.distances, str(reranking)
 
 
 def _arrays(records: list[Record], embeddings: dict[Record, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -74,21 +116,25 @@ def _embed_files(
 ) -> tuple[dict[Record, np.ndarray], list[tuple[Path, str]]]:
     embeddings: dict[Record, np.ndarray] = {}
     skipped: list[tuple[Path, str]] = []
-    for start in range(0, len(records), _CHUNK):
-        read: dict[Record, np.ndarray] = {}
-        for record in records[start : start + _CHUNK]:
-            try:
-                read[record] = read_image(record.path)
-            except UserError as error:
-                skipped.append((record.path, str(error).removeprefix(f"{record.path}: ")))
-        crops = list(read.values())
-        vectors = embed(crops)
-        if flip:
-            vectors = vectors + embed([crop[:, ::-1] for crop in crops])
-            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        embeddings |= zip(read, vectors, strict=True)
-        advance(min(_CHUNK, len(records) - start))
-    return embeddings, skipped
+
+    def read(record: Record) -> np.ndarray | None:
+        try:
+            return read_image(record.path)
+        except UserError as error:
+            skipped.append((record.path, str(error).removeprefix(f"{record.path}: ")))
+            return None
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding releases the interpreter's lock
+        for start in range(0, len(records), _CHUNK):
+            chunk = records[start : start + _CHUNK]
+            crops = {r: crop for r, crop in zip(chunk, pool.map(read, chunk), strict=True) if crop is not None}
+            vectors = embed(list(crops.values()))
+            if flip:
+                vectors = vectors + embed([crop[:, ::-1] for crop in crops.values()])
+                vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            embeddings |= zip(crops, vectors, strict=True)
+            advance(len(chunk))
+    return embeddings, sorted(skipped)
 
 
 def _embed_function(model: Path, device: str) -> Embed:

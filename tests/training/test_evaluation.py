@@ -1,10 +1,17 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from models.export import export_run
+from reidapp.embedding import Embedder
 from reidapp.errors import UserError
+from reidapp.imaging import read_image
+from reidapp.kreciprocal import Reranking
+from reidapp.metrics import evaluate_distances
+from tests.training.conftest import write_crops
+from training.data.datasets import load_dataset
 from training.engine import train
 from training.evaluation import evaluate
 from training.recipe import load_recipe
@@ -33,6 +40,52 @@ def test_run_and_export_score_the_same(run: Path, onnx_file: Path, crops: Path) 
 
 def test_flip_is_in_the_protocol(onnx_file: Path, crops: Path) -> None:
     assert "flip-averaged" in evaluate(onnx_file, f"market1501:{crops}", flip=True, quiet=True).protocol
+
+
+def test_threshold_is_given_where_there_are_pairs_enough(onnx_file: Path, crops: Path, tmp_path: Path) -> None:
+    write_crops(tmp_path / "query", range(21, 41), cameras=2, images=1)
+    write_crops(tmp_path / "bounding_box_test", range(21, 41), cameras=2, images=2, seed=1)
+    scores = evaluate(onnx_file, f"market1501:{tmp_path}", quiet=True)
+    assert scores.verification is not None
+    assert (scores.verification.genuine, scores.verification.impostors) == (40 * 2, 40 * 76)
+    assert f"(cosine ≥ {scores.verification.threshold:.3f})" in str(scores)
+    assert evaluate(onnx_file, f"market1501:{crops}", quiet=True).verification is None
+
+
+def test_reranking_is_scored_as_the_whole_matrix_would_be(onnx_file: Path, crops: Path) -> None:
+    embed = Embedder(onnx_file).embed
+    dataset = load_dataset(f"market1501:{crops}")
+    query, gallery = (embed([read_image(r.path) for r in part]) for part in (dataset.query, dataset.gallery))
+    labels = [np.array([getattr(r, n) for r in p]) for p in (dataset.query, dataset.gallery) for n in ("pid", "camid")]
+    expected = evaluate_distances(Reranking(query, gallery).distances(slice(None)), *labels)
+    scores = evaluate(onnx_file, f"market1501:{crops}", rerank=True, quiet=True)
+    assert scores.mAP == pytest.approx(expected.mAP)
+    assert scores.cmc == expected.cmc
+    assert "k-reciprocal re-ranking (k1 20, k2 6, λ 0.3)" in scores.protocol
+
+
+def test_reranking_warns_of_single_shot_galleries(
+    onnx_file: Path, crops: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(onnx_file, f"market1501:{crops}", rerank=True, quiet=True)
+    assert "re-ranking" not in capsys.readouterr().err  # two right matches each
+    for part in ("query", "bounding_box_test"):
+        write_crops(tmp_path / part, range(21, 27), cameras=2, images=1, seed=len(part))
+    evaluate(onnx_file, f"market1501:{tmp_path}", rerank=True, quiet=True)
+    assert "1.0 right matches on average" in capsys.readouterr().err
+    evaluate(onnx_file, f"market1501:{tmp_path}", quiet=True)
+    assert "right matches" not in capsys.readouterr().err
+
+
+def test_junk_is_no_neighbour_and_not_scored(onnx_file: Path, crops: Path, tmp_path: Path) -> None:
+    for part in ("query", "bounding_box_test"):
+        shutil.copytree(crops / part, tmp_path / part)
+    without = evaluate(onnx_file, f"market1501:{tmp_path}", rerank=True, quiet=True)
+    for path in (tmp_path / "bounding_box_test").glob("*_01.jpg"):
+        shutil.copy(path, path.with_name(path.name.replace(path.name[:4], "-1", 1)))
+    with_junk = evaluate(onnx_file, f"market1501:{tmp_path}", rerank=True, quiet=True)
+    assert len(list((tmp_path / "bounding_box_test").iterdir())) > with_junk.gallery
+    assert with_junk == without
 
 
 def test_folder_without_cameras(onnx_file: Path, crops: Path, tmp_path: Path) -> None:

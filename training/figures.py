@@ -1,0 +1,221 @@
+"""Pictures of an evaluation: `reidapp evaluate … --figures DIR`.
+
+    cmc.png         share of queries with a right match among the first k
+    roc.png         share of genuine pairs accepted against that of impostors, and the threshold
+    ranked.png      queries and the first ten of their rankings
+    activation.png  where the network looks; of run folders, since an exported model gives no feature map
+
+The rankings shown are those that were scored: the same distances, the same images left out.
+"""
+
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from reidapp.errors import UserError
+from reidapp.imaging import read_image, resize
+from reidapp.metrics import Distances, People, RetrievalScores, Verification
+from training.data.datasets import Record
+
+NAMES = ("cmc.png", "roc.png", "ranked.png", "activation.png")
+_QUERIES = 8
+_RANKS = 10
+_CROP = (192, 96)  # height and width of a crop in a picture
+_RIGHT, _WRONG, _INK, _LINE = "#1a7f37", "#c62828", "#24292f", "#1f5fa8"
+_STYLE = {
+    "font.size": 9,
+    "axes.edgecolor": "#8c959f",
+    "axes.labelcolor": _INK,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e7eb",
+    "axes.axisbelow": True,
+    "savefig.dpi": 130,
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a ranking is drawn from: the records and, in their order, who they are and how far apart.
+
+    Attributes:
+        score: what is written below a crop; ``cosine`` is the distance's negative.
+    """
+
+    query: list[Record]
+    gallery: list[Record]
+    people: People
+    distances: Distances
+    score: Literal["cosine", "distance"]
+
+    def first(self, query: int) -> list[tuple[Record, float, bool]]:
+        """The first ten for a query, as scored: (record, score, right)."""
+        row = self.distances(slice(query, query + 1))[0]
+        images, right = self.people.same_person(query)
+        matches = np.zeros(len(row), bool)
+        matches[images[right]] = True
+        left_out = np.zeros(len(row), bool)
+        left_out[images[~right]] = True
+        order = np.lexsort((matches, row))  # among equals the wrong one first, as in the scores
+        order = order[~left_out[order]][:_RANKS]
+        sign = -1 if self.score == "cosine" else 1
+        return [(self.gallery[k], sign * float(row[k]), bool(matches[k])) for k in order]
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder, without what an earlier evaluation drew there."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--figures {folder}: a file; name a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in NAMES:
+        (folder / name).unlink(missing_ok=True)
+
+
+def write_figures(
+    folder: Path, model: Path, scores: RetrievalScores, shown: Shown, warn: Callable[[str], object]
+) -> None:
+    """Draw all that there is data for; say why one is missing."""
+    queries = evenly(scores.average_precisions, _QUERIES)
+    with matplotlib.style.context(["default", _STYLE]):
+        _save(folder / "cmc.png", draw_cmc(scores, model.stem))
+        _save(folder / "ranked.png", draw_ranked(shown, queries, scores))
+        if scores.verification:
+            _save(folder / "roc.png", draw_roc(scores.verification, model.stem))
+        else:
+            warn("roc.png not drawn: it needs a genuine pair and a thousand impostor pairs")
+        if model.is_dir():
+            crops = [read_image(shown.query[k].path) for k in queries]
+            _save(folder / "activation.png", draw_activation(crops, energy(model, crops), model.stem))
+        else:
+            warn("activation.png not drawn: an exported model gives no feature map; evaluate the run's folder for it")
+
+
+def evenly(precisions: tuple[float | None, ...], count: int) -> list[int]:
+    """Queries spread evenly over average precision, best first."""
+    scored = [(-precision, query) for query, precision in enumerate(precisions) if precision is not None]
+    ordered = [query for _, query in sorted(scored)]
+    at = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)
+    return [ordered[k] for k in at]
+
+
+def draw_cmc(scores: RetrievalScores, name: str) -> Figure:
+    figure, axes = _plot(f"Cumulative match characteristic — {name}", scores.protocol)
+    ranks = np.arange(1, len(scores.cmc) + 1)
+    axes.plot(ranks, scores.cmc, color=_LINE, marker="o", markersize=3.5, linewidth=1.8, clip_on=False)
+    for k in (1, 5, 10):
+        _annotate(axes, f"{scores.cmc[k - 1]:.1%}", (k, scores.cmc[k - 1]), (4, -14))
+    axes.set(xlabel="rank k", ylabel="queries with a right match among the first k", xlim=(0.5, 20.5))
+    axes.set(ylim=(max(0, np.floor(scores.rank1 * 10 - 1) / 10), 1), xticks=[1, 5, 10, 15, 20])
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    facts = f"mAP {scores.mAP:.1%}   mINP {scores.mINP:.1%}\n{scores.queries} queries, {scores.gallery} gallery images"
+    axes.text(0.98, 0.05, facts, transform=axes.transAxes, ha="right")
+    return figure
+
+
+def draw_roc(verification: Verification, name: str) -> Figure:
+    pairs = f"{verification.genuine:,} genuine and {verification.impostors:,} impostor pairs; threshold on the cosine"
+    figure, axes = _plot(f"Receiver operating characteristic — {name}", pairs)
+    rates, accepted, _ = np.array(verification.roc).T
+    axes.semilogx(rates, accepted, color=_LINE, marker="o", markersize=3, linewidth=1.8)
+    axes.semilogx([1e-3], [verification.tpr], "o", color=_WRONG, markersize=7)
+    text = f"cosine ≥ {verification.threshold:.3f}\naccepts {verification.tpr:.1%}, falsely 0.1%"
+    _annotate(axes, text, (1e-3, verification.tpr), (8, -28) if verification.tpr > 0.2 else (8, 12))
+    axes.set(xlabel="false-match rate", ylabel="genuine pairs accepted", xlim=(0.9e-4, 1.1e-1), ylim=(0, 1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return figure
+
+
+def draw_ranked(shown: Shown, queries: list[int], scores: RetrievalScores) -> Figure:
+    figure = Figure(figsize=(10.2, 1.2 + 1.95 * len(queries)), layout="constrained")
+    title = f"{len(queries)} of {scores.queries} queries, spread evenly over average precision, best first"
+    legend = f"✓ green: right   ✗ red: wrong   below each: {shown.score}"
+    figure.suptitle(f"{title}\n{legend}\n" + textwrap.fill(scores.protocol, 140), fontsize=10)
+    grid = figure.subplots(len(queries), _RANKS + 1, squeeze=False)
+    for line, query in zip(grid, queries, strict=True):
+        _picture(line[0], _crop(shown.query[query]), f"AP {scores.average_precisions[query]:.2f}", _INK)
+        for axes in line[1:]:
+            axes.axis("off")
+        for axes, (record, score, right) in zip(line[1:], shown.first(query), strict=False):
+            axes.axis("on")
+            _picture(axes, _crop(record), f"{'✓' if right else '✗'} {score:.2f}", _RIGHT if right else _WRONG)
+    for axes, heading in zip(grid[0], ["query", *range(1, _RANKS + 1)], strict=True):
+        axes.set_title(str(heading), fontsize=9)
+    return figure
+
+
+def draw_activation(crops: list[np.ndarray], energies: list[np.ndarray], name: str) -> Figure:
+    figure = Figure(figsize=(10.2, 4.9), layout="constrained")
+    title = f"Where the network looks — {name}\nenergy of the last feature map, brightest where it is strongest"
+    figure.suptitle(f"{title}; the queries of ranked.png", fontsize=10)
+    grid = figure.subplots(2, len(crops), squeeze=False)
+    for k, (crop, map_) in enumerate(zip(crops, energies, strict=True)):
+        small = resize(crop, *_CROP)
+        _picture(grid[0, k], small, "", _INK)
+        _picture(grid[1, k], small, "", _INK)
+        grid[1, k].imshow(map_, cmap="inferno", vmin=0, vmax=1, alpha=0.6, extent=(0, *_CROP[::-1], 0), aspect="auto")
+    return figure
+
+
+def energy(run: Path, crops: list[np.ndarray]) -> list[np.ndarray]:
+    """Σ_c F_c² of the backbone's feature map F for each crop, from 0 to 1, in a picture's size: float [192, 96].
+
+    A backbone with several maps gives their mean.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    from models.run_folder import load_network
+
+    network = load_network(run)
+    images = np.stack([resize(crop, network.height, network.width) for crop in crops])
+    with torch.inference_mode():
+        maps = network.backbone(network.normalise(torch.from_numpy(images)))
+        total = torch.zeros(len(crops), 1, *_CROP)
+        for features in maps if isinstance(maps, tuple) else (maps,):
+            squares = features.float().square().sum(dim=1, keepdim=True)
+            squares = F.interpolate(squares, _CROP, mode="bilinear", align_corners=False)
+            low, high = squares.amin((1, 2, 3), keepdim=True), squares.amax((1, 2, 3), keepdim=True)
+            total += (squares - low) / (high - low).clamp_min(1e-12)
+        return list((total / total.amax((1, 2, 3), keepdim=True).clamp_min(1e-12))[:, 0].numpy())
+
+
+def _plot(title: str, subtitle: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    figure.suptitle(title, fontsize=11, fontweight="bold")
+    axes = figure.add_subplot()
+    axes.set_title(textwrap.fill(subtitle, 95), fontsize=8)
+    return figure, axes
+
+
+def _annotate(axes: Axes, text: str, at: tuple[float, float], offset: tuple[int, int]) -> None:
+    axes.annotate(text, at, xytext=offset, textcoords="offset points")
+
+
+def _crop(record: Record) -> np.ndarray:
+    return resize(read_image(record.path), *_CROP)
+
+
+def _picture(axes: Axes, image: np.ndarray, label: str, colour: str) -> None:
+    """A crop in a frame, with a label below."""
+    axes.imshow(image, aspect="auto", extent=(0, *_CROP[::-1], 0))
+    axes.grid(visible=False)
+    axes.set(xticks=[], yticks=[])
+    axes.set_xlabel(label, color=colour, fontsize=9)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=colour, linewidth=2.5)
+
+
+def _save(path: Path, figure: Figure) -> None:
+    figure.savefig(path)
