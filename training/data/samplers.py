@@ -1,41 +1,178 @@
 """Which images make a batch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 import numpy as np
 
+from reidapp import registry
 from reidapp.errors import UserError
+from training.data.datasets import UNLABELLED
 
 
-class IdentitySampler:
-    """P × K batches: P identities with K images each; one epoch shows every image at least once.
-
-    Every identity's images are shuffled and cut into groups of K (the last one filled up from the same identity), and
-    an identity's groups are spread evenly over the epoch. So an identity with many images comes often, and hardly ever
-    twice in a batch. The last batch is filled up from the beginning: all batches have P × K images.
+class _Sampler:
+    """Batches of one size: whole groups of labelled images, then some without a label.
 
     Args:
-        labels: int ``[N]``, the identity of every image.
-        identities: P.
-        images: K.
+        labels: int ``[N]``, the identity of every image; −1: none.
+        group: images that stay together when a batch is shared out.
+        groups: groups in a batch.
+        unlabelled: images of label −1 at the end of every batch, in turn.
     """
 
-    def __init__(self, labels: np.ndarray, identities: int = 16, images: int = 4) -> None:
-        if identities < 1 or images < 1 or identities * images < 2:
-            raise UserError(f"sampler: {identities} identities × {images} images is no batch")
-        order = np.argsort(labels, kind="stable")
-        self._of_identity = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
-        self.identities, self.images = identities, images
-        groups = sum(-(-len(own) // images) for own in self._of_identity)
-        self.batches = -(-groups // identities)
+    batches: int
+
+    def __init__(self, labels: np.ndarray, group: int, groups: int, unlabelled: int) -> None:
+        _whole(0, unlabelled=unlabelled)
+        self._labelled = np.flatnonzero(labels != UNLABELLED)
+        self._rest = np.flatnonzero(labels == UNLABELLED)
+        self.group, self.groups, self.unlabelled = group, groups, unlabelled
+        if not len(self._labelled):
+            raise UserError("sampler: no image has an identity; a method for unlabelled images is needed")
+        if unlabelled and not len(self._rest):
+            raise UserError(f"sampler: {unlabelled} unlabelled images a batch, but all images have an identity")
+
+    @property
+    def batch_size(self) -> int:
+        return self.group * self.groups + self.unlabelled
 
     def epoch(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
-        """The batches of one epoch, each int ``[P * K]`` indices of images."""
+        """The batches of one epoch, each int ``[batch_size]`` indices of images."""
+        labelled = self._draw(rng)
+        rest = np.resize(rng.permutation(self._rest), (self.batches, self.unlabelled))
+        yield from np.concatenate([labelled, rest], axis=1)
+
+    def _draw(self, rng: np.random.Generator) -> np.ndarray:
+        """The labelled part of one epoch, int ``[batches, group · groups]``."""
+        raise NotImplementedError
+
+
+class IdentitySampler(_Sampler):
+    """P × K batches: P identities with K images each.
+
+    In an epoch of images, every identity's images are shuffled and cut into groups of K (the last one filled up from
+    the same identity), and an identity's groups are spread evenly over the epoch. So every image is shown, an identity
+    with many images comes often, and hardly ever twice in a batch. In an epoch of identities (open-reid, SphereReID,
+    Cluster-Contrast) every identity has one group: on Market-1501 the epoch is 47 batches of 16 × 4 instead of about
+    250. The last batch is filled up from the beginning: all batches have P × K images.
+
+    Args:
+        labels: int ``[N]``, the identity of every image; those of −1 are nobody's.
+        identities: P.
+        images: K.
+        each: what an epoch shows once, ``images`` or ``identities``.
+        spread_cameras: a group shows its identity from as many cameras as there are (images without a camera count as
+            from one camera).
+        unlabelled: images of label −1 at the end of every batch, in turn.
+        cameras: int ``[N]``, the camera of every image.
+
+    Raises:
+        UserError: an empty batch, an unknown word for ``each``, or no image of the kind asked for.
+    """
+
+    def __init__(
+        self,
+        labels: np.ndarray,
+        identities: int = 16,
+        images: int = 4,
+        each: Literal["images", "identities"] = "images",
+        spread_cameras: bool = False,
+        unlabelled: int = 0,
+        cameras: np.ndarray | None = None,
+    ) -> None:
+        _whole(1, identities=identities, images=images)
+        if identities * images < 2:
+            raise UserError("sampler: 1 identity with 1 image is no batch")
+        if each not in ("images", "identities"):
+            raise UserError(f'sampler: each is "{each}"; images or identities expected')
+        super().__init__(labels, images, identities, unlabelled)
+        order = self._labelled[np.argsort(labels[self._labelled], kind="stable")]
+        self._of_identity = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+        self._cameras = cameras if spread_cameras else None
+        self.identities, self.images = identities, images
+        self._counts = [1 if each == "identities" else -(-len(own) // images) for own in self._of_identity]
+        self.batches = -(-sum(self._counts) // identities)
+
+    def _draw(self, rng: np.random.Generator) -> np.ndarray:
         groups, times = [], []
-        for own in self._of_identity:
-            count = -(-len(own) // self.images)
-            groups.append(np.resize(rng.permutation(own), (count, self.images)))
+        for own, count in zip(self._of_identity, self._counts, strict=True):
+            groups.append(np.resize(self._shuffled(own, rng), (count, self.images)))
             times.append((np.arange(count) + rng.random()) / count)
         by_time = np.concatenate(groups)[np.argsort(np.concatenate(times))]
         full = np.resize(by_time, (self.batches * self.identities, self.images))
-        yield from full.reshape(self.batches, -1)
+        return full.reshape(self.batches, -1)
+
+    def _shuffled(self, own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """One identity's images in random order; with cameras, one of each camera in turn, as long as they last."""
+        own = rng.permutation(own)
+        if self._cameras is None:
+            return own
+        by_camera = [own[self._cameras[own] == camera] for camera in rng.permutation(np.unique(self._cameras[own]))]
+        turns = np.concatenate([np.arange(len(part)) for part in by_camera])
+        return np.concatenate(by_camera)[np.argsort(turns, kind="stable")]
+
+
+class RandomSampler(_Sampler):
+    """Shuffled batches: an epoch shows every labelled image once; the last batch is filled up from the beginning.
+
+    Args:
+        labels: int ``[N]``, the identity of every image; those of −1 are left out.
+        batch: images in a batch.
+        unlabelled: images of label −1 at the end of every batch, besides, in turn.
+
+    Raises:
+        UserError: an empty batch, or no image of the kind asked for.
+    """
+
+    def __init__(self, labels: np.ndarray, batch: int = 32, unlabelled: int = 0) -> None:
+        _whole(2, batch=batch)
+        super().__init__(labels, 1, batch, unlabelled)
+        self.batches = -(-len(self._labelled) // batch)
+
+    def _draw(self, rng: np.random.Generator) -> np.ndarray:
+        return np.resize(rng.permutation(self._labelled), (self.batches, self.groups))
+
+
+Sampler = IdentitySampler | RandomSampler
+
+
+def build_sampler(options: Mapping[str, Any] | None, labels: np.ndarray, cameras: np.ndarray, recipe: str) -> Sampler:
+    """The sampler that a recipe asks for: plain batches if it says ``batch``, else P × K.
+
+    Args:
+        options: for example ``{identities: 16, images: 4}`` or ``{batch: 32}``.
+        labels, cameras: int ``[N]``.
+        recipe: named in errors.
+
+    Raises:
+        UserError: an unknown option, a wrong value, or no image of the kind asked for.
+    """
+    kind = RandomSampler if "batch" in (options or {}) else IdentitySampler
+    sampler: Sampler = registry.build(kind, options, f"{recipe}, sampler", labels=labels, cameras=cameras)
+    return sampler
+
+
+def split(batch: Any, sampler: Sampler, world: int, rank: int) -> Any:
+    """The share of one of ``world`` processes: whole groups, and as many unlabelled images as the others get.
+
+    Args:
+        batch: indices, int ``[batch_size]``, NumPy's or torch's; so is the result.
+
+    Raises:
+        UserError: the batch cannot be shared out equally.
+    """
+    if world == 1:
+        return batch
+    if sampler.groups % world or sampler.unlabelled % world:
+        what = f"{sampler.groups} images" if sampler.group == 1 else f"{sampler.groups} identities"
+        rest = f" and {sampler.unlabelled} unlabelled images" if sampler.unlabelled else ""
+        raise UserError(f"sampler: a batch of {what}{rest} cannot be shared out equally among {world} processes")
+    cut = sampler.group * sampler.groups
+    own = [part.reshape(world, -1)[rank] for part in np.split(np.arange(sampler.batch_size), [cut])]
+    return batch[np.concatenate(own)]
+
+
+def _whole(least: int, **options: Any) -> None:
+    for name, value in options.items():
+        if not isinstance(value, int) or value < least:
+            raise UserError(f"sampler: {name} is {value}; a whole number of at least {least} expected")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reidapp.errors import UserError
 from reidapp.imaging import read_image, resize
 from training.data.cache import decode
 from training.data.datasets import Record
@@ -27,14 +28,21 @@ def test_crops_are_resized_as_in_serving(records: list[Record], tmp_path: Path, 
     assert sorted(tmp_path.iterdir()) == before  # no copy of the pictures is left behind
 
 
-def test_unreadable_images_are_named_and_left_out(records: list[Record]) -> None:
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_unreadable_images_are_named_and_left_out(records: list[Record], tmp_path: Path, on_disk: bool) -> None:
     records[1].path.write_text("no image")
     records[3].path.unlink()
     seen: list[int] = []
-    crops = decode(records, 16, 8, advance=seen.append)
+    crops = decode(records, 16, 8, tmp_path if on_disk else None, seen.append)
     assert [r.pid for r in crops.records] == [0, 2, 4]
     assert crops.images.shape[0] == 3
-    np.testing.assert_array_equal(crops.images[1], resize(read_image(records[2].path), 16, 8))
+    for image, record in zip(crops.images, crops.records, strict=True):
+        np.testing.assert_array_equal(image, resize(read_image(record.path), 16, 8))
     assert [path.name for path, _ in crops.skipped] == ["1.png", "3.png"]
     assert "not an image" in crops.skipped[0][1]
     assert sum(seen) == 5
+
+
+def test_a_full_disk_is_noticed_before(records: list[Record], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"decoded images need 1\d+\.\d GB there, and .* GB are free"):
+        decode(records * 1000, 10_000, 1_000, tmp_path)

@@ -1,8 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
 from reidapp.errors import UserError
-from training.data.samplers import IdentitySampler
+from training.data.samplers import IdentitySampler, RandomSampler, Sampler, build_sampler, split
 
 UNEQUAL = np.repeat(np.arange(12), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 30, 40])
 
@@ -49,6 +52,124 @@ def test_file_order_carries_no_information() -> None:
         assert (groups == groups[:, :1]).all()
 
 
-def test_nonsense_is_refused() -> None:
-    with pytest.raises(UserError, match="0 identities"):
-        IdentitySampler(UNEQUAL, 0, 4)
+def build(options: dict[str, Any], labels: np.ndarray, cameras: np.ndarray | None = None) -> Sampler:
+    return build_sampler(options, labels, np.zeros_like(labels) if cameras is None else cameras, "recipe x.yaml")
+
+
+def batches(sampler: Sampler, seed: int = 0) -> np.ndarray:
+    all_batches = np.array(list(sampler.epoch(np.random.default_rng(seed))))
+    assert all_batches.shape == (sampler.batches, sampler.batch_size)
+    return all_batches
+
+
+def test_an_epoch_of_identities_shows_each_once() -> None:
+    sampler = build({"identities": 4, "images": 3, "each": "identities"}, UNEQUAL)
+    assert sampler.batches == 3
+    groups = UNEQUAL[batches(sampler)].reshape(12, 3)
+    assert (groups == groups[:, :1]).all()
+    assert sorted(groups[:, 0]) == list(range(12))
+    seen = set().union(*(batches(sampler, seed).ravel() for seed in range(400)))
+    assert seen == set(range(len(UNEQUAL)))  # other images every time
+
+
+def test_an_epoch_of_identities_takes_distinct_images_where_it_can() -> None:
+    for group in batches(build({"identities": 4, "images": 3, "each": "identities"}, UNEQUAL)).reshape(12, 3):
+        assert len(set(group)) == min(3, (UNEQUAL[group[0]] == UNEQUAL).sum())
+
+
+@pytest.mark.parametrize("each", ["images", "identities"])
+def test_groups_are_spread_over_cameras(each: str) -> None:
+    labels, cameras = np.repeat([0, 1, 2], [24, 24, 8]), np.tile([1, 1, 2, 2, 3, 3, 4, 4], 7)
+    cameras[48:] = [-1, -1, -1, -1, -1, -1, 5, 5]  # known of two images only: two cameras
+    options = {"identities": 3, "images": 4, "each": each}
+    spread = batches(build(options | {"spread_cameras": True}, labels, cameras)).reshape(-1, 4)
+    assert all(len(set(cameras[group])) == 4 for group in spread if labels[group[0]] < 2)
+    assert all(len(set(group)) == 4 for group in spread)
+    by_chance = batches(build(options, labels, cameras)).reshape(-1, 4)
+    if each == "images":
+        assert set(spread.ravel()) == set(range(len(labels)))
+        assert not all(len(set(cameras[group])) == 4 for group in by_chance if labels[group[0]] < 2)
+    else:
+        assert [set(cameras[group]) for group in spread if labels[group[0]] == 2] == [{-1, 5}]
+
+
+def test_random_batches_show_every_image_and_have_one_size() -> None:
+    sampler = build({"batch": 32}, UNEQUAL)
+    assert isinstance(sampler, RandomSampler)
+    assert sampler.batches == 4  # 125 images
+    flat = batches(sampler).ravel()
+    assert sorted(flat[:125]) == list(range(125))
+    assert (flat[125:] == flat[:3]).all()
+    assert (batches(sampler, 1) != batches(sampler, 2)).any()
+
+
+@pytest.mark.parametrize("options", [{"identities": 4, "images": 4}, {"batch": 16}])
+def test_unlabelled_images_stand_at_the_end_of_a_batch(options: dict[str, Any]) -> None:
+    labels = np.random.default_rng(0).permutation(np.concatenate([UNEQUAL, np.full(20, -1)]))
+    without = batches(build(options, labels))
+    assert (labels[without] >= 0).all()
+    sampler = build(options | {"unlabelled": 6}, labels)
+    assert sampler.batch_size == 22
+    drawn = batches(sampler)
+    assert (labels[drawn[:, :16]] >= 0).all()
+    assert (labels[drawn[:, 16:]] == -1).all()
+    counts = np.bincount(drawn[:, 16:].ravel(), minlength=len(labels))[labels == -1]
+    assert counts.max() - counts.min() <= 1  # in turn
+
+
+@pytest.mark.parametrize(
+    ("options", "group"), [({"identities": 4, "images": 3, "unlabelled": 4}, 3), ({"batch": 12}, 1)]
+)
+def test_a_batch_is_shared_out_in_whole_groups(options: dict[str, Any], group: int) -> None:
+    labels = np.concatenate([UNEQUAL, np.full(20, -1)])
+    sampler = build(options, labels)
+    batch = batches(sampler)[0]
+    parts = [split(batch, sampler, 2, rank) for rank in (0, 1)]
+    assert sorted(np.concatenate(parts)) == sorted(batch)
+    for part in parts:
+        assert len(part) == sampler.batch_size // 2
+        groups = labels[part[:6]].reshape(-1, group)
+        assert (groups == groups[:, :1]).all()
+        assert (labels[part[6:]] == -1).all()
+    as_tensor = split(torch.from_numpy(batch), sampler, 2, 1)
+    assert torch.equal(as_tensor, torch.from_numpy(parts[1]))
+    assert split(batch, sampler, 1, 0) is batch
+
+
+@pytest.mark.parametrize(
+    ("options", "world", "message"),
+    [
+        ({"identities": 4, "images": 3}, 3, "a batch of 4 identities cannot be shared out equally among 3 processes"),
+        ({"identities": 4, "images": 3, "unlabelled": 5}, 2, "4 identities and 5 unlabelled images cannot"),
+        ({"batch": 9}, 2, "a batch of 9 images cannot"),
+    ],
+)
+def test_a_batch_that_cannot_be_shared_out(options: dict[str, Any], world: int, message: str) -> None:
+    sampler = build(options, np.concatenate([UNEQUAL, [-1]]))
+    with pytest.raises(UserError, match=message):
+        split(batches(sampler)[0], sampler, world, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"identities": 0}, "identities is 0; a whole number of at least 1 expected"),
+        ({"identities": 1, "images": 1}, "no batch"),
+        ({"batch": 1}, "batch is 1; a whole number of at least 2"),
+        ({"image": 4}, 'recipe x.yaml, sampler: unknown key "image"; did you mean "images"'),
+        ({"batch": 8, "images": 4}, 'unknown key "images"; known: batch, unlabelled'),
+        ({"each": "id"}, 'each is "id"; images or identities expected'),
+        ({"unlabelled": 4}, "4 unlabelled images a batch, but all images have an identity"),
+        ({"unlabelled": -1}, "unlabelled is -1; a whole number of at least 0"),
+        ({"images": 2.5}, "images is 2.5; a whole number"),
+    ],
+)
+def test_nonsense_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build(options, UNEQUAL)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch": 4}])
+def test_nobody_is_no_identity(options: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="no image has an identity"):
+        build(options, np.full(9, -1))

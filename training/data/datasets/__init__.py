@@ -1,11 +1,13 @@
 """Data sets: one file per kind, each a class that scans a folder. Importing this package loads no torch.
 
-To add a kind, add a file with one subclass of `Dataset` whose constructor takes the folder.
+To add a kind, add a file with one subclass of `Dataset` whose constructor takes ``folder``, or ``file``.
 """
 
+import inspect
 import os
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reidapp import registry
@@ -13,22 +15,32 @@ from reidapp.errors import UserError
 from reidapp.imaging import IMAGE_SUFFIXES
 
 NO_CAMERA = -1
+UNLABELLED = -1
+_CAMERA = re.compile(r"(?:^|_)c(\d+)(?=[s_.])")
 
 
 @dataclass(frozen=True)
 class Record:
-    """One crop: its file, whose it is, and which camera took it (`NO_CAMERA`: not known)."""
+    """One crop.
+
+    Attributes:
+        path: its file.
+        pid: whose it is; `UNLABELLED`: not known.
+        camid: which camera took it; `NO_CAMERA`: not known.
+        domain: which data set it is from, if there are several, from 0.
+    """
 
     path: Path
     pid: int
     camid: int = NO_CAMERA
+    domain: int = 0
 
 
 class Dataset:
     """Crops to train on, and crops to search (query) and be found (gallery).
 
     Attributes:
-        spec: how it was asked for, ``KIND:DIR``.
+        spec: how it was asked for, ``KIND:DIR`` or ``KIND:FILE``.
         train, query, gallery: the records; a list may be empty. A query image may be in the gallery too.
         protocol: what a score on it is called.
         skipped: (file, reason) of every image that was left out.
@@ -55,24 +67,65 @@ class Dataset:
 
 
 def load_dataset(spec: str) -> Dataset:
-    """The data set that ``KIND:DIR`` names, for example ``market1501:~/data/Market-1501``.
+    """The data set that ``KIND:DIR`` (or ``KIND:FILE``) names, for example ``market1501:~/data/Market-1501``.
 
     Raises:
-        UserError: not of that form, an unknown kind, no such folder, or no usable image in it.
+        UserError: not of that form, an unknown kind, no such folder or file, or no usable image in it.
     """
-    kind, colon, folder = spec.partition(":")
-    if not colon or not folder:
+    kind, colon, place = spec.partition(":")
+    if not colon or not place:
         kinds = ", ".join(registry.names(__name__))
         raise UserError(f'data "{spec}": write KIND:DIR, for example folder:crops; kinds: {kinds}')
     cls = registry.find(__name__, kind)
-    path = Path(folder).expanduser()
-    if not path.is_dir():
-        raise UserError(f"data {spec}: no such folder")
-    dataset: Dataset = registry.build(cls, None, f"data {spec}", folder=path)
+    path = Path(place).expanduser()
+    takes_file = "file" in inspect.signature(cls).parameters
+    if not (path.is_file() if takes_file else path.is_dir()):
+        raise UserError(f"data {spec}: no such {'file' if takes_file else 'folder'}")
+    dataset: Dataset = registry.build(cls, None, f"data {spec}", folder=path, file=path)
     dataset.spec = spec
     if not (dataset.train or dataset.query or dataset.gallery):
         raise UserError(f"data {spec}: no usable image in it{_first_of(dataset.skipped)}")
     return dataset
+
+
+def load_datasets(specs: Sequence[str]) -> Dataset:
+    """Several data sets as one, to train on: nobody, and no camera, is in two of them.
+
+    A record's domain says which one it is from. With several, identities and cameras are numbered anew from 0, those
+    that are not known excepted.
+
+    Raises:
+        UserError: see `load_dataset`; or no data set at all.
+    """
+    if not specs:
+        raise UserError("data: none given; write KIND:DIR, for example folder:crops")
+    datasets = [load_dataset(spec) for spec in specs]
+    if len(datasets) == 1:
+        return datasets[0]
+    pids: dict[tuple[int, int], int] = {}
+    cameras: dict[tuple[int, int], int] = {}
+
+    def renumbered(records: Iterable[Record], domain: int) -> list[Record]:
+        return [
+            replace(
+                record,
+                pid=UNLABELLED if record.pid == UNLABELLED else pids.setdefault((domain, record.pid), len(pids)),
+                camid=NO_CAMERA
+                if record.camid == NO_CAMERA
+                else cameras.setdefault((domain, record.camid), len(cameras)),
+                domain=domain,
+            )
+            for record in records
+        ]
+
+    joined = Dataset(skipped=[left_out for dataset in datasets for left_out in dataset.skipped])
+    for domain, dataset in enumerate(datasets):
+        joined.train += renumbered(dataset.train, domain)
+        joined.query += renumbered(dataset.query, domain)
+        joined.gallery += renumbered(dataset.gallery, domain)
+    joined.spec = ", ".join(specs)
+    joined.protocol = " + ".join(dataset.protocol for dataset in datasets)
+    return joined
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -82,6 +135,12 @@ def images_in(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
         names = [e.name for e in entries if os.path.splitext(e.name)[1].lower() in IMAGE_SUFFIXES]
     return [folder / name for name in sorted(names)]
+
+
+def camera_of(image: Path) -> int:
+    """The camera in an image's name, ``c1_`` at the start or after an underscore; else `NO_CAMERA`."""
+    found = _CAMERA.search(image.name)
+    return int(found[1]) if found else NO_CAMERA
 
 
 def first_of_each(records: Sequence[Record]) -> list[Record]:

@@ -1,12 +1,9 @@
 """Your own crops: a folder per identity."""
 
-import re
 from collections import Counter
 from pathlib import Path
 
-from training.data.datasets import NO_CAMERA, Dataset, Record, first_of_each, images_in
-
-_CAMERA = re.compile(r"(?:^|_)c(\d+)(?=[s_.])")
+from training.data.datasets import NO_CAMERA, Dataset, Record, camera_of, first_of_each, images_in
 
 
 class Folder(Dataset):
@@ -43,10 +40,5 @@ def _identities(folder: Path) -> list[str]:
 
 def _scan(folder: Path, pids: dict[str, int]) -> list[Record]:
     return [
-        Record(path, pids[name], _camera(path)) for name in _identities(folder) for path in images_in(folder / name)
+        Record(path, pids[name], camera_of(path)) for name in _identities(folder) for path in images_in(folder / name)
     ]
-
-
-def _camera(path: Path) -> int:
-    found = _CAMERA.search(path.name)
-    return int(found[1]) if found else NO_CAMERA
