@@ -40,7 +40,9 @@ DetectorOption = Annotated[
 
 _TRAIN = "this command needs `pip install 'reidapp[train]'`"
 _SERVE = "`pip install 'reidapp[cpu]'`, or 'reidapp[gpu]'"
-_EXTRA_OF = dict.fromkeys(("torch", "torchvision", "yaml", "safetensors", "onnx", "onnxscript", "sklearn"), _TRAIN)
+_EXTRA_OF = dict.fromkeys(
+    ("torch", "torchvision", "yaml", "safetensors", "onnx", "onnxscript", "sklearn", "matplotlib"), _TRAIN
+)
 _EXTRA_OF |= dict.fromkeys(("onnxruntime", "faiss"), _SERVE)
 
 
@@ -257,14 +259,18 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="A shipped model's name, an ONNX file, or the folder of a run.")],
     data: Annotated[str, typer.Option(help="KIND:DIR of labelled crops.")],
     flip: Annotated[bool, typer.Option(help="Average each embedding with that of the mirrored image.")] = False,
+    rerank: Annotated[bool, typer.Option("--rerank", help="Re-rank by k-reciprocal neighbours (Zhong 2017).")] = False,
+    figures: Annotated[
+        Path | None, typer.Option(help="Folder for cmc.png, roc.png, ranked.png, activation.png.", show_default=False)
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Rank-1, Rank-5, mAP and mINP of a model on labelled crops."""
+    """Rank-1, Rank-5, mAP and mINP of a model on labelled crops, and the threshold that tells people apart."""
     from models.zoo import path_of
     from training.evaluation import evaluate as measure
 
     path = Path(model)
-    scores = measure(path if path.is_dir() else path_of(model), data, flip=flip)
+    scores = measure(path if path.is_dir() else path_of(model), data, flip=flip, rerank=rerank, figures=figures)
     _show(scores.to_dict(), str(scores), json)
 
 
