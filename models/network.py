@@ -1,5 +1,6 @@
 """A network: pictures in, named features out. A plain dictionary describes it, so a run folder can rebuild it."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ Description = Mapping[str, Any]
 class Network(nn.Module):
     """Preprocessing, backbone and head in one module, so that training, evaluation and export cannot disagree.
 
+    With ``projection: P`` in the description, a linear layer that is fitted after training (`training.her`) follows
+    ``features`` in the embedding, and D = P.
+
     Shapes: images uint8 (or float, 0 to 255, after augmentation) [N, H, W, 3] RGB → a dictionary of vectors [N, ·]:
     ``pooled`` (before the neck) and ``features`` (after it), as the head names them.
     """
@@ -30,20 +34,26 @@ class Network(nn.Module):
         self.width: int = description["width"]
         name, options = only_entry(description["backbone"], "backbone")
         self.normalise = Normalise()
-        self.backbone = registry.build(registry.find("models.backbones", name), options, f"backbone.{name}")
-        name, options = only_entry(description["head"], "head")
-        self.head = registry.build(
-            registry.find("models.heads", name), options, f"head.{name}", channels=self.backbone.channels
+        self.backbone = registry.build(
+            registry.find("models.backbones", name),
+            options,
+            f"backbone.{name}",
+            image_size=(self.height, self.width),
         )
-        self.dim: int = self.head.dim
+        self.head = _build_head(description["head"], self.backbone.channels, f"backbone.{name}")
+        self.dim: int = description.get("projection", self.head.dim)
+        self.projection: nn.Module = (
+            nn.Linear(self.head.dim, self.dim, bias=False) if "projection" in description else nn.Identity()
+        )
         self.dims: dict[str, int] = self.head.dims
+        self.weights: tuple[str, ...] = getattr(self.head, "weights", ())  # outputs that are weights, not vectors
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         return self.head(self.backbone(self.normalise(images)))
 
     def embed(self, images: Tensor) -> Tensor:
         """Embeddings float [N, D], rows of length one."""
-        return F.normalize(self(images)["features"].float(), dim=1)
+        return F.normalize(self.projection(self(images)["features"].float()), dim=1)
 
     @torch.inference_mode()
     def embed_crops(self, crops: Sequence[np.ndarray], batch: int = 64) -> np.ndarray:
@@ -83,6 +93,14 @@ def only_entry(entry: str | Mapping[str, Any], where: str) -> tuple[str, dict[st
         raise UserError(f"{where}: exactly one entry expected, not {', '.join(entry) or 'none'}")
     ((name, options),) = entry.items()
     return name, dict(options or {})
+
+
+def _build_head(entry: str | Mapping[str, Any], channels: int | tuple[int, int], backbone: str) -> Any:
+    name, options = only_entry(entry, "head")
+    head = registry.find("models.heads", name)
+    if isinstance(channels, tuple) and inspect.signature(head).parameters["channels"].annotation is int:
+        raise UserError(f"head.{name} takes one feature map, and {backbone} gives two; choose another head or backbone")
+    return registry.build(head, options, f"head.{name}", channels=channels)
 
 
 def _per_channel(values: tuple[float, float, float]) -> Tensor:

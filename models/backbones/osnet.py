@@ -1,5 +1,8 @@
 """OSNet (Zhou et al. 2019, "Omni-Scale Feature Learning for Person Re-Identification", arXiv 1905.00953)."""
 
+import re
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -40,6 +43,10 @@ class OSNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.stages(self.stem(images))
+
+    def adapt(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights in the naming of torchreid, whose public files these are, for this network."""
+        return {_from_torchreid(name): tensor for name, tensor in weights.items()}
 
 
 class OmniScaleBlock(nn.Module):
@@ -104,3 +111,20 @@ def pointwise(channels_in: int, channels_out: int, activate: bool = True) -> nn.
     """1×1 convolution, batch norm and, if asked for, ReLU."""
     layers = [nn.Conv2d(channels_in, channels_out, 1, bias=False), nn.BatchNorm2d(channels_out)]
     return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if activate else []))
+
+
+def _from_torchreid(name: str) -> str:
+    """``conv3.0.conv2b.1.bn.weight`` → ``stages.3.streams.1.1.2.weight``; own names stay as they are."""
+    name = re.sub(r"^conv1\.", "stem.", name)
+    name = re.sub(r"^conv([2-4])\.(\d)\.", lambda m: f"stages.{3 * int(m[1]) + int(m[2]) - 6}.", name)
+    name = re.sub(r"^conv5\.", "stages.8.", name)
+    name = re.sub(r"\.conv2a\.", ".conv2a.0.", name)
+    name = re.sub(r"\.conv2([a-d])\.", lambda m: f".streams.{'abcd'.index(m[1])}.", name)
+    name = re.sub(r"\.gate\.fc([12])\.", lambda m: f".gate.{('squeeze', 'excite')[int(m[1]) - 1]}.", name)
+    name = re.sub(r"(\.streams\.\d\.\d)\.(conv1|conv2|bn)\.", lambda m: f"{m[1]}.{_LIGHT.index(m[2])}.", name)
+    name = re.sub(r"\.(conv1|conv3|downsample)\.", lambda m: f".{_POINTWISE[m[1]]}.", name)
+    return re.sub(r"\.(conv|bn)\.", lambda m: f".{('conv', 'bn').index(m[1])}.", name)
+
+
+_LIGHT = ("conv1", "conv2", "bn")
+_POINTWISE = {"conv1": "reduce", "conv3": "expand", "downsample": "shortcut"}
