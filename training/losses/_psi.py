@@ -38,24 +38,19 @@ class MultipleAngleLoss(CosineHead):
     step: Tensor
 
     def __init__(
-        self, dim: int, num_classes: int, m: int, lambda_base: float, gamma: float, power: float, lambda_min: float
+        self, dim: int, num_classes: int, margin: int, lambda_base: float, gamma: float, power: float, lambda_min: float
     ) -> None:
         super().__init__(dim, num_classes)
-        if m < 1 or m != int(m):
-            raise UserError(f"multiple-angle loss: m is {m}; give a whole number from 1, for example 4")
-        self.m, self.lambda_base, self.gamma, self.power, self.lambda_min = (
-            int(m),
-            lambda_base,
-            gamma,
-            power,
-            lambda_min,
-        )
+        if margin < 1 or margin != int(margin):
+            raise UserError(f"{type(self).__name__}: margin is {margin}; give a whole number from 1, for example 4")
+        self.margin, self.lambda_base, self.gamma = int(margin), lambda_base, gamma
+        self.power, self.lambda_min = power, lambda_min
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         cosines, own = self.cosines(features), labels[:, None]
         target, weight = cosines.gather(1, own), self.annealing()
-        target = (weight * target + psi(target, self.m)) / (1 + weight)
+        target = (weight * target + psi(target, self.margin)) / (1 + weight)
         return F.cross_entropy(self.lengths(features) * cosines.scatter(1, own, target), labels)
 
     def scores(self, features: Tensor) -> Tensor:

@@ -17,28 +17,28 @@ class ASoftmaxLoss(MultipleAngleLoss):
     Args:
         dim: feature dimension D.
         num_classes: identities C in the training set.
-        m: how many times the angle counts; the paper uses 4.
+        margin: m, how many times the angle counts; the paper uses 4.
         scale: a number s brings every feature to this length; none keeps ‖x‖, as the paper.
         lambda_base, gamma, power, lambda_min: λ_base, γ, p, λ_min of the annealing; the defaults are the authors'.
 
     Shapes: features float [B, D], labels int64 [B] in [0, C) → scalar.
 
     Raises:
-        UserError: m is not a whole number from 1.
+        UserError: margin is not a whole number from 1.
     """
 
     def __init__(
         self,
         dim: int,
         num_classes: int,
-        m: int = 4,
+        margin: int = 4,
         scale: float | None = None,
         lambda_base: float = 1000.0,
         gamma: float = 0.12,
         power: float = 1.0,
         lambda_min: float = 5.0,
     ) -> None:
-        super().__init__(dim, num_classes, m, lambda_base, gamma, power, lambda_min)
+        super().__init__(dim, num_classes, margin, lambda_base, gamma, power, lambda_min)
         self.scale = scale
 
     def lengths(self, features: Tensor) -> Tensor | float:

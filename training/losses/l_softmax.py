@@ -15,27 +15,27 @@ class LSoftmaxLoss(MultipleAngleLoss):
     Args:
         dim: feature dimension D.
         num_classes: identities C in the training set.
-        m: how many times; 1 is plain softmax, the paper uses 2 to 4.
+        margin: m, how many times; 1 is plain softmax, the paper uses 2 to 4.
         lambda_base, gamma, power, lambda_min: λ_base, γ, p, λ_min of the annealing; the defaults are the authors' for
             MNIST.
 
     Shapes: features float [B, D] (their length counts), labels int64 [B] in [0, C) → scalar.
 
     Raises:
-        UserError: m is not a whole number from 1.
+        UserError: margin is not a whole number from 1.
     """
 
     def __init__(
         self,
         dim: int,
         num_classes: int,
-        m: int = 2,
+        margin: int = 2,
         lambda_base: float = 1000.0,
         gamma: float = 2.5e-5,
         power: float = 35.0,
         lambda_min: float = 0.0,
     ) -> None:
-        super().__init__(dim, num_classes, m, lambda_base, gamma, power, lambda_min)
+        super().__init__(dim, num_classes, margin, lambda_base, gamma, power, lambda_min)
 
     def lengths(self, features: Tensor) -> Tensor:
         return features.to(self.weight.dtype).norm(dim=1, keepdim=True) * self.weight.norm(dim=1)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from reidapp import registry
 from training.losses import Classifies, Remembers
 
-DIM = CLASSES = 6
+DIM = CLASSES = 8
 
 
 def _classes() -> Iterator[type[nn.Module]]:

@@ -85,7 +85,7 @@ def test_lambda_falls_with_the_batches_learnt_from_only() -> None:
     assert loss(x, labels) > before
 
 
-@pytest.mark.parametrize("m", [0, 2.5])
-def test_a_margin_that_is_no_count_is_refused(m: float) -> None:
-    with pytest.raises(UserError, match="whole number"):
-        LSoftmaxLoss(3, 3, m=m)
+@pytest.mark.parametrize("margin", [0, 2.5])
+def test_a_margin_that_is_no_count_is_refused(margin: float) -> None:
+    with pytest.raises(UserError, match=r"LSoftmaxLoss: margin is .* whole number"):
+        LSoftmaxLoss(3, 3, margin=margin)
