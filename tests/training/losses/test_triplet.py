@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from reidapp.errors import UserError
 from training.losses.triplet import TripletLoss
 
 F = [[0.2, 0.1, -0.3], [0.5, -0.2, 0.1], [-0.4, 0.3, 0.2], [-0.1, 0.6, 0.0], [0.3, 0.4, -0.5], [0.0, -0.5, 0.4]]
@@ -78,5 +79,5 @@ def test_collapse_is_seen() -> None:
 
 
 def test_unknown_margin_is_refused() -> None:
-    with pytest.raises(ValueError, match="soft"):
+    with pytest.raises(UserError, match='the margin is a number or "soft", not "hard"'):
         TripletLoss("hard")
