@@ -4,7 +4,7 @@ import math
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -16,24 +16,24 @@ import torch
 from torch import Tensor, nn
 
 import reidapp
-from models.device import pick_device
-from models.network import Network, only_entry
+from models.ghost_batch_norm import split_batch_norm
+from models.network import Network
+from models.pretrained import load_pretrained
 from models.run_folder import CLASSIFIER, OPTIMIZER, TRUNK, last_epoch, load_weights, read_optimizer
 from reidapp import registry
 from reidapp.errors import ReidappError, UserError
 from training.data.augmentation import Augmentation
 from training.data.cache import decode
-from training.data.datasets import Record, load_dataset
+from training.data.datasets import Record, load_datasets
+from training.data.samplers import split
+from training.distributed import Team, average_statistics, join, leave, parallel
+from training.optimization import Optimization
 from training.progress import Notes, bar
 from training.recipe import Recipe, Schedule
 from training.run_writer import RunWriter
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "sgd": torch.optim.SGD,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-}
 _CHECK_EVERY = 20  # steps between looks at the loss: each look waits for the device
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class TrainResult:
 
 def train(
     recipe: Recipe,
-    data: str,
+    data: str | Sequence[str],
     out: Path,
     *,
     seed: int = 0,
@@ -78,10 +78,10 @@ def train(
     """Train a recipe's network.
 
     Every epoch draws from generators seeded by (seed, epoch), so a resumed run repeats what an uninterrupted one does.
-    Ctrl-C leaves the last finished epoch in the run folder.
+    Ctrl-C leaves the last finished epoch in the run folder. Under ``torchrun``, all processes train one network.
 
     Args:
-        data: ``KIND:DIR``; its training part is used.
+        data: ``KIND:DIR``, or several; their training parts are used.
         out: the run folder.
         device: ``auto`` (CUDA if it is there), ``cpu``, ``cuda``, ``cuda:1``.
         resume: continue the run in ``out``, which must be of the same recipe, data and seed.
@@ -91,81 +91,77 @@ def train(
         UserError: bad recipe, data or folder.
         ReidappError: the loss is no longer a number.
     """
-    began, notes = time.monotonic(), Notes()
-    place = pick_device(device)
+    began, team = time.monotonic(), join(device)
+    notes, quiet = Notes(silent=not team.first), quiet or not team.first
     torch.manual_seed(seed)
     network = Network(recipe.network())
+    if recipe.pretrained is not None and not resume:
+        notes.say(str(load_pretrained(network.backbone, recipe.pretrained)))
+    split_batch_norm(network, recipe.bn_split)
     augment = registry.build(Augmentation, recipe.augmentation, f"{recipe.where}, augmentation")
-    dataset = load_dataset(data)
+    specs = [data] if isinstance(data, str) else list(data)
+    dataset = load_datasets(specs)
     if not dataset.train:
-        raise UserError(f"data {data}: no training images")
+        raise UserError(f"data {dataset.spec}: no training images")
     method = _method(recipe, dataset.train, network)  # before anything is written: a misspelt key leaves no folder
-    writer = RunWriter(out, _facts(recipe, data, seed), recipe.to_yaml(), resume)
+    writer = RunWriter(out, _facts(recipe, specs, seed), recipe.to_yaml(), resume, team.first)
 
     with bar("reading images", len(dataset.train), notes.console, quiet) as advance:
         crops = decode(dataset.train, network.height, network.width, out, lambda count: advance(count, ""))
     if skipped := dataset.skipped + crops.skipped:
         notes.warn(f"{len(skipped)} images left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]))
         method = _method(recipe, crops.records, network)
-    pixels = torch.from_numpy(crops.images)
+    pixels, sampler = torch.from_numpy(crops.images), method.sampler
 
-    network.to(place).to(memory_format=torch.channels_last)
-    method.to(place)
-    optimizer = _optimizer(recipe, nn.ModuleList([network, method]))
-    steps, epochs = _length(recipe.schedule, method.batch_size, method.steps_per_epoch)
-    done = _restore(out, network, method, optimizer) if resume else 0
-    step = min(done * method.steps_per_epoch, steps)
+    network.to(team.device).to(memory_format=torch.channels_last)
+    method.to(team.device)
+    optimization = Optimization(recipe, network, method, team.device)
+    trained = parallel(network, team)
+    trained = torch.compile(trained) if recipe.compile else trained
+    steps, epochs = _length(recipe.schedule, sampler.batch_size, sampler.batches)
+    done = _restore(out, optimization, method) if resume else 0
+    step = min(done * sampler.batches, steps)
     means = writer.last_means()
 
     with (
         _keeping(writer, notes),
-        bar("training", steps * method.batch_size, notes.console, quiet, step * method.batch_size) as advance,
+        bar("training", steps * sampler.batch_size, notes.console, quiet, step * sampler.batch_size) as advance,
     ):
         for epoch in range(done + 1, epochs + 1):
-            order, noise = _generators(seed, epoch, place)
-            sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=place))
-            first_step = step
+            order, noise = _generators(seed, epoch, team)
+            sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=team.device))
+            first_step, last_step = step, min(step + sampler.batches, steps)
+            batches = method.epoch(order, step / steps, _extractor(network, pixels, team.device))
             network.train()
-            for batch in islice(method.epoch(order), steps - step):
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(recipe.schedule, step / steps)
-                images = augment(pixels[batch].to(place), noise)
-                with torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-                    outputs = network(images)
-                    loss, parts = method.loss(outputs, batch)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-
+            for batch in islice(batches, last_step - first_step):
+                part = torch.from_numpy(split(batch, sampler, team.world, team.rank))
+                images = augment(pixels[part].to(team.device, non_blocking=True), noise)
+                with torch.autocast(team.device.type, _DTYPES[recipe.precision], recipe.precision != "float32"):
+                    loss, numbers = method(trained, images, part, noise)
+                optimization.backward(loss / recipe.accumulate)
+                method.update()
+                rate = recipe.schedule.rate(step / steps)
                 step += 1
-                for name, value in {"loss": loss.detach(), **parts}.items():
+                if (step - first_step) % recipe.accumulate == 0 or step == last_step:
+                    optimization.step(rate)
+
+                for name, value in {"loss": loss.detach(), **numbers}.items():
                     sums[name] += value
-                if step % _CHECK_EVERY == 0:
+                if step % _CHECK_EVERY == 0 or step == last_step:
                     _check_finite(sums["loss"], step, epoch, out)
                 advance(len(batch), _summary(epoch, epochs, means))
 
-            _check_finite(sums["loss"], step, epoch, out)
             means = {name: float(total) / (step - first_step) for name, total in sums.items()}
-            for text in method.diagnose(outputs, batch):
+            for text in method.diagnose():
                 notes.warn(text, f"epoch {epoch}: ")
-            writer.log(epoch, step, means | {"lr": optimizer.param_groups[0]["lr"]})
-            writer.save(epoch, network, method, {"optimizer": optimizer.state_dict(), "epoch": epoch})
+            average_statistics(optimization.model)
+            writer.log(epoch, step, means | {"lr": rate})
+            writer.save(epoch, optimization.model, method, optimization.state_dict() | {"epoch": epoch})
+    leave()
 
     seconds = time.monotonic() - began
-    images_seen = steps * method.batch_size
+    images_seen = steps * sampler.batch_size
     return TrainResult(out, epochs, images_seen, seconds, means["loss"], means.get("accuracy"), notes.warnings)
-
-
-def learning_rate(schedule: Schedule, progress: float) -> float:
-    """The rate at a point of the run.
-
-    Args:
-        progress: share of the steps that are done, 0 to 1.
-    """
-    if progress < schedule.warmup:
-        return schedule.lr * (0.01 + 0.99 * progress / schedule.warmup)
-    falling = (progress - schedule.warmup) / (1 - schedule.warmup)
-    return schedule.lr * (schedule.final + (1 - schedule.final) * 0.5 * (1 + math.cos(math.pi * falling)))
 
 
 def _summary(epoch: int, epochs: int, means: Mapping[str, float]) -> str:
@@ -195,63 +191,62 @@ def _keeping(writer: RunWriter, notes: Notes) -> Iterator[None]:
 
 
 def _method(recipe: Recipe, records: Sequence[Record], network: Network) -> Any:
+    ((name, options),) = recipe.method.items()
     return registry.build(
-        registry.find("training.methods", recipe.method),
-        None,
+        registry.find("training.methods", name),
+        options,
         f"{recipe.where}, method",
-        pids=[r.pid for r in records],
+        records=records,
         losses=recipe.loss,
         sampler=recipe.sampler,
         dims=network.dims,
+        weights=network.weights,
         recipe=recipe.where,
     )
 
 
-def _generators(seed: int, epoch: int, device: torch.device) -> tuple[np.random.Generator, torch.Generator]:
-    """The randomness of one epoch: its order, and the changes to its images (dropout follows torch's own)."""
-    order = np.random.default_rng((seed, epoch))
-    torch.manual_seed(int(order.integers(2**62)))
-    return order, torch.Generator(device).manual_seed(int(order.integers(2**62)))
+def _generators(seed: int, epoch: int, team: Team) -> tuple[np.random.Generator, torch.Generator]:
+    """The randomness of one epoch: its order, the same for all processes, and each one's changes to its images.
+
+    Dropout follows torch's own generator.
+    """
+    own = np.random.default_rng((seed, epoch, team.rank))
+    torch.manual_seed(int(own.integers(2**62)))
+    noise = torch.Generator(team.device).manual_seed(int(own.integers(2**62)))
+    return np.random.default_rng((seed, epoch)), noise
 
 
-def _optimizer(recipe: Recipe, modules: nn.Module) -> torch.optim.Optimizer:
-    """Weight decay acts on matrices and kernels; biases and batch norm's scales are left alone."""
-    name, options = only_entry(recipe.optimizer, f"{recipe.where}, optimizer")
-    if name not in OPTIMIZERS:
-        hint = registry.suggestion(name, list(OPTIMIZERS))
-        raise UserError(f'{recipe.where}: unknown optimizer "{name}"{hint}; known: {", ".join(OPTIMIZERS)}')
-    if "lr" in options:
-        raise UserError(f"{recipe.where}, optimizer.{name}: the rate belongs under schedule.lr")
-    trained = [p for p in modules.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1]},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    where = f"{recipe.where}, optimizer.{name}"
-    built: torch.optim.Optimizer = registry.build(
-        OPTIMIZERS[name], options, where, params=groups, lr=recipe.schedule.lr
-    )
-    return built
+def _extractor(network: Network, pixels: Tensor, device: torch.device) -> Callable[[str], Tensor]:
+    """What methods look at all crops with: an output of the network in evaluation mode, float32 [N, D]."""
+
+    @torch.no_grad()
+    def extract(output: str) -> Tensor:
+        network.eval()
+        parts = [network(images.to(device))[output].float().cpu() for images in pixels.split(256)]
+        network.train()
+        return torch.cat(parts)
+
+    return extract
 
 
-def _restore(run: Path, network: nn.Module, method: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+def _restore(run: Path, optimization: Optimization, method: nn.Module) -> int:
     """Take up the last epoch of a run; returns its number, 0 if there is none."""
     folder = last_epoch(run)
     if folder is None:
         return 0
-    load_weights(network, folder / TRUNK)
+    load_weights(optimization.model, folder / TRUNK)
     load_weights(method, folder / CLASSIFIER)
     state = read_optimizer(folder / OPTIMIZER)
-    optimizer.load_state_dict(state["optimizer"])
+    optimization.load_state_dict(state)
     return int(state["epoch"])
 
 
-def _facts(recipe: Recipe, data: str, seed: int) -> dict[str, Any]:
+def _facts(recipe: Recipe, data: list[str], seed: int) -> dict[str, Any]:
     """What is needed to repeat a run, with ``reidapp train RUN/recipe.yaml``, its data and its seed."""
     versions = {"reidapp": reidapp.__version__, "python": platform.python_version(), "torch": torch.__version__}
     return {
         "recipe": recipe.model_dump(),
-        "data": data,
+        "data": data[0] if len(data) == 1 else data,
         "seed": seed,
         "network": recipe.network(),
         "versions": versions,

@@ -9,11 +9,18 @@ from rich.text import Text
 
 
 class Notes:
-    """Warnings: shown once, and kept for the result."""
+    """Warnings: shown once, and kept for the result.
 
-    def __init__(self) -> None:
-        self.console = Console(stderr=True)
+    Args:
+        silent: keep, but don't show.
+    """
+
+    def __init__(self, silent: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=silent)
         self.warnings: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False)
 
     def warn(self, text: str, prefix: str = "") -> None:
         if text not in self.warnings:

@@ -1,16 +1,18 @@
 """Recipes: YAML files that say everything about a training run but the data. Importing this module loads no torch."""
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from reidapp.errors import UserError
 from reidapp.registry import suggestion
 
 FOLDER = Path(__file__).parent / "recipes"
+_SMALL = FOLDER / "_small.yaml"  # what a CPU can train
 
 
 def _entry(given: Any) -> Any:
@@ -39,26 +41,69 @@ class Schedule(_Strict):
     """How long, and how fast.
 
     Attributes:
-        epochs: length of the run.
-        images: length of the run in training images instead; if given, it counts.
+        epochs: length of the run, and the unit of ``milestones``, ``warmup_epochs`` and ``hold_epochs``.
+        images: length of the run in training images instead; if given, the whole schedule is stretched to it.
         lr: the highest learning rate.
-        warmup: share of the run in which the rate rises from a hundredth of it; then it falls along a cosine.
-        final: the rate at the end, as a share of the highest.
+        backbone_lr: the backbone's rate as a share of it; papers that start from ImageNet often take a tenth.
+        warmup_epochs: in which the rate rises in a straight line.
+        warmup_start: the rate it rises from; a hundredth of ``lr`` if not given.
+        shape: how the rate falls. ``cosine``: along half a wave to ``final``, a share of ``lr``. ``exponential``: to
+            ``final`` by the same factor every step. ``step``: times ``gamma`` at each of the ``milestones``.
+        hold_epochs: how long the rate stays at its highest before a cosine or exponential fall (warm-up included).
     """
 
     epochs: int = Field(default=40, ge=1)
     images: int | None = Field(default=None, ge=1)
     lr: float = Field(gt=0)
-    warmup: float = Field(default=0.05, ge=0, lt=1)
-    final: float = Field(default=0.01, ge=0, le=1)
+    backbone_lr: float = Field(default=1.0, ge=0)
+    warmup_epochs: float = Field(default=0, ge=0)
+    warmup_start: float | None = Field(default=None, gt=0)
+    shape: Literal["cosine", "exponential", "step"] = "cosine"
+    final: float = Field(default=0.01, gt=0, le=1)
+    hold_epochs: float = Field(default=0, ge=0)
+    milestones: list[float] = []
+    gamma: float = Field(default=0.1, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Schedule":
+        if self.milestones and self.shape != "step":
+            raise ValueError("milestones need shape: step")
+        return self
+
+    def rate(self, progress: float) -> float:
+        """The learning rate at a point of the run.
+
+        Args:
+            progress: share of the run that is done, 0 to 1.
+        """
+        epoch = progress * self.epochs
+        if epoch < self.warmup_epochs:
+            start = self.lr / 100 if self.warmup_start is None else self.warmup_start
+            return start + (self.lr - start) * epoch / self.warmup_epochs
+        if self.shape == "step":
+            return self.lr * self.gamma ** sum(epoch >= milestone for milestone in self.milestones)
+        hold = max(self.warmup_epochs, self.hold_epochs)
+        fallen = (epoch - hold) / (self.epochs - hold) if epoch > hold else 0.0
+        if self.shape == "exponential":
+            return self.lr * self.final**fallen
+        return self.lr * (self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * fallen)))
 
 
 class Recipe(_Strict):
     """A checked recipe.
 
     ``backbone``, ``head``, ``method``, ``optimizer``, ``sampler`` and ``augmentation`` options are checked by what they
-    configure; ``loss`` maps a loss's name to its options, of which ``on`` (an output of the network) and ``weight``
-    are the engine's. ``changes`` are the overrides that were applied to the file.
+    configure; ``loss`` maps a loss's name to its options, of which ``on`` (an output of the network, or a list of them)
+    and ``weight`` are the method's. A backbone's ``pretrained`` (``imagenet`` or a file) is the engine's.
+
+    Attributes:
+        precision: of the network's arithmetic; weights and losses stay in float32.
+        compile: compile the network with torch.compile.
+        accumulate: batches whose gradients are added up before each step of the optimizer.
+        clip: the gradient's norm is cut down to this.
+        ema: decay of the moving average of the weights, for example 0.999; then that average is the run's model.
+        bn_split: parts of a batch that batch norm sees one by one, as on that many GPUs.
+        changes: the overrides that were applied to the file.
     """
 
     name: str
@@ -67,11 +112,16 @@ class Recipe(_Strict):
     loss: dict[str, dict[str, Any] | None]
     schedule: Schedule
     input: Input = Input()
-    method: str = "supervised"
+    method: Entry = {"supervised": {}}
     sampler: dict[str, Any] = {}
     augmentation: dict[str, Any] = {}
     optimizer: Entry = {"adamw": {}}
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    compile: bool = False
+    accumulate: int = Field(default=1, ge=1)
+    clip: float | None = Field(default=None, gt=0)
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    bn_split: int = Field(default=1, ge=1)
     changes: list[str] = []
 
     @property
@@ -84,23 +134,31 @@ class Recipe(_Strict):
 
         return f"# {self.name}, with all changes\n" + yaml.safe_dump(self.model_dump(), sort_keys=False)
 
+    @property
+    def pretrained(self) -> str | None:
+        """Where the backbone's first weights come from."""
+        (options,) = self.backbone.values()
+        return options.get("pretrained")
+
     def network(self) -> dict[str, Any]:
         """The description that `models.network.Network` takes."""
-        size = {"height": self.input.height, "width": self.input.width}
-        return size | {"backbone": self.backbone, "head": self.head}
+        ((name, options),) = self.backbone.items()
+        backbone = {name: {key: value for key, value in options.items() if key != "pretrained"}}
+        return {"height": self.input.height, "width": self.input.width, "backbone": backbone, "head": self.head}
 
 
 def list_recipes() -> list[str]:
     """Names of the recipes that come with the application."""
-    return sorted(p.stem for p in FOLDER.glob("*.yaml"))
+    return sorted(p.stem for p in FOLDER.glob("[!_]*.yaml"))
 
 
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), small: bool = False) -> Recipe:
     """Read and check a recipe.
 
     Args:
         name_or_path: a name of `list_recipes`, or a YAML file.
         overrides: changes such as ``schedule.epochs=5`` or ``loss.triplet=null`` (which removes it).
+        small: put a network, a size and a schedule for a CPU in place of the recipe's, before the overrides.
 
     Raises:
         UserError: no such recipe, not YAML, an unknown key (the nearest one is suggested) or a wrong value.
@@ -115,9 +173,11 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     raw = _read_yaml(path.read_text("utf-8"), f"recipe {path}")
     if not isinstance(raw, dict):
         raise UserError(f"recipe {path}: keys and values expected")
+    if small:
+        raw |= _read_yaml(_SMALL.read_text("utf-8"), f"recipe {_SMALL}")
     for override in overrides:
         _override(raw, override)
-    raw["changes"] = [*raw.get("changes", []), *overrides]
+    raw["changes"] = [*raw.get("changes", []), *(["--small"] if small else []), *overrides]
     return parse_recipe({"name": path.stem} | raw, f"recipe {path.name}")
 
 

@@ -25,13 +25,14 @@ class RunWriter:
         facts: contents of ``run.json``.
         recipe: the recipe as YAML, with all changes.
         resume: continue the run in the folder, which must have been started by the same recipe, data and seed.
+        writes: off in all processes of a run but the first.
 
     Raises:
         UserError: the folder holds a run and ``resume`` is off, or another run, or none.
     """
 
-    def __init__(self, run: Path, facts: Mapping[str, Any], recipe: str, resume: bool) -> None:
-        self.run, self._log = run, run / "log.jsonl"
+    def __init__(self, run: Path, facts: Mapping[str, Any], recipe: str, resume: bool, writes: bool = True) -> None:
+        self.run, self._log, self._writes = run, run / "log.jsonl", writes
         if resume:
             before = read_facts(run)
             changed = [key for key in ("recipe", "data", "seed") if before.get(key) != facts[key]]
@@ -39,19 +40,24 @@ class RunWriter:
                 raise UserError(
                     f"{run}: its run had another {' and another '.join(changed)}; it cannot be resumed with these"
                 )
-            self._drop_unfinished_epochs()
+            if writes:
+                self._drop_unfinished_epochs()
         else:
             if last_epoch(run) is not None:
                 raise UserError(f"{run}: holds a training run already; resume it, or give another folder")
             run.mkdir(parents=True, exist_ok=True)
-            files.write_whole(run / FACTS, json.dumps(facts, indent=1, ensure_ascii=False).encode())
-            files.write_whole(run / "recipe.yaml", recipe.encode())
-            files.write_whole(self._log, b"")
-        self._tensorboard = _tensorboard(run)
+            if writes:
+                self._begin(facts, recipe)
+        self._tensorboard = _tensorboard(run) if writes else None
+
+    def _begin(self, facts: Mapping[str, Any], recipe: str) -> None:
+        files.write_whole(self.run / FACTS, json.dumps(facts, indent=1, ensure_ascii=False).encode())
+        files.write_whole(self.run / "recipe.yaml", recipe.encode())
+        files.write_whole(self._log, b"")
 
     def last_means(self) -> dict[str, float]:
         """What was logged last; empty for a new run."""
-        lines = self._log.read_text("utf-8").splitlines()
+        lines = self._log.read_text("utf-8").splitlines() if self._log.exists() else []
         return json.loads(lines[-1]) if lines else {}
 
     def _drop_unfinished_epochs(self) -> None:
@@ -62,6 +68,8 @@ class RunWriter:
         files.write_whole(self._log, "".join(lines[:done]).encode())
 
     def log(self, epoch: int, step: int, numbers: Mapping[str, float]) -> None:
+        if not self._writes:
+            return
         line = json.dumps({"epoch": epoch, "step": step, **numbers})
         with self._log.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -69,8 +77,10 @@ class RunWriter:
             for name, number in numbers.items():
                 self._tensorboard.add_scalar(name, number, step)
 
-    def save(self, epoch: int, network: nn.Module, method: nn.Module, optimizer: Mapping[str, Any]) -> Path:
+    def save(self, epoch: int, network: nn.Module, method: nn.Module, optimizer: Mapping[str, Any]) -> None:
         """Write the checkpoint of an epoch, then remove the one before."""
+        if not self._writes:
+            return
         final = self.run / f"epoch-{epoch:03d}"
         partial = self.run / f".{final.name}"
         shutil.rmtree(partial, ignore_errors=True)
@@ -86,7 +96,6 @@ class RunWriter:
         for old in self.run.glob("epoch-*"):
             if old != final:
                 shutil.rmtree(old, ignore_errors=True)
-        return final
 
     def close(self) -> None:
         if self._tensorboard is not None:

@@ -45,3 +45,12 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny() -> list[str]:
     """Overrides that shrink a recipe for a test."""
     return TINY
+
+
+@pytest.fixture(scope="session")
+def one_batch(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two data sets of four people with two images each, all in one camera: a batch of eight and no more."""
+    folders = [tmp_path_factory.mktemp("batch") for _ in range(2)]
+    for number, folder in enumerate(folders):
+        write_crops(folder / "bounding_box_train", range(1 + 4 * number, 5 + 4 * number), cameras=1, images=2)
+    return folders

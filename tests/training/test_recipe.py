@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from reidapp.errors import UserError
-from training.recipe import list_recipes, load_recipe
+from training.recipe import Schedule, list_recipes, load_recipe
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -20,14 +20,14 @@ def test_overrides() -> None:
             "schedule.epochs=5",
             "schedule.lr=1e-3",
             "loss.triplet=null",
-            "loss.identity={on: logits}",
+            "loss.identity={on: pooled}",
             "backbone.osnet.width=0.5",
         ],
     )
     assert recipe.schedule.epochs == 5
     assert recipe.schedule.lr == 0.001
     assert set(recipe.loss) == {"sphere", "identity"}
-    assert recipe.loss["identity"] == {"on": "logits"}  # not YAML 1.1's true
+    assert recipe.loss["identity"] == {"on": "pooled"}  # not YAML 1.1's true
     assert recipe.backbone == {"osnet": {"width": 0.5}}
 
 
@@ -47,6 +47,7 @@ def test_options_for_a_bare_name(tmp_path: Path) -> None:
         ("schedule.lr=fast", "small.yaml: schedule.lr: Input should be a valid number"),
         ("optimizer.sgd={}", "small.yaml: optimizer: a name, or one name with its options, expected"),
         ("schedule.lr=-1", "small.yaml: schedule.lr: Input should be greater than 0"),
+        ("schedule.milestones=[3]", "small.yaml: schedule: milestones need shape: step"),
         ("schedule.lr", 'override "schedule.lr": write KEY=VALUE'),
         ("schedule.lr.x=1", 'override "schedule.lr.x=1": lr has no keys of its own'),
         ("schedule.lr={", 'override "schedule.lr={": not valid YAML'),
@@ -57,6 +58,46 @@ def test_bad_overrides_are_one_clear_line(override: str, message: str) -> None:
         load_recipe("small", [override])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_small_swaps_network_size_and_schedule_but_not_the_method() -> None:
+    large, small = load_recipe("sphere_reid"), load_recipe("sphere_reid", ["schedule.images=100"], small=True)
+    assert small.backbone == {"osnet": {"width": 0.25}}
+    assert (small.input.height, small.input.width) == (128, 64)
+    assert small.pretrained is None
+    assert (small.head, small.loss, small.sampler) == (large.head, large.loss, large.sampler)
+    assert small.schedule.images == 100  # overrides come last
+    assert small.changes == ["--small", "schedule.images=100"]
+
+
+def test_pretrained_is_no_part_of_the_network() -> None:
+    recipe = load_recipe("bot")
+    assert recipe.pretrained == "imagenet"
+    assert recipe.network()["backbone"] == {"resnet50": {"last_stride": 1}}
+
+
+BOT = {0: 3.5e-6, 5: 0.00017675, 10: 3.5e-4, 39: 3.5e-4, 40: 3.5e-5, 69: 3.5e-5, 70: 3.5e-6, 119: 3.5e-6}
+SPHERE_REID = {0: 5e-5, 5: 0.0002875, 10: 0.000525, 19: 0.0009525, 20: 1e-3, 79: 1e-3, 80: 1e-4, 99: 1e-4, 100: 1e-5}
+
+
+@pytest.mark.parametrize(("name", "published"), [("bot", BOT), ("sphere_reid", SPHERE_REID)])
+def test_published_learning_rates(name: str, published: dict[int, float]) -> None:
+    schedule = load_recipe(name).schedule
+    for epoch, rate in published.items():
+        assert schedule.rate(epoch / schedule.epochs) == pytest.approx(rate, rel=1e-9)
+
+
+def test_cosine_and_exponential_schedules() -> None:
+    cosine = Schedule(lr=2.0, epochs=10, warmup_epochs=1, final=0.01)
+    assert cosine.rate(0.0) == pytest.approx(0.02)
+    assert cosine.rate(0.05) == pytest.approx(1.01)
+    assert cosine.rate(0.1) == pytest.approx(2.0)
+    assert cosine.rate(0.55) == pytest.approx(1.01)
+    assert cosine.rate(1.0) == pytest.approx(0.02)
+    exponential = Schedule(lr=1.0, epochs=150, shape="exponential", hold_epochs=100, final=0.001)
+    assert exponential.rate(0.5) == 1.0
+    assert exponential.rate(125 / 150) == pytest.approx(0.001**0.5)
+    assert exponential.rate(1.0) == pytest.approx(0.001)
 
 
 def test_unknown_recipe() -> None:

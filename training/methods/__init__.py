@@ -1,11 +1,15 @@
 """Methods: what is learnt from which labels, one file each.
 
-A method is a module that holds what only training needs (class weights, banks) and answers these questions:
+A method is a module that holds what only training needs (class weights, banks) and answers these calls:
 
-    epoch(rng) -> batches      index tensors into the crops, one per step
-    loss(outputs, batch) -> (scalar, numbers for the log)
-    diagnose(outputs, batch) -> [warnings]
-    batch_size, steps_per_epoch
+    sampler                               how large a batch is, how many an epoch has, how processes share one
+    epoch(rng, done, extract) -> batches  indices of the crops, one array per step; ``done`` is the share of the run
+                                          before it, ``extract(output)`` the network's view of all crops, [N, D]
+    method(network, images, batch, noise) -> (scalar, numbers for the log); the network is called here
+    update()                              banks and centres, once ``backward()`` is done
+    diagnose() -> [warnings]              what is wrong with training, once an epoch
 
-Its constructor may name ``pids``, ``losses``, ``sampler``, ``dims`` and ``recipe``, and gets them.
+Its constructor may name ``records`` (the crops' labels and cameras), ``losses``, ``sampler``, ``dims``, ``weights`` and
+``recipe``, and gets them. Under several processes a batch is this process's part, and `training.distributed.gather`
+gives the whole.
 """

@@ -1,115 +1,164 @@
 """Supervised training: the identities are known."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidapp import registry
 from reidapp.errors import UserError
-from training.data.samplers import IdentitySampler
-from training.losses import Classifies, Diagnoses
+from training.data.datasets import Record
+from training.data.mixing import CutMix, Mixup
+from training.data.samplers import build_sampler
+from training.distributed import gather
+from training.losses import Classifies, Diagnoses, Remembers
+
+UNLABELLED = -1
+Extract = Callable[[str], Tensor]
 
 
 class Supervised(nn.Module):
     """A weighted sum of losses, each on one of the network's outputs.
 
-    ``logits`` are the features through a bias-free linear classifier, which belongs to the training set and so lives
-    here, not in the network.
-
     Args:
-        pids: int [N], the identity of every crop; any numbers.
-        losses: {name: {on: output, weight: w, and the loss's own options}}.
-        sampler: options of `IdentitySampler`.
+        records: the crops; a pid of −1 is a person without an identity, whom only some losses look at.
+        losses: {name: {on: output, weight: w, and the loss's own options}}. A list under ``on`` makes one loss per
+            output, each with its own class weights. Those can be regularised: ``on: identity.features.weight``.
+        sampler: see `training.data.samplers.build_sampler`.
         dims: {output of the network: its dimension}.
+        weights: outputs of the network that are weights of its head, for losses that regularise them.
         recipe: named in errors.
+        mixup: α of Mixup; each batch is mixed with itself, for losses that take soft labels.
+        cutmix: α of CutMix; with both, every batch is mixed by one of them, taken at random.
     """
 
     def __init__(
         self,
-        pids: Sequence[int],
+        records: Sequence[Record],
         losses: Mapping[str, Mapping[str, Any] | None],
         sampler: Mapping[str, Any],
         dims: Mapping[str, int],
         recipe: str,
+        weights: Sequence[str] = (),
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
     ) -> None:
         super().__init__()
-        identities, labels = np.unique(pids, return_inverse=True)
+        pids = np.array([r.pid for r in records])
+        identities = np.unique(pids[pids != UNLABELLED])
         if len(identities) < 2:
             raise UserError("the training data show one identity only; a re-identification model needs several")
-        self.labels = torch.from_numpy(labels)
-        self.sampler = registry.build(IdentitySampler, sampler, f"{recipe}, sampler", labels=labels)
+        labels = np.where(pids == UNLABELLED, UNLABELLED, np.searchsorted(identities, pids))
+        self.labels, self.classes = torch.from_numpy(labels), len(identities)
+        self.sampler = build_sampler(sampler, labels, np.array([r.camid for r in records]), recipe)
+        self.dims = dict(dims)
+        known = [*dims, *weights, *(f"{name}.{output}.weight" for name in losses for output in dims)]
+        self.losses = nn.ModuleDict()
         self.on: dict[str, str] = {}
         self.weight: dict[str, float] = {}
-        self.classifier: nn.Linear | None = None
-        self.losses = nn.ModuleDict()
-        for name, given in losses.items():
-            options = dict(given or {})
-            on, weight = options.pop("on", "features"), options.pop("weight", 1.0)
-            if on == "logits":
-                self.classifier = self.classifier or _classifier(dims["features"], len(identities))
-            elif on not in dims:
-                known = [*dims, "logits"]
-                raise UserError(f'{recipe}, loss.{name}: no output "{on}"{registry.suggestion(on, known)}')
-            self.on[name], self.weight[name] = on, float(weight)
-            self.losses[name] = registry.build(
-                registry.find("training.losses", name),
-                options,
-                f"{recipe}, loss.{name}",
-                dim=dims.get(on, len(identities)),
-                num_classes=len(identities),
-            )
+        for name, options in losses.items():
+            self._add(name, dict(options or {}), known, recipe)
         if not self.losses:
             raise UserError(f"{recipe}: no loss")
+        self.mixing = self._mixing(mixup, cutmix, recipe)
+        self._seen: tuple[dict[str, Tensor], Tensor] | None = None
 
-    def epoch(self, rng: np.random.Generator) -> Iterator[Tensor]:
-        """Index batches int64 [P·K] of one epoch."""
-        return (torch.from_numpy(batch) for batch in self.sampler.epoch(rng))
+    def epoch(self, rng: np.random.Generator, done: float, extract: Extract) -> Iterator[np.ndarray]:
+        """Index batches int [batch_size] of one epoch."""
+        return self.sampler.epoch(rng)
 
-    @property
-    def batch_size(self) -> int:
-        return self.sampler.identities * self.sampler.images
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return self.sampler.batches
-
-    def loss(self, outputs: dict[str, Tensor], batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        self, network: nn.Module, images: Tensor, batch: Tensor, noise: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and its parts (detached) with the training accuracy where a loss classifies."""
-        labels = self._labels(outputs, batch)
-        total, parts = torch.zeros((), device=labels.device), dict[str, Tensor]()
-        for name, loss in self.losses.items():
-            value: Tensor = loss(self._output(outputs, name), labels)
-            total = total + self.weight[name] * value
-            parts[name] = value.detach()
-            if "accuracy" not in parts and isinstance(loss, Classifies):
-                with torch.no_grad():
-                    best = loss.scores(self._output(outputs, name)).argmax(1)
-                parts["accuracy"] = (best == labels).float().mean()
-        return total, parts
+        labels = targets = self.labels[batch].to(images.device)
+        if self.mixing:
+            which = int(torch.randint(len(self.mixing), (), generator=noise, device=noise.device))
+            images, targets = self.mixing[which].mix(images, F.one_hot(labels, self.classes).float(), noise)
+        outputs = {
+            name: gather(output) if name in self.dims else output  # a head's weights are every process's own
+            for name, output in self._look(network, images, batch).items()
+        }
+        labels, targets = gather(labels), gather(targets)
+        self._seen = {name: output.detach() for name, output in outputs.items()}, labels
+        return self._weighted_sum(outputs, labels, targets)
 
-    def diagnose(self, outputs: dict[str, Tensor], batch: Tensor) -> list[str]:
-        """What is wrong with training, if anything."""
-        labels = self._labels(outputs, batch)
+    def update(self) -> None:
+        for key, loss in self.losses.items():
+            if isinstance(loss, Remembers):
+                loss.update(*self._shown(key, *self._last()))
+
+    def diagnose(self) -> list[str]:
         with torch.no_grad():
             found = [
-                loss.diagnose(self._output(outputs, name), labels)
-                for name, loss in self.losses.items()
+                loss.diagnose(*self._shown(key, *self._last()))
+                for key, loss in self.losses.items()
                 if isinstance(loss, Diagnoses)
             ]
         return [text for text in found if text]
 
-    def _labels(self, outputs: dict[str, Tensor], batch: Tensor) -> Tensor:
-        return self.labels[batch].to(next(iter(outputs.values())).device)
+    def _add(self, name: str, options: dict[str, Any], known: list[str], recipe: str) -> None:
+        on, weight = options.pop("on", "features"), float(options.pop("weight", 1.0))
+        for output in [on] if isinstance(on, str) else on:
+            key = name if isinstance(on, str) else f"{name}/{output}"
+            if output not in known:
+                raise UserError(f'{recipe}, loss.{key}: no output "{output}"{registry.suggestion(output, known)}')
+            self.on[key], self.weight[key] = output, weight
+            self.losses[key] = registry.build(
+                registry.find("training.losses", name),
+                options,
+                f"{recipe}, loss.{name}",
+                dim=self.dims.get(output),
+                num_classes=self.classes,
+            )
 
-    def _output(self, outputs: dict[str, Tensor], loss: str) -> Tensor:
-        on = self.on[loss]
-        return self.classifier(outputs["features"]) if on == "logits" and self.classifier else outputs[on]
+    def _mixing(self, mixup: float, cutmix: float, recipe: str) -> list[Mixup | CutMix]:
+        mixing = ([Mixup(mixup)] if mixup else []) + ([CutMix(cutmix)] if cutmix else [])
+        hard = [key for key, loss in self.losses.items() if not getattr(loss, "takes_soft_labels", False)]
+        if mixing and hard:
+            raise UserError(f"{recipe}: mixup and cutmix need losses that take soft labels; {hard[0]} does not")
+        return mixing
 
+    def _look(self, network: nn.Module, images: Tensor, batch: Tensor) -> dict[str, Tensor]:
+        """The network's outputs for this process's part of the batch."""
+        outputs: dict[str, Tensor] = network(images)
+        return outputs
 
-def _classifier(dim: int, num_classes: int) -> nn.Linear:
-    layer = nn.Linear(dim, num_classes, bias=False)
-    nn.init.normal_(layer.weight, std=0.001)  # as BoT: the first logits are near zero
-    return layer
+    def _class_weights(self) -> dict[str, Tensor]:
+        """``identity.features.weight``: the class weights of a loss, by its name and the output it is on."""
+        found = {}
+        for key, loss in self.losses.items():
+            weights = [p for name, p in loss.named_parameters() if name.endswith("weight")]
+            found |= {f"{key.split('/')[0]}.{self.on[key]}.weight": weight for weight in weights}
+        return found
+
+    def _shown(self, key: str, outputs: Mapping[str, Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:
+        """What a loss is called with: its output, and the labels; only some losses see people without an identity."""
+        output = outputs[self.on[key]]
+        if self.on[key] not in self.dims or getattr(self.losses[key], "takes_unlabelled", False):
+            return output, labels
+        known = labels != UNLABELLED if labels.ndim == 1 else slice(None)
+        return output[known], labels[known]
+
+    def _weighted_sum(
+        self, outputs: dict[str, Tensor], labels: Tensor, targets: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        outputs = outputs | self._class_weights()
+        total, numbers = torch.zeros((), device=labels.device), dict[str, Tensor]()
+        for key, loss in self.losses.items():
+            value: Tensor = loss(*self._shown(key, outputs, targets))
+            total = total + self.weight[key] * value
+            numbers[key] = value.detach()
+            if "accuracy" not in numbers and isinstance(loss, Classifies):
+                with torch.no_grad():
+                    shown, own = self._shown(key, outputs, labels)
+                    numbers["accuracy"] = (loss.scores(shown).argmax(1) == own).float().mean()
+        return total, numbers
+
+    def _last(self) -> tuple[dict[str, Tensor], Tensor]:
+        assert self._seen is not None, "no batch yet"
+        outputs, labels = self._seen
+        return outputs | self._class_weights(), labels

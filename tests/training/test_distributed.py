@@ -1,0 +1,60 @@
+"""Two processes and one train the same network."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from models.run_folder import last_epoch
+
+TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "losses",
+    [
+        '{"oim": {"queue": 3}}',
+        '{"triplet": {"on": "features"}, "cosface": null}',
+        '{"center": {"weight": 0.1}, "identity": {"on": ["features", "pooled"]}}',
+    ],
+)
+def test_gradients_banks_and_statistics_are_those_of_one_process(losses: str, tmp_path: Path) -> None:
+    """Mining goes over the whole batch, banks take all of it in one order, batch norm sees its own part."""
+    script = str(Path(__file__).with_name("one_step.py"))
+    run(script, losses, str(tmp_path / "one"))
+    run(*TWO, script, losses, str(tmp_path / "two"))
+    one, two = load_file(tmp_path / "one"), load_file(tmp_path / "two")
+    assert one.keys() == two.keys()
+    assert sum(name.startswith("gradient") for name in one) > 100
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-9, atol=1e-12, msg=lambda text, n=name: f"{n}: {text}")
+
+
+@pytest.mark.slow
+def test_a_run_in_two_processes(crops: Path, tiny: list[str], tmp_path: Path) -> None:
+    """torchrun on the command line: one line of output, one run folder, and the banks of one process."""
+    still = "augmentation={flip: 0, shift: 0, zoom: 0, colour: 0, erase: 0}"
+    changes = [*tiny, still, "loss={oim: {queue: 0}}", "optimizer={sgd: {}}", "schedule={images: 16, lr: 1e-3}"]
+    options = [option for change in changes for option in ("--set", change)]
+    command = ["-m", "reidapp", "train", "small", "--data", f"market1501:{crops}", *options]
+    run(*command, "--out", str(tmp_path / "one"), "--set", "bn_split=2")
+    output = run(*TWO, *command, "--out", str(tmp_path / "two"))
+    assert output.startswith(f"{tmp_path / 'two'}: 1 epochs, 16 images")
+    assert len(output.splitlines()) == 1
+    epochs = [last_epoch(tmp_path / name) for name in ("one", "two")]
+    one, two = (load_file(epoch / "classifier.safetensors") for epoch in epochs if epoch is not None)
+    torch.testing.assert_close(two["losses.oim.lut"], one["losses.oim.lut"], rtol=0, atol=1e-3)
+    assert one["losses.oim.lut"].norm(dim=1).sum() > 3.9  # four people or more have been seen
+
+
+def run(*command: str) -> str:
+    """Its standard output."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

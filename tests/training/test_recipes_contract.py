@@ -1,0 +1,81 @@
+"""What every recipe must do; a new file in training/recipes is tested here by itself."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.export import export_run
+from models.run_folder import last_epoch, load_network
+from reidapp.embedding import Embedder
+from reidapp.imaging import read_image
+from training.data.datasets import load_datasets
+from training.engine import train
+from training.methods.supervised import Supervised
+from training.recipe import Recipe, list_recipes, load_recipe
+
+STEPS = 20
+SHRUNK = [
+    "input={height: 64, width: 32}",
+    "augmentation={flip: 0, shift: 0, zoom: 0, colour: 0, erase: 0}",
+    f"schedule={{epochs: {STEPS}, lr: 1e-2, final: 0.1}}",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list_recipes())
+def test_a_recipe_learns_one_batch_resumes_and_exports(
+    name: str, one_batch: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, data = shrunk(name, one_batch)
+    result = train(recipe, data, tmp_path / "run", quiet=True)
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert result.images == STEPS * 8 * len(data)
+    assert log[-1]["loss"] < log[0]["loss"]
+    assert finds_the_other_image(tmp_path / "run", data)
+
+    interrupt_after(monkeypatch, STEPS // 2)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, data, tmp_path / "parts", quiet=True)
+    monkeypatch.undo()
+    train(recipe, data, tmp_path / "parts", resume=True, quiet=True)
+    for file in ("trunk.safetensors", "classifier.safetensors"):
+        whole, parts = (last_epoch(tmp_path / run) / file for run in ("run", "parts"))  # type: ignore[operator]
+        assert whole.read_bytes() == parts.read_bytes()
+
+    export_run(tmp_path / "run", tmp_path / "model.onnx")
+    crops = [read_image(record.path) for record in load_datasets(data).train]
+    embeddings = Embedder(tmp_path / "model.onnx").embed(crops)
+    np.testing.assert_allclose(embeddings, load_network(tmp_path / "run").embed_crops(crops), atol=1e-4)
+
+
+def shrunk(name: str, folders: list[Path]) -> tuple[Recipe, list[str]]:
+    """The recipe with a small network and size, whose epochs are one batch; only some methods need two data sets."""
+    method = next(iter(load_recipe(name).method))
+    data = [f"market1501:{folder}" for folder in (folders if method == "dgd" else folders[:1])]
+    sampler = load_recipe(name).sampler
+    people = 4 * len(data)
+    size = f"{{batch: {2 * people}}}" if "batch" in sampler else f"{{identities: {people}, images: 2}}"
+    return load_recipe(name, [*SHRUNK, f"sampler={size}"], small=True), data
+
+
+def finds_the_other_image(run: Path, data: list[str]) -> bool:
+    """Whether every image's nearest neighbour is of the same person."""
+    records = load_datasets(data).train
+    embeddings = torch.from_numpy(load_network(run).embed_crops([read_image(r.path) for r in records]))
+    nearest = (embeddings @ embeddings.T).fill_diagonal_(-2).argmax(1)
+    return all(records[i].pid == records[j].pid for i, j in enumerate(nearest))
+
+
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
+    original, calls = Supervised.epoch, []
+
+    def epoch(self, rng, done, extract):  # type: ignore[no-untyped-def]
+        calls.append(done)
+        if len(calls) > epochs:
+            raise KeyboardInterrupt
+        return original(self, rng, done, extract)
+
+    monkeypatch.setattr(Supervised, "epoch", epoch)
