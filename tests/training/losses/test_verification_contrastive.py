@@ -79,7 +79,7 @@ def test_numeric_gradient(reduction: str) -> None:
 
 
 def test_bad_options_are_refused() -> None:
-    with pytest.raises(UserError, match="margin 2.0 must be between 0 and 2, for the features have length one"):
+    with pytest.raises(UserError, match=r"margin 2\.0 must be between 0 and 2, for the features have length one"):
         VerificationContrastiveLoss(2.0)
     with pytest.raises(UserError, match="margin 0 must be above 0"):
         VerificationContrastiveLoss(0, normalise=False)
