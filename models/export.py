@@ -7,7 +7,9 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import onnx
@@ -15,15 +17,30 @@ import torch
 from torch import Tensor, nn
 
 from models.network import Network
+from models.precision import in_fp16, to_int8
 from models.run_folder import load_network, read_facts
-from reidapp.embedding import open_session
+from reidapp.embedding import Embedder, open_session
 from reidapp.errors import ReidappError, UserError
+from reidapp.files import flush_folder, write_flushed
 from reidapp.imaging import resize
+from reidapp.metrics import RetrievalScores
 from reidapp.model_card import METADATA_KEY, ModelCard
 
 BATCHES = (1, 2, 7, 64)
 MIN_COSINE = 0.9999
+MAX_LOSS = {"fp16": 0.003, "int8": 0.010}  # of mAP, against fp32
+PRECISIONS = ("fp32", *MAX_LOSS)
 OPSET = 20
+
+
+class Examples(Protocol):
+    """Labelled crops on which an export is measured; `training.examples` makes them of a data set."""
+
+    def score(self, model: Path) -> RetrievalScores:
+        """How well an ONNX file ranks them."""
+
+    def crops(self) -> list[np.ndarray]:
+        """Some of them, RGB uint8 of any sizes, to set the ranges of int8 by."""
 
 
 def export_run(
@@ -32,6 +49,8 @@ def export_run(
     *,
     name: str | None = None,
     version: str = "1",
+    precision: str = "fp32",
+    examples: Examples | None = None,
     training_data: str | None = None,
     licence: str = "",
     scores: dict[str, dict[str, float]] | None = None,
@@ -41,14 +60,16 @@ def export_run(
 
     Args:
         run: the run folder.
-        out: the ONNX file; there is none, or an old one, until the new one has passed its check.
+        out: the ONNX file; there is none, or an old one, until the new one has passed its checks.
         name: of the model; the file's stem by default.
+        precision: ``fp32``; or ``fp16`` or ``int8``, which may lose 0.3 and 1.0 points of mAP on ``examples``.
+        examples: what the file is measured on; its scores are added to the card.
         training_data: in words; the run's ``KIND:FOLDER-NAME`` by default.
         scores: {protocol: {rank1, mAP, …}}.
 
     Raises:
-        UserError: not a run, or no epoch in it.
-        ReidappError: the exported graph gives other embeddings than the network.
+        UserError: not a run, no epoch in it, or a precision that is unknown or lacks examples.
+        ReidappError: the exported graph gives other embeddings than the network, or loses too much.
     """
     facts = read_facts(run)
     network = load_network(run)
@@ -59,33 +80,45 @@ def export_run(
         height=network.height,
         width=network.width,
         dim=network.dim,
+        precision=precision,
         training_data=training_data if training_data is not None else f"{kind}:{Path(folder).name}",
         recipe=" ".join([facts["recipe"]["name"], *facts["recipe"]["changes"], f"(seed {facts['seed']})"]),
         licence=licence,
         scores=scores or {},
         notes=notes,
     )
-    export_network(network, card, out)
-    return card
+    return export_network(network, card, out, examples)
 
 
-def export_network(network: Network, card: ModelCard, out: Path) -> None:
-    """Write a network in evaluation mode to ``out``; the file appears only once it has passed `check_parity`."""
+def export_network(network: Network, card: ModelCard, out: Path, examples: Examples | None = None) -> ModelCard:
+    """Write a network in evaluation mode to ``out``, in its card's precision; see `export_run`.
+
+    Returns:
+        the card in the file: the one given, with the scores on ``examples``.
+    """
+    if card.precision not in PRECISIONS:
+        raise UserError(f'precision "{card.precision}": unknown; choose one of {", ".join(PRECISIONS)}')
+    if card.precision in MAX_LOSS and examples is None:
+        raise UserError(f"precision {card.precision}: its loss must be measured; add --data KIND:DIR of labelled crops")
     if not out.parent.is_dir():
         raise UserError(f"{out}: the folder {out.parent} does not exist")
-    model = to_onnx(network)
-    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
-    descriptor, partial = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.", suffix=".onnx")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(model.SerializeToString())
-            file.flush()
-            os.fsync(file.fileno())
-        check_parity(network, Path(partial), out.name)
-        os.chmod(partial, 0o644)
-        os.replace(partial, out)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+        full = path = Path(folder) / "fp32.onnx"
+        model = to_onnx(network)
+        _write(full, model, replace(card, precision="fp32"))
+        check_parity(network, full, out.name)
+        if card.precision in MAX_LOSS:
+            assert examples is not None
+            path = full.with_name("reduced.onnx")
+            model = _reduced(network, model, card.precision, examples)
+            _write(path, model, card)
+            check_batches(path, network, out.name)
+        if examples is not None:
+            card = replace(card, scores=card.scores | _measure(path, full, card.precision, examples, out.name))
+            _write(path, model, card)
+        os.replace(path, out)
+    flush_folder(out.parent)
+    return card
 
 
 def to_onnx(network: Network) -> onnx.ModelProto:
@@ -128,6 +161,61 @@ def check_parity(network: Network, path: Path, name: str) -> None:
                     f"{name}: not exported: ONNX Runtime and torch disagree at batch size {size} on {kind} "
                     f"(cosine {cosine:.6f}, at least {MIN_COSINE} needed)"
                 )
+
+
+def check_batches(path: Path, network: Network, name: str) -> None:
+    """An image has the same embedding, of length one, in batches of any size.
+
+    Raises:
+        ReidappError: some cosine is below 0.9999; with the batch size and the value.
+    """
+    session = open_session(path, provider="cpu")
+    images = _smooth(np.random.default_rng(0), 2 * max(BATCHES), network)
+    expected = session.run(["embeddings"], {"images": images})[0]
+    for size in BATCHES:
+        got = session.run(["embeddings"], {"images": images[:size]})[0]
+        cosine = float((expected[:size] * got).sum(1).min())
+        if not (cosine >= MIN_COSINE and np.abs(np.linalg.norm(got, axis=1) - 1).max() < 1e-3):
+            raise ReidappError(f"{name}: not exported: embeddings change with the batch size {size} ({cosine:.6f})")
+
+
+def _reduced(network: Network, model: onnx.ModelProto, precision: str, examples: Examples) -> onnx.ModelProto:
+    if precision == "fp16":
+        return to_onnx(in_fp16(network))
+    images = np.stack([resize(crop, network.height, network.width) for crop in examples.crops()])
+    with _silence():
+        return to_int8(model, images)
+
+
+def _measure(path: Path, full: Path, precision: str, examples: Examples, name: str) -> dict[str, dict[str, float]]:
+    """Scores of the file, and of fp16 and int8 how far they are from the file in fp32.
+
+    Raises:
+        ReidappError: they lose more mAP than allowed.
+    """
+    scores = examples.score(path)
+    found = {scores.protocol: {key: round(getattr(scores, key), 4) for key in ("rank1", "rank5", "mAP", "mINP")}}
+    if precision not in MAX_LOSS:
+        return found
+    before = examples.score(full).mAP
+    if not before - scores.mAP <= MAX_LOSS[precision]:
+        raise ReidappError(
+            f"{name}: not exported: {precision} loses {100 * (before - scores.mAP):.2f} points of mAP "
+            f"({before:.2%} in fp32, {scores.mAP:.2%} in {precision}; at most {100 * MAX_LOSS[precision]:.1f} allowed)"
+        )
+    crops = examples.crops()
+    cosines = (Embedder(full).embed(crops) * Embedder(path).embed(crops)).sum(1)
+    found["against fp32"] = {
+        "mAP_loss": round(before - scores.mAP, 4),
+        "cosine": round(float(cosines.mean()), 5),
+        "least_cosine": round(float(cosines.min()), 5),
+    }
+    return found
+
+
+def _write(path: Path, model: onnx.ModelProto, card: ModelCard) -> None:
+    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+    write_flushed(path, model.SerializeToString())
 
 
 class _Embedding(nn.Module):

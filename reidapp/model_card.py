@@ -24,10 +24,11 @@ class ModelCard:
         height, width: of the input, in pixels; images are resized to it before the model sees them.
         dim: D, the length of an embedding.
         resize: the rule of that resize; this version knows ``area-linear`` only.
+        precision: of the arithmetic, ``fp32``, ``fp16`` or ``int8``.
         training_data: what it was trained on, in words.
         recipe: the recipe that trained it, with its changes and seed.
         licence: of the weights.
-        scores: {protocol: {rank1, mAP, …}}, values 0..1.
+        scores: {protocol: {rank1, mAP, …}}, values 0..1; of fp16 and int8 also what they lose against fp32.
         notes: limits that a user must know.
     """
 
@@ -37,6 +38,7 @@ class ModelCard:
     width: int
     dim: int
     resize: str = RESIZE_RULE
+    precision: str = "fp32"
     training_data: str = ""
     recipe: str = ""
     licence: str = ""

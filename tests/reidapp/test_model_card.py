@@ -77,6 +77,11 @@ def test_card_of_a_newer_version() -> None:
     assert ModelCard.from_json(newer, "x.onnx") == CARD
 
 
+def test_card_from_before_there_were_precisions() -> None:
+    older = {key: value for key, value in dataclasses.asdict(CARD).items() if key != "precision"}
+    assert ModelCard.from_json(json.dumps(older), "x.onnx").precision == "fp32"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

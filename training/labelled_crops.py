@@ -1,0 +1,34 @@
+"""Labelled crops on which an export is measured (`models.export.Examples`)."""
+
+from pathlib import Path
+
+import numpy as np
+
+from reidapp.imaging import read_image
+from reidapp.metrics import RetrievalScores
+from training.data.datasets import load_dataset
+from training.evaluation import evaluate
+
+_CROPS = 256
+
+
+class LabelledCrops:
+    """A data set: scores on its query and gallery parts, crops from its training part, or its gallery without one.
+
+    Args:
+        data: ``KIND:DIR``.
+        quiet: no progress bar.
+    """
+
+    def __init__(self, data: str, quiet: bool = False) -> None:
+        self.data = data
+        self.quiet = quiet
+        self._dataset = load_dataset(data)
+
+    def score(self, model: Path) -> RetrievalScores:
+        return evaluate(model, self.data, quiet=self.quiet)
+
+    def crops(self) -> list[np.ndarray]:
+        """256 crops, spread evenly: always the same, so that the same export has the same identity."""
+        records = self._dataset.train or self._dataset.gallery
+        return [read_image(record.path) for record in records[:: -(-len(records) // _CROPS)]]
