@@ -296,10 +296,12 @@ def test_train_evaluate_export_index(world: World, tmp_path: Path) -> None:
     assert run["epochs"] == 2
     card = as_json("export", tmp_path / "run", "--out", tmp_path / "mine.onnx")
     assert card["name"] == "mine"
-    of_run = as_json("evaluate", tmp_path / "run", "--data", data)
+    of_run = as_json("evaluate", tmp_path / "run", "--data", data, "--figures", tmp_path / "figures")
+    assert {p.name for p in (tmp_path / "figures").iterdir()} >= {"cmc.png", "ranked.png", "activation.png"}
     of_file = as_json("evaluate", tmp_path / "mine.onnx", "--data", data)
     assert set(of_file) >= {"rank1", "rank5", "mAP", "mINP", "queries", "gallery", "protocol"}
     assert of_file["mAP"] == pytest.approx(of_run["mAP"], abs=0.005)
+    assert "re-ranking" in as_json("evaluate", tmp_path / "mine.onnx", "--data", data, "--rerank")["protocol"]
     assert 'unknown key "epochz"' in refused(
         2, "train", "small", "--data", data, "--out", tmp_path / "x", "--set", "schedule.epochz=2"
     )
