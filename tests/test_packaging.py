@@ -29,7 +29,6 @@ USED_BY_OTHERS = {
     "tensorboard": "torch.utils.tensorboard",
     "psycopg": "SQLAlchemy, by a postgresql:// address",
     "scikit-learn": "clustering of unlabelled crops, not there yet",
-    "torchvision": "pretrained backbones and detectors, not there yet",
     "ray": "indexing on a cluster, not there yet",
     "pymilvus": "vectors on a cluster, not there yet",
     "pytest-timeout": "pytest",
@@ -161,7 +160,7 @@ SERVING = BASE | EXTRAS["cpu"] | EXTRAS["gpu"] | EXTRAS["cluster"] | EXTRAS["pos
     ("folders", "declared"),
     [
         (("reidapp", "ui"), SERVING),
-        (("training", "models"), SERVING | EXTRAS["train"]),
+        (("training", "models"), SERVING | EXTRAS["train"] | EXTRAS["parquet"]),
         (("tests",), SERVING | EXTRAS["train"] | EXTRAS["dev"]),
     ],
 )

@@ -130,7 +130,7 @@ class _Changes:
 
 
 def _one_by_one(images: Tensor, changes: _Changes) -> Tensor:
-    """With OpenCV: on one core about ten times as fast as `_at_once` (benchmarks/input_pipeline.py)."""
+    """With OpenCV, which is several times as fast as `_at_once` on a processor (benchmarks/input_pipeline.py)."""
     result = np.empty(images.shape, np.uint8)
     height, width = result.shape[1:3]
     mirrored, offset = changes.mirrored.tolist(), changes.offset.tolist()

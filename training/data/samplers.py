@@ -53,8 +53,8 @@ class IdentitySampler(_Sampler):
     In an epoch of images, every identity's images are shuffled and cut into groups of K (the last one filled up from
     the same identity), and an identity's groups are spread evenly over the epoch. So every image is shown, an identity
     with many images comes often, and hardly ever twice in a batch. In an epoch of identities (open-reid, SphereReID,
-    Cluster-Contrast) every identity has one group: on Market-1501 the epoch is 47 batches of 16 × 4 instead of about
-    250. The last batch is filled up from the beginning: all batches have P × K images.
+    Cluster-Contrast) every identity has one group: on Market-1501 47 batches of 16 × 4 instead of 220. The last batch
+    is filled up from the beginning: all batches have P × K images.
 
     Args:
         labels: int ``[N]``, the identity of every image; those of −1 are nobody's.

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -43,6 +44,9 @@ def test_unreadable_images_are_named_and_left_out(records: list[Record], tmp_pat
     assert sum(seen) == 5
 
 
-def test_a_full_disk_is_noticed_before(records: list[Record], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"decoded images need 1\d+\.\d GB there, and .* GB are free"):
-        decode(records * 1000, 10_000, 1_000, tmp_path)
+def test_a_full_disk_is_noticed_before(records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1919))
+    with pytest.raises(UserError, match=r"decoded images need 0\.0 GB there, and 0\.0 GB are free"):
+        decode(records, 16, 8, tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1920))
+    assert len(decode(records, 16, 8, tmp_path).records) == 5
