@@ -116,13 +116,13 @@ def ours(records: list[Record], precision: str) -> Step:
     optimization = Optimization(recipe, network, method, device)
     augment = Augmentation(**recipe.augmentation)
     crops = decode(records, HEIGHT, WIDTH, Path(tempfile.gettempdir()))
-    pixels, batches = torch.from_numpy(crops.images), forever(lambda rng: method.epoch(rng, 0.0, None))
+    batches = forever(lambda rng: method.epoch(rng, 0.0, None))
 
     def step() -> None:
-        batch = torch.from_numpy(next(batches))
-        images = augment(pixels[batch], noise)
+        batch = next(batches)
+        images = augment(torch.from_numpy(crops.images[batch]), noise)
         with torch.autocast("cpu", torch.bfloat16, precision == "bfloat16"):
-            loss, _ = method(network, images, batch, noise)
+            loss, _ = method(network, images, torch.from_numpy(batch), noise)
         optimization.backward(loss)
         method.update()
         optimization.step(3e-4)

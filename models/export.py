@@ -73,7 +73,6 @@ def export_run(
     """
     facts = read_facts(run)
     network = load_network(run)
-    kind, _, folder = facts["data"].partition(":")
     card = ModelCard(
         name=name or out.stem,
         version=version,
@@ -81,13 +80,19 @@ def export_run(
         width=network.width,
         dim=network.dim,
         precision=precision,
-        training_data=training_data if training_data is not None else f"{kind}:{Path(folder).name}",
+        training_data=training_data if training_data is not None else _named(facts["data"]),
         recipe=" ".join([facts["recipe"]["name"], *facts["recipe"]["changes"], f"(seed {facts['seed']})"]),
         licence=licence,
         scores=scores or {},
         notes=notes,
     )
     return export_network(network, card, out, examples)
+
+
+def _named(data: str | list[str]) -> str:
+    """The data sets of a run, without the folders they lay in."""
+    pairs = [spec.partition(":") for spec in ([data] if isinstance(data, str) else data)]
+    return ", ".join(f"{kind}:{Path(folder).name}" for kind, _, folder in pairs)
 
 
 def export_network(network: Network, card: ModelCard, out: Path, examples: Examples | None = None) -> ModelCard:

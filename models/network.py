@@ -78,11 +78,14 @@ class Normalise(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         rgb_mean, rgb_deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        self.register_buffer("mean", 255 * _per_channel(rgb_mean), persistent=False)
-        self.register_buffer("scale", 1 / (255 * _per_channel(rgb_deviation)), persistent=False)
+        self.register_buffer("mean", 255 * torch.tensor(rgb_mean), persistent=False)
+        self.register_buffer("scale", 1 / (255 * torch.tensor(rgb_deviation)), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        return (images.permute(0, 3, 1, 2).float() - self.mean) * self.scale
+        width = images.shape[2]
+        rows = images.flatten(2).float()  # [N, H, 3 W]: on the CPU, far faster than over three channels at a time
+        rows = (rows - self.mean.repeat(width)) * self.scale.repeat(width)
+        return rows.view(images.shape).permute(0, 3, 1, 2)
 
 
 def only_entry(entry: str | Mapping[str, Any], where: str) -> tuple[str, dict[str, Any]]:
@@ -101,7 +104,3 @@ def _build_head(entry: str | Mapping[str, Any], channels: int | tuple[int, int],
     if isinstance(channels, tuple) and inspect.signature(head).parameters["channels"].annotation is int:
         raise UserError(f"head.{name} takes one feature map, and {backbone} gives two; choose another head or backbone")
     return registry.build(head, options, f"head.{name}", channels=channels)
-
-
-def _per_channel(values: tuple[float, float, float]) -> Tensor:
-    return torch.tensor(values).view(1, 3, 1, 1)

@@ -111,7 +111,7 @@ def train(
     if skipped := dataset.skipped + crops.skipped:
         notes.warn(f"{len(skipped)} images left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]))
         method = _method(recipe, crops.records, network)
-    pixels, sampler = torch.from_numpy(crops.images), method.sampler
+    pixels, sampler = crops.images, method.sampler
 
     network.to(team.device).to(memory_format=torch.channels_last)
     method.to(team.device)
@@ -134,10 +134,10 @@ def train(
             batches = method.epoch(order, step / steps, _extractor(network, pixels, team.device))
             network.train()
             for batch in islice(batches, last_step - first_step):
-                part = torch.from_numpy(split(batch, sampler, team.world, team.rank))
-                images = augment(pixels[part].to(team.device, non_blocking=True), noise)
+                part = split(batch, sampler, team.world, team.rank)
+                images = augment(torch.from_numpy(pixels[part]).to(team.device), noise)  # NumPy gathers ten times faster
                 with torch.autocast(team.device.type, _DTYPES[recipe.precision], recipe.precision != "float32"):
-                    loss, numbers = method(trained, images, part, noise)
+                    loss, numbers = method(trained, images, torch.from_numpy(part), noise)
                 optimization.backward(loss / recipe.accumulate)
                 method.update()
                 rate = recipe.schedule.rate(step / steps)
@@ -216,13 +216,14 @@ def _generators(seed: int, epoch: int, team: Team) -> tuple[np.random.Generator,
     return np.random.default_rng((seed, epoch)), noise
 
 
-def _extractor(network: Network, pixels: Tensor, device: torch.device) -> Callable[[str], Tensor]:
+def _extractor(network: Network, pixels: np.ndarray, device: torch.device) -> Callable[[str], Tensor]:
     """What methods look at all crops with: an output of the network in evaluation mode, float32 [N, D]."""
 
     @torch.no_grad()
     def extract(output: str) -> Tensor:
         network.eval()
-        parts = [network(images.to(device))[output].float().cpu() for images in pixels.split(256)]
+        chunks = (torch.from_numpy(pixels[start : start + 256]) for start in range(0, len(pixels), 256))
+        parts = [network(images.to(device))[output].float().cpu() for images in chunks]
         network.train()
         return torch.cat(parts)
 
