@@ -279,6 +279,21 @@ def evaluate(
     _show(scores.to_dict(), str(scores), json)
 
 
+@app.command()
+def her(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
+    data: Annotated[list[str], typer.Option(help="KIND:DIR of labelled crops to fit to; several are joined.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new run.")],
+    ridge: Annotated[float, typer.Option(help="λ of the regression, above 0.")] = 1.0,
+    json: JsonOption = False,
+) -> None:
+    """Fit HER's ridge regression behind a trained network's embedding: a new run, without training."""
+    from training.her import apply_her
+
+    result = apply_her(run, data, out, ridge=ridge)
+    _show(result.to_dict(), str(result), json)
+
+
 @app.command("export")
 def export_(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],

@@ -1,5 +1,6 @@
 """HER (Wang, Gong, Xiang 2016, "Highly Efficient Regression for Scalable Person Re-Identification", BMVC)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -60,8 +61,7 @@ def fit_her(features: np.ndarray, labels: np.ndarray, ridge: float = 1.0) -> np.
     Raises:
         UserError: λ is not above 0, or one identity only.
     """
-    if not ridge > 0:
-        raise UserError(f"HER: ridge is {ridge}; a number above 0 expected")
+    _check(ridge)
     x = np.asarray(features, np.float64)
     _, labels, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if len(counts) < 2:
@@ -91,6 +91,7 @@ def apply_her(
     Raises:
         UserError: bad run, data or folder, or see `fit_her`.
     """
+    _check(ridge)  # now, not after minutes of embedding
     facts, trained, notes = read_facts(run), load_network(run), Notes()
     if "projection" in trained.description:
         raise UserError(f"{run}: has been through HER already; give the run it was made from")
@@ -113,12 +114,22 @@ def apply_her(
     dim = weight.shape[1]
     network = Network(trained.description | {"projection": dim})
     network.load_state_dict(trained.state_dict() | {"projection.weight": torch.from_numpy(weight.T)})
-    her = {"run": run.name, "data": specs, "ridge": ridge}
-    recipe = (run / "recipe.yaml").read_text("utf-8")
-    writer = RunWriter(out, facts | {"network": network.description, "her": her}, recipe, resume=False)
+    recipe, trained_on = facts["recipe"], facts["data"]
+    made = {  # so that an exported model's card names what W was fitted to, and how
+        "recipe": recipe | {"changes": [*recipe["changes"], f"her.ridge={ridge}"]},
+        "data": list(dict.fromkeys([*([trained_on] if isinstance(trained_on, str) else trained_on), *specs])),
+        "network": network.description,
+        "her": {"run": run.name, "data": specs, "ridge": ridge},
+    }
+    writer = RunWriter(out, facts | made, (run / "recipe.yaml").read_text("utf-8"), resume=False)
     writer.save(0, network, nn.Module(), {})
     writer.close()
     return HerResult(out, len(np.unique(pids)), len(pids), dim, notes.warnings)
+
+
+def _check(ridge: float) -> None:
+    if not 0 < ridge < math.inf:
+        raise UserError(f"HER: ridge is {ridge}; a number above 0 expected")
 
 
 def _embeddings(network: Network, images: np.ndarray, notes: Notes, quiet: bool) -> np.ndarray:

@@ -23,8 +23,8 @@ class JLML(nn.Module):
         dim: of each branch; the paper has 512.
         stripes: m; the paper has 4. A local map made of stripes needs their number here.
         branches: ``global``, ``local`` or both; the same as the backbone's where that has branches.
-        batch_norm: after each linear layer. The paper's figure shows none. It helps small networks that start from
-            nothing, and makes the sparsity losses weaker: the scale of the weights no longer counts.
+        batch_norm: after each linear layer. The paper's figure shows none. With it the sparsity losses lose their grip:
+            the scale of the weights no longer counts.
 
     Shapes: feature map [N, C, h, w], or two → ``global`` and ``local`` [N, dim], ``features`` [N, dim or 2 dim]; for
     the sparsity losses ``global_weight`` W_G [dim, C] and ``local_weight`` W_L [dim, m C], stripe by stripe.

@@ -62,7 +62,7 @@ def query(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_help_names_every_command() -> None:
     text = reidapp("--help").stdout
-    for command in ("demo", "synth", "train", "evaluate", "export", "index", "search", "serve", "doctor"):
+    for command in ("demo", "synth", "train", "evaluate", "her", "export", "index", "search", "serve", "doctor"):
         assert f" {command} " in text
 
 

@@ -9,6 +9,7 @@ from torch import nn
 from models.export import export_network
 from models.network import Network
 from models.run_folder import load_network
+from reidapp.cli import app
 from reidapp.embedding import Embedder
 from reidapp.errors import UserError
 from reidapp.imaging import read_image
@@ -24,7 +25,8 @@ DESCRIPTION = {"height": 32, "width": 16, "backbone": {"osnet": {"width": 0.25}}
 def run(tmp_path: Path) -> Path:
     """A run without any training."""
     torch.manual_seed(0)
-    writer = RunWriter(tmp_path / "run", {"network": DESCRIPTION}, "# a recipe\n", resume=False)
+    facts = {"recipe": {"name": "small", "changes": []}, "data": ["folder:a"], "seed": 0, "network": DESCRIPTION}
+    writer = RunWriter(tmp_path / "run", facts, "# a recipe\n", resume=False)
     writer.save(3, Network(DESCRIPTION), nn.Module(), {})
     writer.close()
     return tmp_path / "run"
@@ -82,7 +84,7 @@ def rank1(embeddings: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(labels[cosines.argmax(1)] == labels))
 
 
-@pytest.mark.parametrize("ridge", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("ridge", [0.0, -1.0, float("nan"), float("inf")])
 def test_ridge_is_above_zero(ridge: float) -> None:
     with pytest.raises(UserError, match="a number above 0"):
         fit_her(*people(2, 2), ridge)
@@ -110,6 +112,8 @@ def test_a_run_with_w_behind_its_embedding(run: Path, crops: Path, tmp_path: Pat
 
     facts = json.loads((tmp_path / "her" / "run.json").read_text())
     assert facts["her"] == {"run": "run", "data": [f"market1501:{crops}"], "ridge": 0.1}
+    assert facts["data"] == ["folder:a", f"market1501:{crops}"]  # the card names both, and the ridge
+    assert facts["recipe"]["changes"] == ["her.ridge=0.1"]
     with pytest.raises(UserError, match="has been through HER already"):
         apply_her(tmp_path / "her", f"market1501:{crops}", tmp_path / "again", quiet=True)
     with pytest.raises(UserError, match="holds a training run already"):
@@ -136,6 +140,23 @@ def test_no_images(run: Path, crops: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no training images with an identity"):
         apply_her(run, f"market1501:{tmp_path / 'data'}", tmp_path / "her", quiet=True)
     assert not (tmp_path / "her").exists()
+
+
+def test_command(run: Path, crops: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [
+        "her",
+        str(run),
+        "--data",
+        f"market1501:{crops}",
+        "--out",
+        str(tmp_path / "her"),
+        "--ridge",
+        "0.5",
+        "--json",
+    ]
+    app(command, standalone_mode=False)
+    said = json.loads(capsys.readouterr().out)
+    assert (said["run"], said["identities"], said["dim"]) == (str(tmp_path / "her"), 8, 6)
 
 
 def test_the_exported_model_is_the_network(tmp_path: Path) -> None:
