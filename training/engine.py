@@ -116,8 +116,9 @@ def train(
     network.to(team.device).to(memory_format=torch.channels_last)
     method.to(team.device)
     optimization = Optimization(recipe, network, method, team.device)
-    trained = parallel(network, team)
-    trained = torch.compile(trained) if recipe.compile else trained
+    trained: Any = parallel(network, team)
+    if recipe.compile:
+        trained = torch.compile(trained)
     steps, epochs = _length(recipe.schedule, sampler.batch_size, sampler.batches)
     done = _restore(out, optimization, method) if resume else 0
     step = min(done * sampler.batches, steps)

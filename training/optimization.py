@@ -57,7 +57,7 @@ class Optimization:
             self.average.update_parameters(self.network)
 
     def state_dict(self) -> dict[str, Any]:
-        state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+        state: dict[str, Any] = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
         if self.average is not None:  # the run's weights are the average then: what is trained on lives here
             state |= {"trained": self.network.state_dict(), "averaged": self.average.n_averaged}
         return state

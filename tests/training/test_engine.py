@@ -167,9 +167,23 @@ def test_a_backbone_starts_from_the_weights_given(crops: Path, tiny: list[str], 
     assert_equal({name: first[name] for name in trunk}, {name: second[name] for name in trunk})
 
 
-def test_bfloat16(crops: Path, tiny: list[str], tmp_path: Path) -> None:
-    result = run(crops, tmp_path / "run", tiny, "precision=bfloat16", "schedule.epochs=1")
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision(precision: str, crops: Path, tiny: list[str], tmp_path: Path) -> None:
+    result = run(crops, tmp_path / "run", tiny, f"precision={precision}", "schedule.epochs=1", "ema=0.5", "clip=1")
     assert math.isfinite(result.loss)
+    assert all(weight.dtype != torch.float16 for weight in weights(tmp_path / "run").values())
+
+
+def test_the_network_is_compiled_if_asked_for(
+    crops: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it is handed over; what the compiler makes of it takes a minute, and is not ours."""
+    handed: list[nn.Module] = []
+    monkeypatch.setattr(torch, "compile", lambda module: handed.append(module) or module)
+    run(crops, tmp_path / "plain", tiny, "schedule.epochs=1")
+    assert not handed
+    run(crops, tmp_path / "compiled", tiny, "schedule.epochs=1", "compile=true")
+    assert isinstance(handed[0], Network)
 
 
 def test_unreadable_images_are_left_out_and_named(crops: Path, tiny: list[str], tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ class Supervised(nn.Module):
 
     def _class_weights(self) -> dict[str, Tensor]:
         """``identity.features.weight``: the class weights of a loss, by its name and the output it is on."""
-        found = {}
+        found = dict[str, Tensor]()
         for key, loss in self.losses.items():
             weights = [p for name, p in loss.named_parameters() if name.endswith("weight")]
             found |= {f"{key.split('/')[0]}.{self.on[key]}.weight": weight for weight in weights}
