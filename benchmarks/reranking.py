@@ -4,7 +4,9 @@
 
 The peer is ``re_ranking`` of KaiyangZhou/deep-person-reid, the authors' dense code. It squares what it is given, so it
 gets Euclidean distances, and the two compute the same d*. Two rankings disagree where the order of a pair differs; such
-a pair counts as a tie when its distances are closer than 1e-5. Goal: 12× faster, in at most 1 GB.
+a pair counts as a tie when its distances are closer than 1e-5. Where an image's last neighbour and the next one are as
+far but for float32's rounding, either may be taken, and d* changes by up to 0.01 about it: so each is also held against
+ours in float64. Goal: 12× faster, in at most 1 GB.
 """
 
 import argparse
@@ -29,14 +31,8 @@ def main() -> None:
     arguments = parser.parse_args()
     query, gallery = market_size()
     distances = np.empty((len(query.rows), len(gallery.rows)), np.float32)
-
-    def ours() -> None:
-        reranking = Reranking(query.rows, gallery.rows)
-        for start in range(0, len(distances), 64):
-            distances[start : start + 64] = reranking.distances(slice(start, start + 64))
-
-    ours()
-    cost = median_of(arguments.repeats, ours)
+    fill(distances, query.rows, gallery.rows)
+    cost = median_of(arguments.repeats, lambda: fill(distances, query.rows, gallery.rows))
     people = query.pids, query.camids, gallery.pids, gallery.camids
     before = evaluate_distances(-(query.rows @ gallery.rows.T), *people)
     result: dict[str, Any] = {
@@ -53,8 +49,20 @@ def main() -> None:
         dense: list[np.ndarray] = []
         peer = median_of(1, lambda: dense.append(_dense(module, query.rows, gallery.rows)))
         result["rows"]["torchreid"] = peer.to_dict() | {"times_ours": round(peer.wall_s / cost.wall_s, 1)}
-        result["agreement"] = agreement(distances, dense[0])
+        exact = np.empty(distances.shape)
+        fill(exact, query.rows.astype(float), gallery.rows.astype(float))
+        result["agreement"] = {
+            "reidapp and torchreid": agreement(distances, dense[0]),
+            "float64 and reidapp": agreement(exact, distances),
+            "float64 and torchreid": agreement(exact, dense[0]),
+        }
     print(json.dumps(result, indent=1))
+
+
+def fill(distances: np.ndarray, query: np.ndarray, gallery: np.ndarray) -> None:
+    reranking = Reranking(query, gallery)
+    for start in range(0, len(distances), 64):
+        distances[start : start + 64] = reranking.distances(slice(start, start + 64))
 
 
 def _dense(module: Any, query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
