@@ -27,7 +27,7 @@ def in_fp16(network: Network) -> Network:
     return half
 
 
-def to_int8(model: onnx.ModelProto, images: np.ndarray) -> onnx.ModelProto:
+def to_int8(model: onnx.ModelProto, images: np.ndarray, min_channels: int = MIN_CHANNELS) -> onnx.ModelProto:
     """The graph with its wide convolutions in 8-bit integers; the rest stays float32.
 
     Weights have a scale per output channel and 7 bits: with 8, processors without VNNI add up to saturated sums, and
@@ -36,13 +36,14 @@ def to_int8(model: onnx.ModelProto, images: np.ndarray) -> onnx.ModelProto:
     Args:
         model: from `models.export.to_onnx`.
         images: uint8 [n, H, W, 3], such as the model will see.
+        min_channels: of a wide convolution, in and out.
 
     Raises:
-        UserError: the graph has no convolution of at least 64 channels.
+        UserError: the graph has no convolution that wide.
     """
-    nodes = _wide_convolutions(model)
+    nodes = _wide_convolutions(model, min_channels)
     if not nodes:
-        raise UserError(f"int8: the network has no convolution of {MIN_CHANNELS} channels or more; choose fp32 or fp16")
+        raise UserError(f"int8: the network has no convolution of {min_channels} channels or more; choose fp32 or fp16")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         quantize_static(
@@ -60,7 +61,7 @@ def to_int8(model: onnx.ModelProto, images: np.ndarray) -> onnx.ModelProto:
         return onnx.load(path)
 
 
-def _wide_convolutions(model: onnx.ModelProto) -> list[str]:
+def _wide_convolutions(model: onnx.ModelProto, min_channels: int) -> list[str]:
     """Names of the convolutions with enough channels both in and out."""
     shapes = {weight.name: list(weight.dims) for weight in model.graph.initializer}
     names = []
@@ -68,7 +69,7 @@ def _wide_convolutions(model: onnx.ModelProto) -> list[str]:
         if node.op_type == "Conv":
             channels_out, channels_in = shapes[node.input[1]][:2]
             channels_in *= next((a.i for a in node.attribute if a.name == "group"), 1)
-            if min(channels_in, channels_out) >= MIN_CHANNELS:
+            if min(channels_in, channels_out) >= min_channels:
                 names.append(node.name)
     return names
 
