@@ -244,10 +244,11 @@ def train(
     json: JsonOption = False,
 ) -> None:
     """Train an embedding model by a recipe."""
-    from training.recipe import list_recipes, load_recipe
+    from training.recipe import describe, list_recipes, load_recipe
 
     if list_:
-        _show({"recipes": list_recipes()}, "\n".join(list_recipes()), json)
+        text = "\n".join(f"{name:34} {describe(name)}" for name in list_recipes())
+        _show({"recipes": list_recipes()}, text, json)
         return
     if recipe is None or not data or out is None:
         raise typer.BadParameter("train needs RECIPE, --data KIND:DIR and --out RUN (or --list)")

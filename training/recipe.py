@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -150,6 +151,13 @@ class Recipe(_Strict):
 def list_recipes() -> list[str]:
     """Names of the recipes that come with the application."""
     return sorted(p.stem for p in FOLDER.glob("[!_]*.yaml"))
+
+
+def describe(name: str) -> str:
+    """The first sentence of a recipe that comes with the application."""
+    lines = (FOLDER / f"{name}.yaml").read_text("utf-8").splitlines()
+    comment = " ".join(line.removeprefix("#") for line in takewhile(lambda line: line.startswith("#"), lines))
+    return re.split(r"(?<=\.) (?=\D)", " ".join(comment.split()), maxsplit=1)[0]
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), small: bool = False) -> Recipe:
