@@ -49,6 +49,8 @@ class Supervised(nn.Module):
         super().__init__()
         pids = np.array([r.pid for r in records])
         identities = np.unique(pids[pids != UNLABELLED])
+        if not len(identities):
+            raise UserError("no training image has an identity; supervised recipes learn from labelled crops")
         if len(identities) < 2:
             raise UserError("the training data show one identity only; a re-identification model needs several")
         labels = np.where(pids == UNLABELLED, UNLABELLED, np.searchsorted(identities, pids))
