@@ -82,9 +82,10 @@ class Normalise(nn.Module):
         self.register_buffer("scale", 1 / (255 * torch.tensor(rgb_deviation)), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        # By rows of 3 W numbers and in place: on the CPU, many times faster than by three channels with intermediates.
         width = images.shape[2]
-        rows = images.flatten(2).float()  # [N, H, 3 W]: on the CPU, far faster than over three channels at a time
-        rows = (rows - self.mean.repeat(width)) * self.scale.repeat(width)
+        rows = images.flatten(2).to(self.mean.dtype, copy=True)
+        rows = rows.sub_(self.mean.repeat(width)).mul_(self.scale.repeat(width))
         return rows.view(images.shape).permute(0, 3, 1, 2)
 
 
