@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidapp.errors import UserError
-from training.data.datasets import Record
+from training.data.datasets import UNLABELLED, Record
 from training.losses import Classifies
 from training.methods.supervised import Extract, Supervised
 
@@ -26,7 +26,7 @@ class DomainGuidedDropout(Supervised):
     the most useful. What is kept is divided by its probability, so the exported network needs no masks.
 
     Args:
-        joint: share of the run before dropout begins.
+        joint: share of the run before dropout begins, with the next epoch.
         form: ``stochastic`` or ``deterministic``.
         records, losses, sampler, dims, recipe, weights: see `Supervised`; a crop's domain is the data set it is from.
     """
@@ -53,6 +53,8 @@ class DomainGuidedDropout(Supervised):
         count = int(self.domains.max()) + 1
         if count < 2:
             raise UserError(f"{recipe}: domain-guided dropout needs two data sets or more; give --data several times")
+        if not self._classifiers():
+            raise UserError(f"{recipe}: domain-guided dropout needs a loss on features that classifies; add identity")
         self.register_buffer("keep", torch.ones(count, dims["features"]))
         self.register_buffer("guided", torch.tensor(False))
 
@@ -65,10 +67,11 @@ class DomainGuidedDropout(Supervised):
         """Measure the impacts on features [N, D] of all crops, and set the probabilities by them."""
         rule = keep_probability if self.form == "stochastic" else keep_useful
         for domain in range(len(self.keep)):
-            own = np.flatnonzero((self.domains == domain).numpy())
+            own = np.flatnonzero((self.domains == domain) & (self.labels != UNLABELLED))
             chosen = torch.from_numpy(rng.permutation(own)[:_SAMPLE])
-            sample = features[chosen].to(self.keep.device)
-            self.keep[domain] = rule(impacts(self._classifier(), sample, self.labels[chosen].to(self.keep.device)))
+            if len(chosen):
+                sample, labels = features[chosen].to(self.keep.device), self.labels[chosen].to(self.keep.device)
+                self.keep[domain] = rule(impacts(self._classifiers()[0], sample, labels))
         self.guided.fill_(True)
 
     def _look(self, network: nn.Module, images: Tensor, batch: Tensor) -> dict[str, Tensor]:
@@ -78,9 +81,9 @@ class DomainGuidedDropout(Supervised):
         keep = self.keep[self.domains[batch].to(images.device)]
         return outputs | {"features": outputs["features"] * torch.bernoulli(keep) / keep.clamp(min=1e-6)}
 
-    def _classifier(self) -> Classifies:
-        found = [loss for key, loss in self.losses.items() if self.on[key] == "features"]
-        return next(loss for loss in found if isinstance(loss, Classifies))
+    def _classifiers(self) -> list[Classifies]:
+        on_features = [loss for key, loss in self.losses.items() if self.on[key] == "features"]
+        return [loss for loss in on_features if isinstance(loss, Classifies)]
 
 
 @torch.no_grad()

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 
 from reidapp import registry
 from reidapp.errors import UserError
-from training.data.datasets import Record
+from training.data.datasets import UNLABELLED, Record
 from training.data.mixing import CutMix, Mixup
 from training.data.samplers import build_sampler
 from training.distributed import gather
 from training.losses import Classifies, Diagnoses, Remembers
 
-UNLABELLED = -1
 Extract = Callable[[str], Tensor]
 
 
@@ -26,7 +25,8 @@ class Supervised(nn.Module):
     Args:
         records: the crops; a pid of −1 is a person without an identity, whom only some losses look at.
         losses: {name: {on: output, weight: w, and the loss's own options}}. A list under ``on`` makes one loss per
-            output, each with its own class weights. Those can be regularised: ``on: identity.features.weight``.
+            output, each with its own class weights. Those can be regularised by losses that come after it:
+            ``on: identity.features.weight``.
         sampler: see `training.data.samplers.build_sampler`.
         dims: {output of the network: its dimension}.
         weights: outputs of the network that are weights of its head, for losses that regularise them.
@@ -57,12 +57,11 @@ class Supervised(nn.Module):
         self.labels, self.classes = torch.from_numpy(labels), len(identities)
         self.sampler = build_sampler(sampler, labels, np.array([r.camid for r in records]), recipe)
         self.dims = dict(dims)
-        known = [*dims, *weights, *(f"{name}.{output}.weight" for name in losses for output in dims)]
         self.losses = nn.ModuleDict()
         self.on: dict[str, str] = {}
         self.weight: dict[str, float] = {}
         for name, options in losses.items():
-            self._add(name, dict(options or {}), known, recipe)
+            self._add(name, dict(options or {}), weights, recipe)
         if not self.losses:
             raise UserError(f"{recipe}: no loss")
         self.mixing = self._mixing(mixup, cutmix, recipe)
@@ -102,12 +101,16 @@ class Supervised(nn.Module):
             ]
         return [text for text in found if text]
 
-    def _add(self, name: str, options: dict[str, Any], known: list[str], recipe: str) -> None:
-        on, weight = options.pop("on", "features"), float(options.pop("weight", 1.0))
+    def _add(self, name: str, options: dict[str, Any], weights: Sequence[str], recipe: str) -> None:
+        on, weight = options.pop("on", "features"), options.pop("weight", 1.0)
+        if not isinstance(weight, int | float):
+            raise UserError(f"{recipe}, loss.{name}: weight is {weight}; a number expected")
+        known = [*self.dims, *weights, *self._class_weights()]
         for output in [on] if isinstance(on, str) else on:
             key = name if isinstance(on, str) else f"{name}/{output}"
             if output not in known:
-                raise UserError(f'{recipe}, loss.{key}: no output "{output}"{registry.suggestion(output, known)}')
+                hint = registry.suggestion(output, known)
+                raise UserError(f'{recipe}, loss.{key}: no output "{output}"{hint}; known: {", ".join(known)}')
             self.on[key], self.weight[key] = output, weight
             self.losses[key] = registry.build(
                 registry.find("training.losses", name),
@@ -122,6 +125,8 @@ class Supervised(nn.Module):
         hard = [key for key, loss in self.losses.items() if not getattr(loss, "takes_soft_labels", False)]
         if mixing and hard:
             raise UserError(f"{recipe}: mixup and cutmix need losses that take soft labels; {hard[0]} does not")
+        if mixing and self.sampler.unlabelled:
+            raise UserError(f"{recipe}: mixup and cutmix need people with an identity; take sampler.unlabelled away")
         return mixing
 
     def _look(self, network: nn.Module, images: Tensor, batch: Tensor) -> dict[str, Tensor]:
@@ -139,10 +144,10 @@ class Supervised(nn.Module):
 
     def _shown(self, key: str, outputs: Mapping[str, Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:
         """What a loss is called with: its output, and the labels; only some losses see people without an identity."""
-        output = outputs[self.on[key]]
-        if self.on[key] not in self.dims or getattr(self.losses[key], "takes_unlabelled", False):
+        output, takes_all = outputs[self.on[key]], getattr(self.losses[key], "takes_unlabelled", False)
+        if not self.sampler.unlabelled or takes_all or self.on[key] not in self.dims:
             return output, labels
-        known = labels != UNLABELLED if labels.ndim == 1 else slice(None)
+        known = labels != UNLABELLED
         return output[known], labels[known]
 
     def _weighted_sum(
@@ -157,7 +162,8 @@ class Supervised(nn.Module):
             if "accuracy" not in numbers and isinstance(loss, Classifies):
                 with torch.no_grad():
                     shown, own = self._shown(key, outputs, labels)
-                    numbers["accuracy"] = (loss.scores(shown).argmax(1) == own).float().mean()
+                    hits = loss.scores(shown).argmax(1) == own
+                    numbers["accuracy"] = hits.sum() / (own != UNLABELLED).sum()
         return total, numbers
 
     def _last(self) -> tuple[dict[str, Tensor], Tensor]:

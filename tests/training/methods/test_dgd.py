@@ -1,4 +1,7 @@
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,6 +78,25 @@ def test_one_data_set_or_an_unknown_form_is_refused() -> None:
         build(form="soft")
 
 
+def test_a_loss_must_classify_the_features() -> None:
+    with pytest.raises(UserError, match="needs a loss on features that classifies"):
+        build(losses={"triplet": {}})
+
+
+def test_people_without_an_identity_are_not_measured() -> None:
+    features = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    method = build(pids=[0, 0, 1, 1, -1, -1, -1, -1])
+    method.guide(features, np.random.default_rng(0))
+    assert torch.equal(method.keep[1], torch.ones(3))
+    mixed, labelled = build(pids=[0, 0, 1, -1, 2, 2, 3, 3]), np.array([0, 1, 2])
+    classifier: Any = mixed.losses["identity"]
+    with torch.no_grad():
+        classifier.classifier.weight.copy_(features[:4])
+    mixed.guide(features, np.random.default_rng(0))
+    expected = keep_probability(impacts(classifier, features[labelled], torch.tensor([0, 0, 1])))
+    torch.testing.assert_close(mixed.keep[0], expected)
+
+
 class Linear:
     def __init__(self) -> None:
         self.weight = torch.randn(3, 5)
@@ -88,10 +110,13 @@ class Same(nn.Module):
         return {"features": images[:, 0, 0]}
 
 
-def build(form: str = "stochastic", domains: tuple[int, int] = (0, 1)) -> DomainGuidedDropout:
+def build(
+    form: str = "stochastic",
+    domains: tuple[int, int] = (0, 1),
+    pids: Sequence[int] = (0, 0, 1, 1, 2, 2, 3, 3),
+    losses: Mapping[str, Any] = MappingProxyType({"identity": {"smoothing": 0.0}}),
+) -> DomainGuidedDropout:
     """Two people in each of two domains, two crops each, three neurons."""
-    records = [Record(Path(f"{n}.jpg"), pid=n // 2, domain=domains[n // 4]) for n in range(8)]
-    options = {"joint": 0.5, "form": form}
-    return DomainGuidedDropout(
-        records, {"identity": {"smoothing": 0.0}}, {"batch": 4}, {"features": 3}, "recipe", **options
-    )  # type: ignore[arg-type]
+    records = [Record(Path(f"{n}.jpg"), pid, domain=domains[n // 4]) for n, pid in enumerate(pids)]
+    options: dict[str, Any] = {"joint": 0.5, "form": form}
+    return DomainGuidedDropout(records, losses, {"batch": 4}, {"features": 3}, "recipe", **options)
