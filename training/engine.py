@@ -27,7 +27,7 @@ from training.data.cache import decode
 from training.data.datasets import Record, load_datasets
 from training.data.samplers import split
 from training.distributed import Team, average_statistics, join, leave, parallel
-from training.optimization import Optimization
+from training.optimization import Optimization, build_optimizer
 from training.progress import Notes, bar
 from training.recipe import Recipe, Schedule
 from training.run_writer import RunWriter
@@ -95,7 +95,7 @@ def train(
     notes, quiet = Notes(silent=not team.first), quiet or not team.first
     torch.manual_seed(seed)
     network = Network(recipe.network())
-    if recipe.pretrained is not None and not resume:
+    if recipe.pretrained is not None and not (resume and last_epoch(out)):
         notes.say(str(load_pretrained(network.backbone, recipe.pretrained)))
     split_batch_norm(network, recipe.bn_split)
     augment = registry.build(Augmentation, recipe.augmentation, f"{recipe.where}, augmentation")
@@ -103,7 +103,8 @@ def train(
     dataset = load_datasets(specs)
     if not dataset.train:
         raise UserError(f"data {dataset.spec}: no training images")
-    method = _method(recipe, dataset.train, network)  # before anything is written: a misspelt key leaves no folder
+    method = _method(recipe, dataset.train, network)
+    build_optimizer(recipe, network, method)  # both before anything is written: a misspelt key leaves no folder
     writer = RunWriter(out, _facts(recipe, specs, seed), recipe.to_yaml(), resume, team.first)
 
     with bar("reading images", len(dataset.train), notes.console, quiet) as advance:
@@ -120,6 +121,11 @@ def train(
     if recipe.compile:
         trained = torch.compile(trained)
     steps, epochs = _length(recipe.schedule, sampler.batch_size, sampler.batches)
+    if late := [milestone for milestone in recipe.schedule.milestones if milestone >= recipe.schedule.epochs]:
+        notes.warn(
+            f"schedule.milestones: {late} are not reached in {recipe.schedule.epochs} epochs; change them too, or give "
+            "schedule.images, which stretches or shortens the whole schedule"
+        )
     done = _restore(out, optimization, method) if resume else 0
     step = min(done * sampler.batches, steps)
     means = writer.last_means()
@@ -136,14 +142,17 @@ def train(
             network.train()
             for batch in islice(batches, last_step - first_step):
                 part = split(batch, sampler, team.world, team.rank)
-                images = augment(torch.from_numpy(pixels[part]).to(team.device), noise)  # NumPy gathers ten times faster
+                chosen = torch.from_numpy(pixels[part])  # NumPy gathers ten times faster than torch
+                images = augment(chosen.to(team.device), noise)
                 with torch.autocast(team.device.type, _DTYPES[recipe.precision], recipe.precision != "float32"):
                     loss, numbers = method(trained, images, torch.from_numpy(part), noise)
-                optimization.backward(loss / recipe.accumulate)
+                begun = (step - first_step) % recipe.accumulate
+                together = min(recipe.accumulate, begun + last_step - step)  # fewer at the end of an epoch
+                optimization.backward(loss / together)
                 method.update()
                 rate = recipe.schedule.rate(step / steps)
                 step += 1
-                if (step - first_step) % recipe.accumulate == 0 or step == last_step:
+                if begun + 1 == together:
                     optimization.step(rate)
 
                 for name, value in {"loss": loss.detach(), **numbers}.items():
@@ -155,7 +164,8 @@ def train(
             means = {name: float(total) / (step - first_step) for name, total in sums.items()}
             for text in method.diagnose():
                 notes.warn(text, f"epoch {epoch}: ")
-            average_statistics(optimization.model)
+            average_statistics(network)
+            average_statistics(optimization.model)  # of its moving average, if it has one
             writer.log(epoch, step, means | {"lr": rate})
             writer.save(epoch, optimization.model, method, optimization.state_dict() | {"epoch": epoch})
     leave()

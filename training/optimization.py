@@ -74,6 +74,9 @@ def build_optimizer(recipe: Recipe, network: Network, method: nn.Module) -> torc
     """The recipe's optimizer over network and method.
 
     Weight decay acts on matrices and kernels; biases and batch norm's scales are left alone.
+
+    Raises:
+        UserError: an unknown optimizer, an unknown option, or a value that it does not take.
     """
     ((name, options),) = recipe.optimizer.items()
     if name not in OPTIMIZERS:
@@ -89,7 +92,10 @@ def build_optimizer(recipe: Recipe, network: Network, method: nn.Module) -> torc
         for decayed in (True, False)
     ]
     where = f"{recipe.where}, optimizer.{name}"
-    built: torch.optim.Optimizer = registry.build(
-        OPTIMIZERS[name], options, where, params=groups, lr=recipe.schedule.lr
-    )
+    try:
+        built: torch.optim.Optimizer = registry.build(
+            OPTIMIZERS[name], options, where, params=groups, lr=recipe.schedule.lr
+        )
+    except (TypeError, ValueError) as error:  # torch checks the values
+        raise UserError(f"{where}: {error}") from error
     return built

@@ -20,7 +20,8 @@ def _entry(given: Any) -> Any:
     """``osnet`` and ``{osnet: }`` mean ``{osnet: {}}``."""
     entry = {given: {}} if isinstance(given, str) else given
     if not isinstance(entry, dict) or len(entry) != 1:
-        raise ValueError("a name, or one name with its options, expected")
+        found = f", not {', '.join(map(str, entry))}" if entry and isinstance(entry, dict) else ""
+        raise ValueError(f"a name, or one name with its options, expected{found}")
     return {name: options or {} for name, options in entry.items()}
 
 
@@ -100,7 +101,7 @@ class Recipe(_Strict):
     Attributes:
         precision: of the network's arithmetic; weights and losses stay in float32.
         compile: compile the network with torch.compile.
-        accumulate: batches whose gradients are added up before each step of the optimizer.
+        accumulate: batches whose gradients are averaged before each step of the optimizer; at an epoch's end, fewer.
         clip: the gradient's norm is cut down to this.
         ema: decay of the moving average of the weights, for example 0.999; then that average is the run's model.
         bn_split: parts of a batch that batch norm sees one by one, as on that many GPUs.

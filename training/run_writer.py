@@ -35,10 +35,13 @@ class RunWriter:
         self.run, self._log, self._writes = run, run / "log.jsonl", writes
         if resume:
             before = read_facts(run)
+            if "her" in before:
+                raise UserError(f"{run}: was made by HER, which trains nothing; resume the run it was made from")
             changed = [key for key in ("recipe", "data", "seed") if before.get(key) != facts[key]]
             if changed:
                 raise UserError(
-                    f"{run}: its run had another {' and another '.join(changed)}; it cannot be resumed with these"
+                    f"{run}: its run had another {' and another '.join(changed)}; resume it with "
+                    f"{run / 'recipe.yaml'}, data {before['data']} and seed {before['seed']}"
                 )
             if writes:
                 self._drop_unfinished_epochs()

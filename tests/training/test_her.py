@@ -114,6 +114,8 @@ def test_a_run_with_w_behind_its_embedding(run: Path, crops: Path, tmp_path: Pat
     assert facts["her"] == {"run": "run", "data": [f"market1501:{crops}"], "ridge": 0.1}
     assert facts["data"] == ["folder:a", f"market1501:{crops}"]  # the card names both, and the ridge
     assert facts["recipe"]["changes"] == ["her.ridge=0.1"]
+    with pytest.raises(UserError, match="was made by HER, which trains nothing; resume the run it was made from"):
+        RunWriter(tmp_path / "her", facts, "# a recipe\n", resume=True)
     with pytest.raises(UserError, match="has been through HER already"):
         apply_her(tmp_path / "her", f"market1501:{crops}", tmp_path / "again", quiet=True)
     with pytest.raises(UserError, match="holds a training run already"):
