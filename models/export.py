@@ -34,7 +34,7 @@ OPSET = 20
 
 
 class Examples(Protocol):
-    """Labelled crops on which an export is measured; `training.examples` makes them of a data set."""
+    """Labelled crops on which an export is measured; `training.labelled_crops` makes them of a data set."""
 
     def score(self, model: Path) -> RetrievalScores:
         """How well an ONNX file ranks them."""
