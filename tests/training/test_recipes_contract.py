@@ -33,7 +33,7 @@ def test_a_recipe_learns_one_batch_resumes_and_exports(
     result = train(recipe, data, tmp_path / "run", quiet=True)
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert result.images == STEPS * 8 * len(data)
-    assert log[-1]["loss"] < log[0]["loss"]
+    assert log[-1]["loss"] < log[1]["loss"]  # not of the first batch, in which a memory teaches nothing yet
     assert finds_the_other_image(tmp_path / "run", data)
 
     interrupt_after(monkeypatch, STEPS // 2)
