@@ -9,7 +9,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_origin
 
 from reidapp.errors import UserError
 
@@ -51,14 +51,15 @@ def build(cls: type, options: Mapping[str, Any] | None, where: str, **facts: Any
         facts: run-time values (``dim``, ``num_classes``, …), passed only if the constructor names them.
 
     Raises:
-        UserError: an unknown or missing option.
+        UserError: an unknown or missing option, or one of the wrong type.
     """
-    parameters = inspect.signature(cls).parameters
+    parameters = inspect.signature(cls, eval_str=True).parameters
     options = dict(options or {})
     for key in options:
         if key not in parameters:
             own = [p for p in parameters if p not in facts]
             raise UserError(f'{where}: unknown key "{key}"{suggestion(key, own)}; known: {", ".join(own) or "none"}')
+    _check_types(parameters, options, where)
     arguments = {key: value for key, value in facts.items() if key in parameters} | options
     missing = [n for n, p in parameters.items() if p.default is p.empty and p.kind in _NAMED and n not in arguments]
     if missing:
@@ -70,6 +71,21 @@ def suggestion(name: str, known: list[str]) -> str:
     """``; did you mean "…"?`` where a known name is near, else nothing."""
     near = difflib.get_close_matches(name, known, n=1)
     return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def _check_types(parameters: Mapping[str, inspect.Parameter], options: Mapping[str, Any], where: str) -> None:
+    """Hold options against the annotations; a choice of words is left to the constructor's own message."""
+    from pydantic import ConfigDict, TypeAdapter, ValidationError  # not at the top: help must be instant
+
+    for key, value in options.items():
+        annotation = parameters[key].annotation
+        if annotation is inspect.Parameter.empty or get_origin(annotation) is Literal:
+            continue
+        try:
+            TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+        except ValidationError as error:
+            fault = error.errors()[0]["msg"]
+            raise UserError(f"{where}: {key}: {fault[:1].lower()}{fault[1:]}, not {value!r}") from None
 
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -76,3 +76,17 @@ def test_misspelt_and_missing_options(package: str) -> None:
     )
     assert "did you mean" not in message(registry.build, cls, {"zzz": 1}, "recipe", dim=64)
     assert message(registry.build, cls, {}, "recipe") == "recipe: missing dim"
+
+
+class Typed:
+    def __init__(self, scale: float = 1.0, on: list[str] | None = None, many: bool = False) -> None:
+        self.scale = scale
+
+
+def test_options_of_the_wrong_type() -> None:
+    assert message(registry.build, Typed, {"scale": "abc"}, "recipe, loss.typed") == (
+        "recipe, loss.typed: scale: input should be a valid number, unable to parse string as a number, not 'abc'"
+    )
+    assert "on: input should be a valid list, not 3" in message(registry.build, Typed, {"on": 3}, "recipe")
+    assert "many: input should be a valid boolean" in message(registry.build, Typed, {"many": "perhaps"}, "recipe")
+    assert registry.build(Typed, {"scale": 3, "on": ["a"]}, "recipe").scale == 3

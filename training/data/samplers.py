@@ -172,7 +172,7 @@ def split(batch: Any, sampler: Sampler, world: int, rank: int) -> Any:
     return batch[np.concatenate(own)]
 
 
-def _whole(least: int, **options: Any) -> None:
+def _whole(least: int, **options: int) -> None:
     for name, value in options.items():
-        if not isinstance(value, int) or value < least:
+        if value < least:
             raise UserError(f"sampler: {name} is {value}; a whole number of at least {least} expected")

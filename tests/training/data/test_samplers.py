@@ -161,7 +161,7 @@ def test_a_batch_that_cannot_be_shared_out(options: dict[str, Any], world: int, 
         ({"each": "id"}, 'each is "id"; images or identities expected'),
         ({"unlabelled": 4}, "4 unlabelled images a batch, but all images have an identity"),
         ({"unlabelled": -1}, "unlabelled is -1; a whole number of at least 0"),
-        ({"images": 2.5}, "images is 2.5; a whole number"),
+        ({"images": 2.5}, "images: input should be a valid integer"),
     ],
 )
 def test_nonsense_is_refused(options: dict[str, Any], message: str) -> None:
