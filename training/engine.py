@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -93,18 +92,68 @@ def train(
     """
     began, team = time.monotonic(), join(device)
     notes, quiet = Notes(silent=not team.first), quiet or not team.first
+    specs = [data] if isinstance(data, str) else list(data)
+    run = _set_up(recipe, specs, out, seed, resume, team, notes, quiet)
+    sampler, optimization = run.method.sampler, run.optimization
+    steps, epochs = _length(recipe.schedule, sampler.batch_size, sampler.batches)
+    done = _restore(out, optimization, run.method) if resume else 0
+    step = min(done * sampler.batches, steps)
+    means = run.writer.last_means()
+    images, images_done = steps * sampler.batch_size, step * sampler.batch_size
+
+    with _keeping(run.writer, notes), bar("training", images, notes.console, quiet, images_done) as advance:
+        for epoch in range(done + 1, epochs + 1):
+            last, summary = min(epoch * sampler.batches, steps), _summary(epoch, epochs, means)
+            means = _epoch(run, epoch, range(step, last), steps, advance, summary)
+            step = last
+            for text in run.method.diagnose():
+                notes.warn(text, f"epoch {epoch}: ")
+            average_statistics(run.network)
+            average_statistics(optimization.model)  # of its moving average, if it has one
+            run.writer.log(epoch, step, means)
+            run.writer.save(epoch, optimization.model, run.method, optimization.state_dict() | {"epoch": epoch})
+    leave()
+    seconds = time.monotonic() - began
+    return TrainResult(out, epochs, images, seconds, means["loss"], means.get("accuracy"), notes.warnings)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What an epoch needs. ``trained`` is the network as the loop calls it: in several processes, compiled."""
+
+    recipe: Recipe
+    folder: Path
+    seed: int
+    team: Team
+    network: Network
+    trained: Any
+    method: Any
+    augment: Augmentation
+    optimization: Optimization
+    pixels: np.ndarray
+    writer: RunWriter
+
+
+def _set_up(
+    recipe: Recipe, specs: list[str], out: Path, seed: int, resume: bool, team: Team, notes: Notes, quiet: bool
+) -> _Run:
+    """Build and check everything, then read the images; nothing is written before the checks are passed."""
     torch.manual_seed(seed)
     network = Network(recipe.network())
     if recipe.pretrained is not None and not (resume and last_epoch(out)):
         notes.say(str(load_pretrained(network.backbone, recipe.pretrained)))
     split_batch_norm(network, recipe.bn_split)
     augment = registry.build(Augmentation, recipe.augmentation, f"{recipe.where}, augmentation")
-    specs = [data] if isinstance(data, str) else list(data)
     dataset = load_datasets(specs)
     if not dataset.train:
         raise UserError(f"data {dataset.spec}: no training images")
     method = _method(recipe, dataset.train, network)
-    build_optimizer(recipe, network, method)  # both before anything is written: a misspelt key leaves no folder
+    build_optimizer(recipe, network, method)
+    if late := [milestone for milestone in recipe.schedule.milestones if milestone >= recipe.schedule.epochs]:
+        notes.warn(
+            f"schedule.milestones: {late} are not reached in {recipe.schedule.epochs} epochs; change them too, or give "
+            "schedule.images, which stretches or shortens the whole schedule"
+        )
     writer = RunWriter(out, _facts(recipe, specs, seed), recipe.to_yaml(), resume, team.first)
 
     with bar("reading images", len(dataset.train), notes.console, quiet) as advance:
@@ -112,7 +161,6 @@ def train(
     if skipped := dataset.skipped + crops.skipped:
         notes.warn(f"{len(skipped)} images left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]))
         method = _method(recipe, crops.records, network)
-    pixels, sampler = crops.images, method.sampler
 
     network.to(team.device).to(memory_format=torch.channels_last)
     method.to(team.device)
@@ -120,59 +168,47 @@ def train(
     trained: Any = parallel(network, team)
     if recipe.compile:
         trained = torch.compile(trained)
-    steps, epochs = _length(recipe.schedule, sampler.batch_size, sampler.batches)
-    if late := [milestone for milestone in recipe.schedule.milestones if milestone >= recipe.schedule.epochs]:
-        notes.warn(
-            f"schedule.milestones: {late} are not reached in {recipe.schedule.epochs} epochs; change them too, or give "
-            "schedule.images, which stretches or shortens the whole schedule"
-        )
-    done = _restore(out, optimization, method) if resume else 0
-    step = min(done * sampler.batches, steps)
-    means = writer.last_means()
+    return _Run(recipe, out, seed, team, network, trained, method, augment, optimization, crops.images, writer)
 
-    with (
-        _keeping(writer, notes),
-        bar("training", steps * sampler.batch_size, notes.console, quiet, step * sampler.batch_size) as advance,
-    ):
-        for epoch in range(done + 1, epochs + 1):
-            order, noise = _generators(seed, epoch, team)
-            sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=team.device))
-            first_step, last_step = step, min(step + sampler.batches, steps)
-            batches = method.epoch(order, step / steps, _extractor(network, pixels, team.device))
-            network.train()
-            for batch in islice(batches, last_step - first_step):
-                part = split(batch, sampler, team.world, team.rank)
-                chosen = torch.from_numpy(pixels[part])  # NumPy gathers ten times faster than torch
-                images = augment(chosen.to(team.device), noise)
-                with torch.autocast(team.device.type, _DTYPES[recipe.precision], recipe.precision != "float32"):
-                    loss, numbers = method(trained, images, torch.from_numpy(part), noise)
-                begun = (step - first_step) % recipe.accumulate
-                together = min(recipe.accumulate, begun + last_step - step)  # fewer at the end of an epoch
-                optimization.backward(loss / together)
-                method.update()
-                rate = recipe.schedule.rate(step / steps)
-                step += 1
-                if begun + 1 == together:
-                    optimization.step(rate)
 
-                for name, value in {"loss": loss.detach(), **numbers}.items():
-                    sums[name] += value
-                if step % _CHECK_EVERY == 0 or step == last_step:
-                    _check_finite(sums["loss"], step, epoch, out)
-                advance(len(batch), _summary(epoch, epochs, means))
+def _epoch(
+    run: _Run, epoch: int, steps: range, of: int, advance: Callable[[int, str], None], summary: str
+) -> dict[str, float]:
+    """Train for one epoch.
 
-            means = {name: float(total) / (step - first_step) for name, total in sums.items()}
-            for text in method.diagnose():
-                notes.warn(text, f"epoch {epoch}: ")
-            average_statistics(network)
-            average_statistics(optimization.model)  # of its moving average, if it has one
-            writer.log(epoch, step, means | {"lr": rate})
-            writer.save(epoch, optimization.model, method, optimization.state_dict() | {"epoch": epoch})
-    leave()
+    Args:
+        steps, of: its steps, of so many in the whole run.
+        advance, summary: called with the images done, and what to show beside the bar.
 
-    seconds = time.monotonic() - began
-    images_seen = steps * sampler.batch_size
-    return TrainResult(out, epochs, images_seen, seconds, means["loss"], means.get("accuracy"), notes.warnings)
+    Returns:
+        the means of what was measured.
+    """
+    recipe, method, device = run.recipe, run.method, run.team.device
+    order, noise = _generators(run.seed, epoch, run.team)
+    sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
+    batches = method.epoch(order, steps.start / of, _extractor(run.network, run.pixels, device))
+    run.network.train()
+    for step, batch in zip(steps, batches, strict=False):
+        part = split(batch, method.sampler, run.team.world, run.team.rank)
+        chosen = torch.from_numpy(run.pixels[part])  # NumPy gathers ten times faster than torch
+        images = run.augment(chosen.to(device), noise)
+        with torch.autocast(device.type, _DTYPES[recipe.precision], recipe.precision != "float32"):
+            loss, numbers = method(run.trained, images, torch.from_numpy(part), noise)
+
+        place = (step - steps.start) % recipe.accumulate
+        together = min(recipe.accumulate, steps.stop - step + place)  # fewer at the end of an epoch
+        run.optimization.backward(loss / together)
+        method.update()
+        if place + 1 == together:
+            run.optimization.step(recipe.schedule.rate(step / of))
+
+        for name, value in {"loss": loss.detach(), **numbers}.items():
+            sums[name] += value
+        if (step + 1) % _CHECK_EVERY == 0 or step + 1 == steps.stop:
+            _check_finite(sums["loss"], step + 1, epoch, run.folder)
+        advance(len(batch), summary)
+    means = {name: float(total) / len(steps) for name, total in sums.items()}
+    return means | {"lr": recipe.schedule.rate(steps[-1] / of)}
 
 
 def _summary(epoch: int, epochs: int, means: Mapping[str, float]) -> str:
