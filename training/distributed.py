@@ -5,6 +5,7 @@ process computes the same loss on the whole batch, and makes the same update of 
 memories are then what they are in one process.
 """
 
+import inspect
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from models.device import pick_device
+
+# Renamed in torch 2.13, which warns about the old name.
+_NAMES = inspect.signature(DistributedDataParallel).parameters
+_SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers"
 
 
 @dataclass(frozen=True)
@@ -65,13 +70,14 @@ def leave() -> None:
 def parallel(network: nn.Module, team: Team) -> nn.Module:
     """The network with gradients averaged over the team.
 
-    A recipe need not use all of a network's outputs, so parameters may go without a gradient. Running statistics are
-    left alone during an epoch; `average_statistics` joins them.
+    A recipe need not use all of a network's outputs, so parameters may go without a gradient, the same ones at every
+    step. Running statistics are left alone during an epoch; `average_statistics` joins them.
     """
     if team.world == 1:
         return network
     ids = [team.device.index] if team.device.type == "cuda" else None
-    return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False, find_unused_parameters=True)
+    options: dict[str, Any] = {"device_ids": ids, "static_graph": True, _SYNC_BUFFERS: False}
+    return DistributedDataParallel(network, **options)
 
 
 def gather(part: Tensor) -> Tensor:

@@ -37,12 +37,13 @@ def test_gradients_banks_and_statistics_are_those_of_one_process(tmp_path: Path)
 def test_a_run_in_two_processes(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     """torchrun on the command line: one line of output, one run folder, and the banks of one process."""
     still = "augmentation={flip: 0, shift: 0, zoom: 0, colour: 0, erase: 0}"
-    changes = [*tiny, still, "loss={oim: {queue: 0}}", "optimizer={sgd: {}}", "schedule={images: 16, lr: 1e-3}"]
+    recipe = ["loss={oim: {queue: 0}}", "optimizer={sgd: {}}", "schedule={images: 32, lr: 1e-3}", "accumulate=2"]
+    changes = [*tiny, still, *recipe]
     options = [option for change in changes for option in ("--set", change)]
     command = ["-m", "reidapp", "train", "small", "--data", f"market1501:{crops}", *options]
     run(*command, "--out", str(tmp_path / "one"), "--set", "bn_split=2")
     output = run(*TWO, *command, "--out", str(tmp_path / "two"))
-    assert output.startswith(f"{tmp_path / 'two'}: 1 epochs, 16 images")
+    assert output.startswith(f"{tmp_path / 'two'}: 1 epochs, 32 images")
     assert len(output.splitlines()) == 1
     epochs = [last_epoch(tmp_path / name) for name in ("one", "two")]
     one, two = (load_file(epoch / "classifier.safetensors") for epoch in epochs if epoch is not None)
@@ -55,4 +56,5 @@ def run(*command: str) -> str:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
     return done.stdout
