@@ -138,15 +138,18 @@ def render() -> None:
     lines = [
         "# Supervised methods on Market-500/251",
         "",
-        "Written by `python -m benchmarks.supervised`; do not edit. The text around the table is in",
-        "[supervised/notes.md](supervised/notes.md).",
+        "Written by `python -m benchmarks.supervised` from one JSON file per run (supervised/); do not edit.",
         "",
         f"Every row: OSNet x0.25 at 128×64 from scratch, {BUDGET:,} training images, the last epoch, seed {SEED}, in",
         "bfloat16. Head, loss and sampler are the method's; network, size, augmentation, optimizer and schedule are",
         "those of `--small`. Trained on the first 500 of the 751 training identities, measured on the last 251: 1,122",
         "queries, 3,763 gallery images, cosine, same identity in the same camera left out. Not comparable with the",
         "official test.",
-        "Minutes are of training, on the threads beside them; rows may have run two at a time on a two-core machine.",
+        "Minutes are of training, on the threads beside them, on a two-core machine that was doing other work as well:",
+        "upper bounds.",
+        "",
+        "A row is repeated by `reidapp train` with what stands in its last column, where … is",
+        f"`{shlex.join(Row('', '', '').options)} --seed {SEED} --data market_500_251:DIR --out RUN`.",
         "",
         "| Method | Rank-1 | Rank-5 | mAP | mINP | with flip: Rank-1 / mAP | Minutes (threads) | `reidapp train …` |",
         "|---|---|---|---|---|---|---|---|",
@@ -166,7 +169,8 @@ def render() -> None:
 
 
 def table_line(row: Row) -> str:
-    options = f"`{shlex.join([row.recipe, *row.options])}`"
+    changes = (part for change in row.changes for part in ("--set", change))
+    options = f"`{shlex.join([row.recipe, *changes])}`" + (" …" if row.small else "")
     if not result_file(row.name).exists():
         return f"| {row.method} | not run | | | | | | {options} |"
     result = json.loads(result_file(row.name).read_text("utf-8"))
