@@ -47,20 +47,20 @@ def build(cls: type, options: Mapping[str, Any] | None, where: str, **facts: Any
 
     Args:
         options: what the user wrote, for example ``{"margin": 0.3}``.
-        where: named in errors, for example ``recipe bot.yaml, loss.triplet``.
+        where: named in errors, for example ``recipe bot, loss.triplet``.
         facts: run-time values (``dim``, ``num_classes``, …), passed only if the constructor names them.
 
     Raises:
-        UserError: an unknown or missing option, or one of the wrong type.
+        UserError: an unknown or missing option, or one of the wrong type or out of range.
     """
     parameters = inspect.signature(cls, eval_str=True).parameters
-    options = dict(options or {})
+    options = options or {}
     for key in options:
         if key not in parameters:
             own = [p for p in parameters if p not in facts]
             raise UserError(f'{where}: unknown key "{key}"{suggestion(key, own)}; known: {", ".join(own) or "none"}')
-    _check_types(parameters, options, where)
-    arguments = {key: value for key, value in facts.items() if key in parameters} | options
+    arguments = {key: value for key, value in facts.items() if key in parameters}
+    arguments |= {key: _checked(value, parameters[key].annotation, f"{where}: {key}") for key, value in options.items()}
     missing = [n for n, p in parameters.items() if p.default is p.empty and p.kind in _NAMED and n not in arguments]
     if missing:
         raise UserError(f"{where}: missing {', '.join(missing)}")
@@ -73,19 +73,18 @@ def suggestion(name: str, known: list[str]) -> str:
     return f'; did you mean "{near[0]}"?' if near else ""
 
 
-def _check_types(parameters: Mapping[str, inspect.Parameter], options: Mapping[str, Any], where: str) -> None:
-    """Hold options against the annotations; a choice of words is left to the constructor's own message."""
+def _checked(value: Any, annotation: Any, where: str) -> Any:
+    """An option as its annotation has it; a choice of words is left to the constructor's own message."""
     from pydantic import ConfigDict, TypeAdapter, ValidationError  # not at the top: help must be instant
 
-    for key, value in options.items():
-        annotation = parameters[key].annotation
-        if annotation is inspect.Parameter.empty or get_origin(annotation) is Literal:
-            continue
-        try:
-            TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
-        except ValidationError as error:
-            fault = error.errors()[0]["msg"]
-            raise UserError(f"{where}: {key}: {fault[:1].lower()}{fault[1:]}, not {value!r}") from None
+    if annotation is inspect.Parameter.empty or get_origin(annotation) is Literal:
+        return value
+    config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+    try:
+        return TypeAdapter(annotation, config=config).validate_python(value)
+    except ValidationError as error:
+        faults = dict.fromkeys(fault["msg"][:1].lower() + fault["msg"][1:] for fault in error.errors())
+        raise UserError(f"{where}: {' or '.join(faults)}, not {value!r}") from None
 
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -19,9 +19,12 @@ _SMALL = FOLDER / "_small.yaml"  # what a CPU can train
 def _entry(given: Any) -> Any:
     """``osnet`` and ``{osnet: }`` mean ``{osnet: {}}``."""
     entry = {given: {}} if isinstance(given, str) else given
-    if not isinstance(entry, dict) or len(entry) != 1:
-        found = f", not {', '.join(map(str, entry))}" if entry and isinstance(entry, dict) else ""
-        raise ValueError(f"a name, or one name with its options, expected{found}")
+    if isinstance(entry, dict) and len(entry) > 1:
+        *others, last = map(str, entry)
+        hint = suggestion(last, others) or f"; to replace what is there, set all of it to {{{last}: …}}"
+        raise ValueError(f"one name expected, not {', '.join(others)} and {last}{hint}")
+    if not isinstance(entry, dict) or not entry:
+        raise ValueError("a name, or one name with its options, expected")
     return {name: options or {} for name, options in entry.items()}
 
 
@@ -29,7 +32,7 @@ Entry = Annotated[dict[str, dict[str, Any]], BeforeValidator(_entry)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Input(_Strict):
@@ -187,7 +190,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), small: 
     for override in overrides:
         _override(raw, override)
     raw["changes"] = [*raw.get("changes", []), *(["--small"] if small else []), *overrides]
-    return parse_recipe({"name": path.stem} | raw, f"recipe {path.name}")
+    return parse_recipe({"name": path.stem} | raw, f"recipe {path.stem}")
 
 
 def parse_recipe(raw: dict[str, Any], where: str) -> Recipe:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from reidapp.errors import UserError
 
 BRANCHES = ("global", "local")
+_THINNEST = 1 / 16
 
 
 class JLMLResNet39(nn.Module):
@@ -31,7 +32,8 @@ class JLMLResNet39(nn.Module):
     one branch there is one map, and ``channels`` is a number.
 
     Raises:
-        UserError: an unknown branch, or none; no shared layer, or no stripe.
+        UserError: an unknown branch, or none; no shared layer, or no stripe; a width that
+            leaves a layer without channels.
     """
 
     channels: int | tuple[int, int]
@@ -43,6 +45,8 @@ class JLMLResNet39(nn.Module):
         check_branches(branches, "backbone.jlml")
         if shared < 1 or stripes < 1:
             raise UserError(f"backbone.jlml: shared is {shared} and stripes {stripes}; both are at least 1")
+        if width < _THINNEST:
+            raise UserError(f"backbone.jlml: width is {width}; from {_THINNEST} on, every layer has a channel")
         widths = [int(c * width) for c in (32, 64, 128, 256)]
         halves = [c // 2 for c in widths]
         low = widths[0]

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from reidapp.errors import UserError
+
+_THINNEST = 1 / 64
+
 
 class OSNet(nn.Module):
     """Omni-scale network: every block looks at its input with receptive fields of 3, 5, 7 and 9 and learns the mix.
@@ -14,10 +18,15 @@ class OSNet(nn.Module):
         width: multiplier β of all channel counts; the paper has 1.0, 0.75, 0.5 and 0.25.
 
     Shapes: images float [N, 3, H, W] → features [N, channels, H/16, W/16]; ``channels`` is 512 β.
+
+    Raises:
+        UserError: a width that leaves a layer without channels.
     """
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
+        if width < _THINNEST:
+            raise UserError(f"backbone.osnet: width is {width}; from {_THINNEST} on, every layer has a channel")
         c1, c2, c3, c4 = (int(c * width) for c in (64, 256, 384, 512))
         self.channels = c4
         self.stem = nn.Sequential(

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from reidapp.errors import UserError
+from reidapp.options import BelowOne, Count
 
 VARIANTS = "ABCD"
 
@@ -24,7 +25,7 @@ class BNDropoutFCBN(nn.Module):
         UserError: an unknown variant.
     """
 
-    def __init__(self, channels: int, dim: int = 1024, dropout: float = 0.5, variant: str = "D") -> None:
+    def __init__(self, channels: int, dim: Count = 1024, dropout: BelowOne = 0.5, variant: str = "D") -> None:
         super().__init__()
         if variant not in tuple(VARIANTS):
             raise UserError(f'head.bn_dropout_fc_bn: unknown variant "{variant}"; known: {", ".join(VARIANTS)}')

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from models.pooling import build_pool
+from reidapp.options import BelowOne, Count
 
 
 class BNNeck(nn.Module):
@@ -17,7 +18,7 @@ class BNNeck(nn.Module):
     Shapes: feature map [N, channels, h, w] → ``pooled`` [N, channels], ``features`` [N, D].
     """
 
-    def __init__(self, channels: int, dim: int | None = None, pool: str = "average", dropout: float = 0.0) -> None:
+    def __init__(self, channels: int, dim: Count | None = None, pool: str = "average", dropout: BelowOne = 0.0) -> None:
         super().__init__()
         self.dim = dim or channels
         self.dims = {"pooled": channels, "features": self.dim}

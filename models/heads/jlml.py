@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from models.backbones.jlml import BRANCHES, check_branches
 from reidapp.errors import UserError
+from reidapp.options import Count
 
 
 class JLML(nn.Module):
@@ -36,7 +37,7 @@ class JLML(nn.Module):
     def __init__(
         self,
         channels: int | tuple[int, int],
-        dim: int = 512,
+        dim: Count = 512,
         stripes: int = 4,
         branches: Sequence[str] = BRANCHES,
         batch_norm: bool = False,

@@ -1,10 +1,12 @@
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from reidapp import registry
 from reidapp.errors import UserError
+from reidapp.options import NotNegative, Share
 
 FILES = {
     "__init__.py": "",
@@ -71,16 +73,23 @@ def test_build(package: str) -> None:
 
 def test_misspelt_and_missing_options(package: str) -> None:
     cls = registry.find(package, "triplet")
-    assert message(registry.build, cls, {"margn": 1}, "recipe bot.yaml, loss.triplet", dim=64) == (
-        'recipe bot.yaml, loss.triplet: unknown key "margn"; did you mean "margin"?; known: margin, soft'
+    assert message(registry.build, cls, {"margn": 1}, "recipe bot, loss.triplet", dim=64) == (
+        'recipe bot, loss.triplet: unknown key "margn"; did you mean "margin"?; known: margin, soft'
     )
     assert "did you mean" not in message(registry.build, cls, {"zzz": 1}, "recipe", dim=64)
     assert message(registry.build, cls, {}, "recipe") == "recipe: missing dim"
 
 
 class Typed:
-    def __init__(self, scale: float = 1.0, on: list[str] | None = None, many: bool = False) -> None:
-        self.scale = scale
+    def __init__(
+        self,
+        scale: float = 1.0,
+        on: list[str] | None = None,
+        many: bool = False,
+        share: Share = 0.5,
+        margin: NotNegative | Literal["soft"] = 1.0,
+    ) -> None:
+        self.scale, self.share, self.margin = scale, share, margin
 
 
 def test_options_of_the_wrong_type() -> None:
@@ -90,3 +99,19 @@ def test_options_of_the_wrong_type() -> None:
     assert "on: input should be a valid list, not 3" in message(registry.build, Typed, {"on": 3}, "recipe")
     assert "many: input should be a valid boolean" in message(registry.build, Typed, {"many": "perhaps"}, "recipe")
     assert registry.build(Typed, {"scale": 3, "on": ["a"]}, "recipe").scale == 3
+
+
+def test_options_come_in_the_type_of_the_signature() -> None:
+    built = registry.build(Typed, {"scale": "3", "share": 1, "margin": "soft"}, "recipe")
+    assert (built.scale, built.share, built.margin) == (3.0, 1.0, "soft")
+
+
+def test_options_out_of_range() -> None:
+    assert message(registry.build, Typed, {"share": 1.5}, "recipe, loss.typed") == (
+        "recipe, loss.typed: share: input should be less than or equal to 1, not 1.5"
+    )
+    for number in (float("nan"), float("inf")):
+        assert "scale: input should be a finite number" in message(registry.build, Typed, {"scale": number}, "recipe")
+    assert "greater than or equal to 0 or input should be 'soft', not -1" in message(
+        registry.build, Typed, {"margin": -1}, "recipe"
+    )

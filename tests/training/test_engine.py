@@ -263,7 +263,7 @@ def test_a_collapsed_triplet_loss_is_said(
         ("method=dgd", "domain-guided dropout needs two data sets or more"),
         ("loss.sphere.scal=3", 'loss.sphere: unknown key "scal"; did you mean "scale"'),
         ("loss.sphere.on=feature", 'loss.sphere: no output "feature"; did you mean "features"'),
-        ("loss.sphere.weight=much", "loss.sphere: weight is much; a number expected"),
+        ("loss.sphere.weight=much", "loss.sphere: weight is much; a number of at least 0 expected"),
         ("loss.group_sparsity={on: triplet.features.weight}", 'no output "triplet.features.weight"'),
         ("loss={}", "no loss"),
         ("backbone.osnet.widht=1", 'backbone.osnet: unknown key "widht"; did you mean "width"'),
@@ -284,6 +284,56 @@ def test_misspelt_names_are_one_clear_line(
         run(crops, tmp_path / "run", tiny, change)
     assert message in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("backbone.osnet.width=0", "backbone.osnet: width is 0.0; from 0.015625 on, every layer has a channel"),
+        ("backbone.osnet.width=0.01", "backbone.osnet: width is 0.01; from 0.015625 on"),
+        ("backbone={jlml: {width: 0.05}}", "backbone.jlml: width is 0.05; from 0.0625 on"),
+        ("backbone={vit_small: {drop_path: 1}}", "drop_path: input should be less than 1, not 1"),
+        ("head={bnneck: {dim: 0}}", "head.bnneck: dim: input should be greater than or equal to 1, not 0"),
+        ("head={bn_dropout_fc_bn: {dim: 0}}", "head.bn_dropout_fc_bn: dim: input should be greater"),
+        ("head={bn_dropout_fc_bn: {dropout: 5}}", "head.bn_dropout_fc_bn: dropout: input should be less than 1, not 5"),
+        ("loss.identity.smoothing=5", "recipe small, loss.identity: smoothing: input should be less than 1, not 5"),
+        ("loss.oim.momentum=3", "loss.oim: momentum: input should be less than 1, not 3"),
+        ("loss.oim.tau=0", "loss.oim: tau: input should be greater than 0, not 0"),
+        ("loss.oim.queue=-1", "loss.oim: queue: input should be greater than or equal to 0, not -1"),
+        ("loss.sphere.scale=-1", "loss.sphere: scale: input should be greater than 0, not -1"),
+        ("loss.arcface.scale=.inf", "loss.arcface: scale: input should be a finite number, not inf"),
+        ("loss.circle.margin=.nan", "loss.circle: margin: input should be a finite number, not nan"),
+        ("loss.triplet.margin=-1", "loss.triplet: margin: input should be greater than or equal to 0 or input should"),
+        ("loss.triplet.margin=big", "recipe small, loss.triplet: margin: input should be a valid number"),
+        ("loss.triplet.margin=big", "or input should be 'soft', not 'big'"),
+        ("loss.identity.weight=-1", "loss.identity: weight is -1; a number of at least 0 expected"),
+        ("loss.identity.weight=.nan", "loss.identity: weight is nan; a number of at least 0 expected"),
+        ("loss.identity.on=3", "loss.identity: on is 3; an output's name, or a list of them, expected"),
+        ("method={supervised: {mixup: -1}}", "method: mixup: input should be greater than or equal to 0, not -1"),
+        ("augmentation.flip=3", "augmentation: flip: input should be less than or equal to 1, not 3"),
+        ("augmentation.erase=-1", "augmentation: erase: input should be greater than or equal to 0, not -1"),
+        ("augmentation.zoom=1", "augmentation: zoom: input should be less than 1, not 1"),
+        ("sampler.identities=500", "500 identities a batch, but there are 8; set sampler.identities=8"),
+        ("sampler.images=1", "recipe small, loss.triplet: it compares the images of a batch; set sampler.identities"),
+        ("sampler.identities=1", "recipe small, loss.triplet: it compares the images of a batch"),
+    ],
+)
+def test_a_value_out_of_range_is_one_clear_line(
+    crops: Path, tiny: list[str], tmp_path: Path, change: str, message: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        run(crops, tmp_path / "run", tiny, change)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("loss", ["triplet_mcp", "triplet_weighted", "verification_ce", "circle_pairs"])
+def test_losses_that_compare_images_need_two_of_a_person(
+    loss: str, crops: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=f"loss.{loss}: it compares"):
+        run(crops, tmp_path / "run", tiny, f"loss={{identity: {{}}, {loss}: {{}}}}", "sampler.images=1")
 
 
 def test_what_cannot_be_trained_on(crops: Path, tiny: list[str], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reidapp.errors import UserError
+from reidapp.options import BelowOne, Share
 
 _MEAN = (124, 116, 104)  # ImageNet's, as `models.network.Normalise` has it
 
@@ -34,12 +35,12 @@ class Augmentation:
 
     def __init__(
         self,
-        flip: float = 0.5,
-        pad: float = 0.0,
-        shift: float = 0.0,
-        zoom: float = 0.0,
-        colour: float = 0.0,
-        erase: float = 0.0,
+        flip: Share = 0.5,
+        pad: Share = 0.0,
+        shift: Share = 0.0,
+        zoom: BelowOne = 0.0,
+        colour: Share = 0.0,
+        erase: Share = 0.0,
         fill: Literal["noise", "mean"] = "noise",
     ) -> None:
         if fill not in ("noise", "mean"):

@@ -18,9 +18,14 @@ class _Sampler:
         group: images that stay together when a batch is shared out.
         groups: groups in a batch.
         unlabelled: images of label −1 at the end of every batch, in turn.
+
+    Attributes:
+        batches: of an epoch.
+        has_pairs: whether a batch has room for two images of an identity, and for two identities.
     """
 
     batches: int
+    has_pairs = True
 
     def __init__(self, labels: np.ndarray, group: int, groups: int, unlabelled: int) -> None:
         _whole(0, unlabelled=unlabelled)
@@ -67,7 +72,8 @@ class IdentitySampler(_Sampler):
         cameras: int ``[N]``, the camera of every image.
 
     Raises:
-        UserError: an empty batch, an unknown word for ``each``, or no image of the kind asked for.
+        UserError: an empty batch, more identities in it than there are, an unknown word for ``each``, or no image of
+            the kind asked for.
     """
 
     def __init__(
@@ -86,10 +92,15 @@ class IdentitySampler(_Sampler):
         if each not in ("images", "identities"):
             raise UserError(f'sampler: each is "{each}"; images or identities expected')
         super().__init__(labels, images, identities, unlabelled)
+        if identities > (people := len(np.unique(labels[self._labelled]))):
+            raise UserError(
+                f"sampler: {identities} identities a batch, but there are {people}; set sampler.identities={people}"
+            )
         order = self._labelled[np.argsort(labels[self._labelled], kind="stable")]
         self._of_identity = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
         self._cameras = cameras if spread_cameras else None
         self.identities, self.images = identities, images
+        self.has_pairs = min(identities, images) > 1
         self._counts = [1 if each == "identities" else -(-len(own) // images) for own in self._of_identity]
         self.batches = -(-sum(self._counts) // identities)
 

@@ -4,10 +4,11 @@ A loss is a module called with ``(outputs, labels)``: the network's output that 
 and labels int64 [B] in [0, num_classes). A constructor that names ``dim`` or ``num_classes`` gets them. Class weights
 belong to the loss that learns them, for they belong to the training set; the network is exported without them.
 
-What else a loss can do is said by the protocols below, and by two class attributes:
+What else a loss can do is said by the protocols below, and by three class attributes:
 
     takes_soft_labels = True   labels may also be float [B, C], rows that sum to one (Mixup, CutMix)
     takes_unlabelled = True    labels may hold −1, a person without an identity; other losses never see such rows
+    needs_pairs = True        the images of a batch are compared: there must be two of an identity, and two identities
 """
 
 from typing import Protocol, runtime_checkable

@@ -17,6 +17,8 @@ class PairLoss(nn.Module):
         UserError: unknown reduction.
     """
 
+    needs_pairs = True
+
     def __init__(self, reduction: str) -> None:
         super().__init__()
         if reduction not in ("mean", "sum", "balanced"):

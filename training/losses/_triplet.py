@@ -19,6 +19,8 @@ class Triplet(nn.Module):
         UserError: another word for a margin.
     """
 
+    needs_pairs = True
+
     def __init__(self, margin: float | str, normalise: bool) -> None:
         super().__init__()
         if isinstance(margin, str) and margin != "soft":

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from reidapp.options import NotNegative, Positive
 from training.losses._psi import MultipleAngleLoss
 
 
@@ -32,11 +33,11 @@ class ASoftmaxLoss(MultipleAngleLoss):
         dim: int,
         num_classes: int,
         margin: int = 4,
-        scale: float | None = None,
-        lambda_base: float = 1000.0,
-        gamma: float = 0.12,
-        power: float = 1.0,
-        lambda_min: float = 5.0,
+        scale: Positive | None = None,
+        lambda_base: NotNegative = 1000.0,
+        gamma: NotNegative = 0.12,
+        power: NotNegative = 1.0,
+        lambda_min: NotNegative = 5.0,
     ) -> None:
         super().__init__(dim, num_classes, margin, lambda_base, gamma, power, lambda_min)
         self.scale = scale

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reidapp.errors import UserError
+from reidapp.options import NotNegative, Positive
 from training.losses._cosine import CosineHead
 
 FALLBACKS = ("plain", "hard", "easy")
@@ -35,7 +36,7 @@ class ArcFaceLoss(CosineHead):
     """
 
     def __init__(
-        self, dim: int, num_classes: int, scale: float = 64.0, margin: float = 0.5, fallback: str = "hard"
+        self, dim: int, num_classes: int, scale: Positive = 64.0, margin: NotNegative = 0.5, fallback: str = "hard"
     ) -> None:
         super().__init__(dim, num_classes)
         if fallback not in FALLBACKS:

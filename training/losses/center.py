@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reidapp.options import NotNegative
+
 
 class CenterLoss(nn.Module):
     """Features are drawn to the centre of their identity.
@@ -26,7 +28,7 @@ class CenterLoss(nn.Module):
 
     centres: Tensor
 
-    def __init__(self, dim: int, num_classes: int, rate: float = 0.5) -> None:
+    def __init__(self, dim: int, num_classes: int, rate: NotNegative = 0.5) -> None:
         super().__init__()
         self.rate = rate
         self.register_buffer("centres", torch.zeros(num_classes, dim))

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reidapp.options import Positive
 from training.losses._circle import unwanted, wanted
 from training.losses._cosine import CosineHead
 
@@ -23,7 +24,7 @@ class CircleLoss(CosineHead):
     Shapes: features float [B, D] (any norm), labels int64 [B] in [0, C) → scalar.
     """
 
-    def __init__(self, dim: int, num_classes: int, scale: float = 64.0, margin: float = 0.35) -> None:
+    def __init__(self, dim: int, num_classes: int, scale: Positive = 64.0, margin: float = 0.35) -> None:
         super().__init__(dim, num_classes)
         self.scale, self.margin = scale, margin
 

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reidapp.options import Positive
 from training.losses._circle import unwanted, wanted
 
 
@@ -23,7 +24,9 @@ class CirclePairsLoss(nn.Module):
     Shapes: features float [B, D] (any norm), labels int64 [B] → scalar.
     """
 
-    def __init__(self, scale: float = 128.0, margin: float = 0.25) -> None:
+    needs_pairs = True
+
+    def __init__(self, scale: Positive = 128.0, margin: float = 0.25) -> None:
         super().__init__()
         self.scale, self.margin = scale, margin
 

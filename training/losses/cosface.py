@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from reidapp.options import NotNegative, Positive
 from training.losses._cosine import CosineHead
 
 
@@ -20,7 +21,7 @@ class CosFaceLoss(CosineHead):
     Shapes: features float [B, D] (any norm), labels int64 [B] in [0, C) → scalar.
     """
 
-    def __init__(self, dim: int, num_classes: int, scale: float = 30.0, margin: float = 0.35) -> None:
+    def __init__(self, dim: int, num_classes: int, scale: Positive = 30.0, margin: NotNegative = 0.35) -> None:
         super().__init__(dim, num_classes)
         self.scale, self.margin = scale, margin
 

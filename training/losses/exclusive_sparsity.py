@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from reidapp.errors import UserError
+from reidapp.options import Count
 
 
 class ExclusiveSparsity(nn.Module):
@@ -23,7 +24,7 @@ class ExclusiveSparsity(nn.Module):
         UserError: D_in cannot be divided into equal groups.
     """
 
-    def __init__(self, groups: int = 4) -> None:
+    def __init__(self, groups: Count = 4) -> None:
         super().__init__()
         self.groups = groups
 

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reidapp.options import BelowOne
+
 
 class IdentityLoss(nn.Module):
     """A linear classifier z = W x + b and its cross-entropy with smoothed labels q = (1 − ε) δ + ε / C.
@@ -21,7 +23,7 @@ class IdentityLoss(nn.Module):
 
     takes_soft_labels = True
 
-    def __init__(self, dim: int, num_classes: int, smoothing: float = 0.1, bias: bool = False) -> None:
+    def __init__(self, dim: int, num_classes: int, smoothing: BelowOne = 0.1, bias: bool = False) -> None:
         super().__init__()
         self.smoothing = smoothing
         self.classifier = nn.Linear(dim, num_classes, bias)

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from reidapp.options import NotNegative
 from training.losses._psi import MultipleAngleLoss
 
 
@@ -30,10 +31,10 @@ class LSoftmaxLoss(MultipleAngleLoss):
         dim: int,
         num_classes: int,
         margin: int = 2,
-        lambda_base: float = 1000.0,
-        gamma: float = 2.5e-5,
-        power: float = 35.0,
-        lambda_min: float = 0.0,
+        lambda_base: NotNegative = 1000.0,
+        gamma: NotNegative = 2.5e-5,
+        power: NotNegative = 35.0,
+        lambda_min: NotNegative = 0.0,
     ) -> None:
         super().__init__(dim, num_classes, margin, lambda_base, gamma, power, lambda_min)
 

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reidapp.options import BelowOne, CountOrNone, Positive
+
 
 class OIMLoss(nn.Module):
     """Cross-entropy against a memory: one vector v per identity, and the newest people u without an identity.
@@ -38,9 +40,9 @@ class OIMLoss(nn.Module):
         self,
         dim: int,
         num_classes: int,
-        queue: int = 5000,
-        tau: float = 0.1,
-        momentum: float = 0.5,
+        queue: CountOrNone = 5000,
+        tau: Positive = 0.1,
+        momentum: BelowOne = 0.5,
         count_empty: bool = False,
     ) -> None:
         super().__init__()

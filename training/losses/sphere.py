@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from reidapp.options import Positive
 from training.losses._cosine import CosineHead
 
 
@@ -22,7 +23,7 @@ class SphereLoss(CosineHead):
 
     takes_soft_labels = True
 
-    def __init__(self, dim: int, num_classes: int, scale: float = 14.0) -> None:
+    def __init__(self, dim: int, num_classes: int, scale: Positive = 14.0) -> None:
         super().__init__(dim, num_classes)
         self.scale = scale
 

@@ -1,8 +1,11 @@
 """Triplet loss with batch-hard mining (Hermans et al. 2017, arXiv 1703.07737, eq. 5)."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
+from reidapp.options import NotNegative
 from training.losses._batch import distances
 from training.losses._triplet import Triplet
 
@@ -23,7 +26,7 @@ class TripletLoss(Triplet):
     Shapes: features float [B, D], labels int64 [B] → scalar.
     """
 
-    def __init__(self, margin: float | str = 0.3, normalise: bool = False) -> None:
+    def __init__(self, margin: NotNegative | Literal["soft"] = 0.3, normalise: bool = False) -> None:
         super().__init__(margin, normalise)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:

@@ -1,8 +1,11 @@
 """Triplet loss over all triplets of a batch (Hermans et al. 2017, arXiv 1703.07737, eq. 6)."""
 
+from typing import Literal
+
 from torch import Tensor
 
 from reidapp.errors import UserError
+from reidapp.options import NotNegative
 from training.losses._batch import distances, mean_over
 from training.losses._triplet import Triplet, triplets
 
@@ -26,7 +29,9 @@ class TripletAllLoss(Triplet):
         UserError: unknown reduction.
     """
 
-    def __init__(self, margin: float | str = 0.3, normalise: bool = False, reduction: str = "nonzero") -> None:
+    def __init__(
+        self, margin: NotNegative | Literal["soft"] = 0.3, normalise: bool = False, reduction: str = "nonzero"
+    ) -> None:
         super().__init__(margin, normalise)
         if reduction not in ("nonzero", "mean"):
             raise UserError(f'triplet_all: unknown reduction "{reduction}"; known: nonzero, mean')

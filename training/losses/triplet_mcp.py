@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from reidapp.options import NotNegative
 from training.losses._batch import mean_over, squared_distances
 from training.losses._triplet import triplets
 
@@ -23,7 +24,9 @@ class TripletMCPLoss(nn.Module):
     Shapes: features float [B, D] (any norm), labels int64 [B] → scalar.
     """
 
-    def __init__(self, tau1: float = -1.0, tau2: float = 0.01, beta: float = 0.002) -> None:
+    needs_pairs = True
+
+    def __init__(self, tau1: float = -1.0, tau2: NotNegative = 0.01, beta: NotNegative = 0.002) -> None:
         super().__init__()
         self.tau1, self.tau2, self.beta = tau1, tau2, beta
 

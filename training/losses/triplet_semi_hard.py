@@ -1,8 +1,11 @@
 """Triplet loss with semi-hard mining (FaceNet, Schroff et al. 2015, arXiv 1503.03832, sect. 3.2)."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
+from reidapp.options import NotNegative
 from training.losses._batch import mean_over, squared_distances
 from training.losses._triplet import Triplet, triplets
 
@@ -24,7 +27,7 @@ class TripletSemiHardLoss(Triplet):
     Shapes: features float [B, D], labels int64 [B] → scalar.
     """
 
-    def __init__(self, margin: float | str = 0.2, normalise: bool = True) -> None:
+    def __init__(self, margin: NotNegative | Literal["soft"] = 0.2, normalise: bool = True) -> None:
         super().__init__(margin, normalise)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidapp.errors import UserError
+from reidapp.options import Share
 from training.data.datasets import UNLABELLED, Record
 from training.losses import Classifies
 from training.methods.supervised import Extract, Supervised
@@ -42,7 +43,7 @@ class DomainGuidedDropout(Supervised):
         dims: Mapping[str, int],
         recipe: str,
         weights: Sequence[str] = (),
-        joint: float = 0.7,
+        joint: Share = 0.7,
         form: Literal["stochastic", "deterministic"] = "stochastic",
     ) -> None:
         super().__init__(records, losses, sampler, dims, recipe, weights)

@@ -1,5 +1,6 @@
 """Supervised training: the identities are known."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from reidapp import registry
 from reidapp.errors import UserError
+from reidapp.options import NotNegative
 from training.data.datasets import UNLABELLED, Record
 from training.data.mixing import CutMix, Mixup
 from training.data.samplers import build_sampler
@@ -43,8 +45,8 @@ class Supervised(nn.Module):
         dims: Mapping[str, int],
         recipe: str,
         weights: Sequence[str] = (),
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
+        mixup: NotNegative = 0.0,
+        cutmix: NotNegative = 0.0,
     ) -> None:
         super().__init__()
         pids = np.array([r.pid for r in records])
@@ -103,8 +105,16 @@ class Supervised(nn.Module):
 
     def _add(self, name: str, options: dict[str, Any], weights: Sequence[str], recipe: str) -> None:
         on, weight = options.pop("on", "features"), options.pop("weight", 1.0)
-        if not isinstance(weight, int | float):
-            raise UserError(f"{recipe}, loss.{name}: weight is {weight}; a number expected")
+        if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise UserError(f"{recipe}, loss.{name}: weight is {weight}; a number of at least 0 expected")
+        loss = registry.find("training.losses", name)
+        if getattr(loss, "needs_pairs", False) and not self.sampler.has_pairs:
+            raise UserError(
+                f"{recipe}, loss.{name}: it compares the images of a batch; "
+                "set sampler.identities and sampler.images to 2 or more"
+            )
+        if not isinstance(on, str | list):
+            raise UserError(f"{recipe}, loss.{name}: on is {on}; an output's name, or a list of them, expected")
         known = [*self.dims, *weights, *self._class_weights()]
         for output in [on] if isinstance(on, str) else on:
             key = name if isinstance(on, str) else f"{name}/{output}"
@@ -113,7 +123,7 @@ class Supervised(nn.Module):
                 raise UserError(f'{recipe}, loss.{key}: no output "{output}"{hint}; known: {", ".join(known)}')
             self.on[key], self.weight[key] = output, weight
             self.losses[key] = registry.build(
-                registry.find("training.losses", name),
+                loss,
                 options,
                 f"{recipe}, loss.{name}",
                 dim=self.dims.get(output),

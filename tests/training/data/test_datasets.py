@@ -62,6 +62,12 @@ def test_folder_with_parts(tmp_path: Path) -> None:
     assert [r.pid for r in data.train + data.query + data.gallery] == [0, 1, 1, 2]
 
 
+def test_folder_of_another_layout(tmp_path: Path) -> None:
+    touch(tmp_path, "bounding_box_train/0001_c1s1_000001_01.jpg", "query/0002_c1s1_000001_01.jpg")
+    with pytest.raises(UserError, match=rf"layout of Market-1501; write market1501:{tmp_path}$"):
+        load_dataset(f"folder:{tmp_path}")
+
+
 MSMT17_LISTS = {
     "train": "0000/0000_000_01_0303morning_0008_0.jpg 0\n0001/0001_003_14_0302noon_0100_1.jpg 1\n",
     "val": "0001/0001_004_02_0302noon_0101_1.jpg 1\n\nnonsense\n",

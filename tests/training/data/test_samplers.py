@@ -38,9 +38,9 @@ def test_epochs_differ_and_repeat_with_the_seed() -> None:
     assert (epoch(UNEQUAL, 4, 4, seed=1) != epoch(UNEQUAL, 4, 4, seed=2)).any()
 
 
-def test_fewer_identities_than_p() -> None:
-    batches = epoch(np.array([0, 0, 1]), p=8, k=4)
-    assert batches.shape == (1, 32)
+def test_as_many_identities_as_there_are() -> None:
+    batches = epoch(np.array([0, 0, 1]), p=2, k=4)
+    assert batches.shape == (1, 8)
     assert set(batches.ravel()) == {0, 1, 2}
 
 
@@ -155,6 +155,7 @@ def test_a_batch_that_cannot_be_shared_out(options: dict[str, Any], world: int, 
     [
         ({"identities": 0}, "identities is 0; a whole number of at least 1 expected"),
         ({"identities": 1, "images": 1}, "no batch"),
+        ({"identities": 13}, "13 identities a batch, but there are 12; set sampler.identities=12"),
         ({"batch": 1}, "batch is 1; a whole number of at least 2"),
         ({"image": 4}, 'recipe x.yaml, sampler: unknown key "image"; did you mean "images"'),
         ({"batch": 8, "images": 4}, 'unknown key "images"; known: batch, unlabelled'),

@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
+from reidapp.errors import UserError
 from training.data.datasets import NO_CAMERA, Dataset, Record, camera_of, first_of_each, images_in
 
 
@@ -12,11 +13,16 @@ class Folder(Dataset):
     With subfolders ``train``, ``query`` and ``gallery`` (each with a folder per identity), these are used. Else all
     images train, and a score is measured on them all: queries are the first image of every (identity, camera); without
     cameras, the first image of every identity, which is then taken out of the gallery.
+
+    Raises:
+        UserError: the folder has Market-1501's layout, whose parts would become identities.
     """
 
     protocol = "folder per identity"
 
     def __init__(self, folder: Path) -> None:
+        if (folder / "bounding_box_train").is_dir():
+            raise UserError(f"data folder:{folder}: this is the layout of Market-1501; write market1501:{folder}")
         parts = [folder / name for name in ("train", "query", "gallery")]
         if any(p.is_dir() and _identities(p) for p in parts):
             pids = {name: pid for pid, name in enumerate(sorted({n for p in parts for n in _identities(p)}))}
