@@ -68,7 +68,7 @@ def export_run(
         scores: {protocol: {rank1, mAP, …}}.
 
     Raises:
-        UserError: not a run, no epoch in it, or a precision that is unknown or lacks examples.
+        UserError: not a run, no epoch in it, ``out`` is no ``.onnx``, or a precision that is unknown or lacks examples.
         ReidappError: the exported graph gives other embeddings than the network, or loses too much.
     """
     facts = read_facts(run)
@@ -105,6 +105,8 @@ def export_network(network: Network, card: ModelCard, out: Path, examples: Examp
         raise UserError(f'precision "{card.precision}": unknown; choose one of {", ".join(PRECISIONS)}')
     if card.precision in MAX_LOSS and examples is None:
         raise UserError(f"precision {card.precision}: its loss must be measured; add --data KIND:DIR of labelled crops")
+    if out.suffix != ".onnx":
+        raise UserError(f"{out}: the name of the file must end in .onnx")
     if not out.parent.is_dir():
         raise UserError(f"{out}: the folder {out.parent} does not exist")
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
@@ -207,6 +209,7 @@ def _measure(path: Path, full: Path, precision: str, examples: Examples, name: s
         raise ReidappError(
             f"{name}: not exported: {precision} loses {100 * (before - scores.mAP):.2f} points of mAP "
             f"({before:.2%} in fp32, {scores.mAP:.2%} in {precision}; at most {100 * MAX_LOSS[precision]:.1f} allowed)"
+            "; try another --precision, or a larger --data, whose mAP depends less on single images"
         )
     crops = examples.crops()
     cosines = (Embedder(full).embed(crops) * Embedder(path).embed(crops)).sum(1)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from reidapp.footage.indexing import IndexReport
     from reidapp.gallery.search import Hit
     from reidapp.gallery.store import Gallery
+    from reidapp.model_card import ModelCard
 
 app = typer.Typer(
     help="Find one person across many cameras' recordings.",
@@ -45,12 +46,17 @@ _EXTRA_OF = dict.fromkeys(
     ("torch", "torchvision", "yaml", "safetensors", "onnx", "onnxscript", "sklearn", "matplotlib"), _TRAIN
 )
 _EXTRA_OF |= dict.fromkeys(("onnxruntime", "faiss"), _SERVE)
+_UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or in newer Typers that of a copy without a public name
 
 
 def main() -> None:
     """Run a command; a known fault is one line on standard error and an exit code of its own (Ctrl-C: Typer's 130)."""
     try:
-        app()
+        sys.exit(app(prog_name="reidapp", standalone_mode=False))
+    except _UsageError as error:
+        if message := " ".join(error.format_message().split()):  # none if a bare command has shown its help
+            print(f"{error.ctx.command_path if error.ctx else 'reidapp'}: {message}", file=sys.stderr)
+        sys.exit(error.exit_code)
     except ReidappError as error:
         print(f"reidapp: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -251,8 +257,14 @@ def train(
         _show({"recipes": list_recipes()}, text, json)
         return
     if recipe is None or not data or out is None:
-        raise typer.BadParameter("train needs RECIPE, --data KIND:DIR and --out RUN (or --list)")
-    from training.engine import train as run_training
+        given = {"RECIPE": recipe, "--data KIND:DIR": data, "--out RUN": out}
+        missing = ", ".join(name for name, value in given.items() if not value)
+        raise UserError(f"train: missing {missing} (`reidapp train --list` names the recipes)")
+    try:
+        from training.engine import train as run_training
+    except KeyboardInterrupt:  # torch takes its seconds
+        _note("interrupted before anything was begun")
+        raise
 
     checked = load_recipe(recipe, changes or [], small)
     result = run_training(checked, data, out, seed=seed, device=device, resume=resume)
@@ -263,7 +275,7 @@ def train(
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="A shipped model's name, an ONNX file, or the folder of a run.")],
-    data: Annotated[str, typer.Option(help="KIND:DIR of labelled crops.")],
+    data: Annotated[list[str], typer.Option(help="KIND:DIR of labelled crops.")],
     flip: Annotated[bool, typer.Option(help="Average each embedding with that of the mirrored image.")] = False,
     rerank: Annotated[bool, typer.Option("--rerank", help="Re-rank by k-reciprocal neighbours (Zhong 2017).")] = False,
     figures: Annotated[
@@ -276,7 +288,8 @@ def evaluate(
     from training.evaluation import evaluate as measure
 
     path = Path(model)
-    scores = measure(path if path.is_dir() else path_of(model), data, flip=flip, rerank=rerank, figures=figures)
+    path = path if path.is_dir() else path_of(model)
+    scores = measure(path, _only(data), flip=flip, rerank=rerank, figures=figures)
     _show(scores.to_dict(), str(scores), json)
 
 
@@ -304,7 +317,7 @@ def export_(
         str, typer.Option(help="fp32, fp16 or int8; the last two may lose 0.3 and 1.0 points of mAP on --data.")
     ] = "fp32",
     data: Annotated[
-        str | None, typer.Option(help="KIND:DIR of labelled crops to measure the file on.", show_default=False)
+        list[str] | None, typer.Option(help="KIND:DIR of labelled crops to measure the file on.", show_default=False)
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -312,10 +325,9 @@ def export_(
     from models.export import export_run
     from training.labelled_crops import LabelledCrops
 
-    card = export_run(run, out, name=name, precision=precision, examples=LabelledCrops(data) if data else None)
-    text = f"{out}: {card.name}, {card.precision}, {card.height}×{card.width} → {card.dim}-d"
-    text += "".join(f"\n  {title}: {values}" for title, values in card.scores.items())
-    _show(json_.loads(card.to_json()), text, json)
+    examples = LabelledCrops(_only(data)) if data else None
+    card = export_run(run, out, name=name, precision=precision, examples=examples)
+    _show(json_.loads(card.to_json()), f"{out}: {_export_summary(card)}", json)
 
 
 @app.command()
@@ -372,6 +384,12 @@ def _own_model(gallery: "Gallery") -> "Embedder":
     return Embedder(gallery.model_file)
 
 
+def _only(data: list[str]) -> str:
+    if len(data) > 1:
+        raise UserError(f"--data: {len(data)} data sets given; a model is scored on one at a time")
+    return data[0]
+
+
 def _time(text: str | None, option: str, gallery: "Gallery") -> datetime | None:
     """A time as the user wrote it; one without a zone is the cameras' time."""
     from zoneinfo import ZoneInfo
@@ -381,11 +399,11 @@ def _time(text: str | None, option: str, gallery: "Gallery") -> datetime | None:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise typer.BadParameter(f'{option}: "{text}" is not a time such as 2026-03-02T10:30:00') from error
+        raise UserError(f'{option}: "{text}" is not a time such as 2026-03-02T10:30:00') from error
     if time.tzinfo is None:
         zones = {camera.zone for camera in gallery.cameras()} or {"UTC"}
         if len(zones) > 1:
-            raise typer.BadParameter(f"{option}: the cameras have several time zones; write one, as in {text}+00:00")
+            raise UserError(f"{option}: the cameras have several time zones; write one, as in {text}+00:00")
         time = time.replace(tzinfo=ZoneInfo(zones.pop()))
     return time
 
@@ -433,6 +451,18 @@ def _index_summary(report: "IndexReport", gallery: Path) -> str:
     if report.interrupted:
         lines.append("  interrupted; what was committed is kept. The same command goes on from here")
     return "\n".join(lines)
+
+
+def _export_summary(card: "ModelCard") -> str:
+    lines = [f"{card.name}, {card.precision}, {card.height}×{card.width} → {card.dim}-d"]
+    for title, values in card.scores.items():
+        if "mAP_loss" in values:
+            lost, cosine = 100 * values["mAP_loss"], values["cosine"]
+            lines.append(f"{title}: {card.precision} loses {lost:z.1f} points of mAP, mean cosine {cosine:.3f}")
+        else:
+            shares = "  ".join(f"{name.replace('rank', 'Rank-')} {value:.1%}" for name, value in values.items())
+            lines.append(f"{shares}; {title}")
+    return "\n  ".join(lines)
 
 
 def _hits_table(hits: "list[Hit]") -> str:

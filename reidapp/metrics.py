@@ -92,6 +92,11 @@ class RetrievalScores:
     def rank10(self) -> float:
         return self.cmc[9]
 
+    @property
+    def size(self) -> str:
+        """Of what was scored, in words."""
+        return f"{self.queries} {'query' if self.queries == 1 else 'queries'}, {self.gallery} gallery images"
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "rank1": self.rank1,
@@ -112,7 +117,7 @@ class RetrievalScores:
         verification = f"{self.verification}\n" if self.verification else ""
         return (
             f"Rank-1 {self.rank1:.1%}  Rank-5 {self.rank5:.1%}  mAP {self.mAP:.1%}  mINP {self.mINP:.1%}\n"
-            f"{verification}{self.queries} queries, {self.gallery} gallery images; {self.protocol}{left_out}"
+            f"{verification}{self.size}; {self.protocol}{left_out}"
         )
 
 

@@ -5,7 +5,7 @@ import platform
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,8 @@ class TrainResult:
 
     def __str__(self) -> str:
         accuracy = "" if self.accuracy is None else f", training accuracy {self.accuracy:.1%}"
-        length = f"{self.epochs} epochs, {self.images} images, {self.seconds:.0f} s"
+        epochs = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
+        length = f"{epochs}, {self.images} images, {self.seconds:.0f} s"
         return f"{self.run}: {length}, loss {self.loss:.3f}{accuracy}"
 
 
@@ -93,18 +94,27 @@ def train(
     began, team = time.monotonic(), join(device)
     notes, quiet = Notes(silent=not team.first), quiet or not team.first
     specs = [data] if isinstance(data, str) else list(data)
-    run = _set_up(recipe, specs, out, seed, resume, team, notes, quiet)
+    with _keeping(out, notes):
+        run = _set_up(recipe, specs, out, seed, resume, team, notes, quiet)
     sampler, optimization = run.method.sampler, run.optimization
     steps, epochs = _length(recipe.schedule, sampler.batch_size, sampler.batches)
     done = _restore(out, optimization, run.method) if resume else 0
     step = min(done * sampler.batches, steps)
     means = run.writer.last_means()
+    if done == epochs:
+        notes.say(f"{out}: was finished already; nothing is left to train")
     images, images_done = steps * sampler.batch_size, step * sampler.batch_size
 
-    with _keeping(run.writer, notes), bar("training", images, notes.console, quiet, images_done) as advance:
+    with (
+        _keeping(out, notes),
+        closing(run.writer),
+        bar("training", images, notes.console, quiet, images_done) as advance,
+    ):
+        advance(0, _summary(done, epochs, means))
         for epoch in range(done + 1, epochs + 1):
-            last, summary = min(epoch * sampler.batches, steps), _summary(epoch, epochs, means)
-            means = _epoch(run, epoch, range(step, last), steps, advance, summary)
+            last = min(epoch * sampler.batches, steps)
+            means = _epoch(run, epoch, range(step, last), steps, advance)
+            advance(0, _summary(epoch, epochs, means))
             step = last
             for text in run.method.diagnose():
                 notes.warn(text, f"epoch {epoch}: ")
@@ -156,11 +166,21 @@ def _set_up(
         )
     writer = RunWriter(out, _facts(recipe, specs, seed), recipe.to_yaml(), resume, team.first)
 
-    with bar("reading images", len(dataset.train), notes.console, quiet) as advance:
-        crops = decode(dataset.train, network.height, network.width, out, lambda count: advance(count, ""))
-    if skipped := dataset.skipped + crops.skipped:
-        notes.warn(f"{len(skipped)} images left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]))
-        method = _method(recipe, crops.records, network)
+    try:
+        with bar("reading images", len(dataset.train), notes.console, quiet) as advance:
+            crops = decode(dataset.train, network.height, network.width, out, advance)
+        if not crops.records:
+            path, why = crops.skipped[0]
+            raise UserError(
+                f"data {dataset.spec}: none of the {len(crops.skipped)} images can be read "
+                f"(the first: {path.name}: {why})"
+            )
+        if skipped := dataset.skipped + crops.skipped:
+            notes.warn(f"{len(skipped)} images left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]))
+            method = _method(recipe, crops.records, network)
+    except (ReidappError, KeyboardInterrupt):
+        writer.discard()
+        raise
 
     network.to(team.device).to(memory_format=torch.channels_last)
     method.to(team.device)
@@ -171,14 +191,12 @@ def _set_up(
     return _Run(recipe, out, seed, team, network, trained, method, augment, optimization, crops.images, writer)
 
 
-def _epoch(
-    run: _Run, epoch: int, steps: range, of: int, advance: Callable[[int, str], None], summary: str
-) -> dict[str, float]:
+def _epoch(run: _Run, epoch: int, steps: range, of: int, advance: Callable[[int], None]) -> dict[str, float]:
     """Train for one epoch.
 
     Args:
         steps, of: its steps, of so many in the whole run.
-        advance, summary: called with the images done, and what to show beside the bar.
+        advance: called with the images done since the last call.
 
     Returns:
         the means of what was measured.
@@ -206,14 +224,16 @@ def _epoch(
             sums[name] += value
         if (step + 1) % _CHECK_EVERY == 0 or step + 1 == steps.stop:
             _check_finite(sums["loss"], step + 1, epoch, run.folder)
-        advance(len(batch), summary)
+        advance(len(batch))
     means = {name: float(total) / len(steps) for name, total in sums.items()}
     return means | {"lr": recipe.schedule.rate(steps[-1] / of)}
 
 
 def _summary(epoch: int, epochs: int, means: Mapping[str, float]) -> str:
-    numbers = [f"{name} {means[name]:.3f}" for name in ("loss", "accuracy") if name in means]
-    return "  ".join([f"epoch {epoch}/{epochs}", *numbers])
+    """Of the epochs that are done; the numbers are the last one's."""
+    loss = f", loss {means['loss']:.3f}" if "loss" in means else ""
+    accuracy = f", accuracy {means['accuracy']:.1%}" if "accuracy" in means else ""
+    return f"{epoch}/{epochs} epochs{loss}{accuracy}"
 
 
 def _length(schedule: Schedule, batch_size: int, steps_per_epoch: int) -> tuple[int, int]:
@@ -223,18 +243,18 @@ def _length(schedule: Schedule, batch_size: int, steps_per_epoch: int) -> tuple[
 
 
 @contextmanager
-def _keeping(writer: RunWriter, notes: Notes) -> Iterator[None]:
-    """Closes the log however training ends, and tells after Ctrl-C what is there."""
+def _keeping(run: Path, notes: Notes) -> Iterator[None]:
+    """Tells after Ctrl-C what is there."""
     try:
         yield
     except KeyboardInterrupt:
-        kept = last_epoch(writer.run)
+        kept = last_epoch(run)
         notes.warn(
-            f"interrupted; {kept} is kept, and resuming goes on from it" if kept else "interrupted; nothing kept"
+            f"interrupted; {kept} is kept, and the same command with --resume goes on from it"
+            if kept
+            else "interrupted; no epoch was finished, and nothing is kept"
         )
         raise
-    finally:
-        writer.close()
 
 
 def _method(recipe: Recipe, records: Sequence[Record], network: Network) -> Any:

@@ -52,7 +52,7 @@ def evaluate(
         device: for run folders; ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        UserError: bad model or data, or no query that could be answered.
+        UserError: bad model or data, one identity only, or no query that could be answered.
     """
     if figures is not None:
         from training.figures import Shown, make_folder, write_figures
@@ -66,7 +66,7 @@ def evaluate(
     embed = _embed_function(model, device)
     records = list(dict.fromkeys([*dataset.query, *dataset.gallery]))  # a query may be in the gallery: embed it once
     with bar("embedding", len(records), notes.console, quiet) as advance:
-        embeddings, skipped = _embed_files(embed, records, flip, lambda count: advance(count, ""))
+        embeddings, skipped = _embed_files(embed, records, flip, advance)
     if skipped := dataset.skipped + skipped:
         notes.warn(f"{len(skipped)} images left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]))
 
@@ -74,10 +74,17 @@ def evaluate(
     if not query or not gallery:
         part, (path, why) = "gallery" if query else "query", skipped[0]
         raise UserError(f"data {data}: none of its {part} images can be read (the first: {path.name}: {why})")
+    if len({r.pid for r in [*query, *gallery]}) < 2:
+        raise UserError(f"data {data}: one identity only; a ranking of one person says nothing, so give several")
+    seen = _trained_on(model, data) and not {r.path for r in dataset.train}.isdisjoint(r.path for r in gallery)
+    if seen:
+        notes.warn("these are the training images of the run; how well it tells other people apart, they cannot say")
     if same_camera is None:
         known = any(r.camid != NO_CAMERA for r in [*query, *gallery])
         same_camera = "remove" if known else "keep"
     protocol = dataset.protocol + (", flip-averaged" if flip else "")
+    if seen:
+        protocol += ", training images"
     if skipped:
         protocol += f", {len(skipped)} unreadable images left out"
 
@@ -96,6 +103,20 @@ def evaluate(
         shown = Shown(query, gallery, People(*people, same_camera), distances, "distance" if rerank else "cosine")
         write_figures(figures, model, scores, shown, notes.warn)
     return scores
+
+
+def _trained_on(model: Path, data: str) -> bool:
+    if not model.is_dir():
+        return False
+    from models.run_folder import read_facts
+
+    specs = read_facts(model)["data"]
+    return _place(data) in [_place(spec) for spec in ([specs] if isinstance(specs, str) else specs)]
+
+
+def _place(spec: str) -> tuple[str, Path]:
+    kind, _, place = spec.partition(":")
+    return kind, Path(place).expanduser().resolve()
 
 
 def _ranking(query: np.ndarray, gallery: np.ndarray, rerank: bool) -> tuple[Distances, str]:

@@ -116,12 +116,14 @@ def draw_cmc(scores: RetrievalScores, name: str) -> Figure:
     figure, axes = _plot(f"Cumulative match characteristic — {name}", scores.protocol)
     ranks = np.arange(1, len(scores.cmc) + 1)
     axes.plot(ranks, scores.cmc, color=_LINE, marker="o", markersize=3.5, linewidth=1.8, clip_on=False)
+    bottom = max(0, np.floor(scores.rank1 * 10 - 1) / 10)
     for k in (1, 5, 10):
-        _annotate(axes, f"{scores.cmc[k - 1]:.1%}", (k, scores.cmc[k - 1]), (4, -14))
+        room = scores.cmc[k - 1] - bottom > 0.1 * (1 - bottom)  # between the point and the axis
+        _annotate(axes, f"{scores.cmc[k - 1]:.1%}", (k, scores.cmc[k - 1]), (4, -14) if room else (4, 8))
     axes.set(xlabel="rank k", ylabel="queries with a right match among the first k", xlim=(0.5, 20.5))
-    axes.set(ylim=(max(0, np.floor(scores.rank1 * 10 - 1) / 10), 1), xticks=[1, 5, 10, 15, 20])
+    axes.set(ylim=(bottom, 1), xticks=[1, 5, 10, 15, 20])
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    facts = f"mAP {scores.mAP:.1%}   mINP {scores.mINP:.1%}\n{scores.queries} queries, {scores.gallery} gallery images"
+    facts = f"mAP {scores.mAP:.1%}   mINP {scores.mINP:.1%}\n{scores.size}"
     axes.text(0.98, 0.05, facts, transform=axes.transAxes, ha="right")
     return figure
 
@@ -149,7 +151,7 @@ def draw_ranked(shown: Shown, queries: list[int], scores: RetrievalScores) -> Fi
         sheet.put(line, 0, _crop(shown.query[query]), f"AP {scores.average_precisions[query]:.2f}")
         for rank, (record, score, right) in enumerate(shown.first(query), start=1):
             mark, colour = ("✓", _RIGHT) if right else ("✗", _WRONG)
-            sheet.put(line, rank, _crop(record), f"{mark} {score:.2f}", colour)
+            sheet.put(line, rank, _crop(record), f"{mark} {score:.4f}", colour)
     return sheet.figure
 
 

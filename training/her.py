@@ -104,7 +104,7 @@ def apply_her(
         raise UserError(f"data {dataset.spec}: no training images with an identity")
 
     with bar("reading images", len(records), notes.console, quiet) as advance:
-        crops = decode(records, trained.height, trained.width, run, lambda count: advance(count, ""))
+        crops = decode(records, trained.height, trained.width, run, advance)
     if skipped := dataset.skipped + crops.skipped:
         notes.warn(f"{len(skipped)} images left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]))
     pids = np.array([r.pid for r in crops.records])
@@ -137,7 +137,7 @@ def _embeddings(network: Network, images: np.ndarray, notes: Notes, quiet: bool)
     with bar("embedding", len(images), notes.console, quiet) as advance:
         for start in range(0, len(images), _CHUNK):
             parts.append(network.embed_crops(list(images[start : start + _CHUNK])))
-            advance(len(parts[-1]), "")
+            advance(len(parts[-1]))
     return np.concatenate(parts)
 
 

@@ -1,10 +1,12 @@
 """What a long run tells its user, on standard error."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 
@@ -28,22 +30,31 @@ class Notes:
             self.console.print(f"warning: {prefix}{text}", style="yellow", markup=False, highlight=False)
 
 
+class Advance(Protocol):
+    def __call__(self, count: int, summary: str | None = None) -> None:
+        """So many more images are done; the summary stands beside the bar until there is another."""
+
+
 @contextmanager
-def bar(
-    title: str, total: int, console: Console, quiet: bool, completed: int = 0
-) -> Iterator[Callable[[int, str], None]]:
-    """A progress bar with rate and time left; gives a function to call with (images done, what to show beside it)."""
+def bar(title: str, total: int, console: Console, quiet: bool, completed: int = 0) -> Iterator[Advance]:
+    """A progress bar with rate and time left, on one line of 80 columns: the bar itself gives way."""
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(),
+        BarColumn(bar_width=None, table_column=Column(max_width=40)),
+        TaskProgressColumn(),
+        _Rate(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[summary]}"),
     )
     with Progress(*columns, console=console, disable=quiet) as progress:
         task = progress.add_task(title, total=total, completed=completed, summary="")
-        yield lambda count, summary: progress.update(task, advance=count, summary=summary)
+
+        def advance(count: int, summary: str | None = None) -> None:
+            progress.update(task, advance=count)
+            if summary is not None:
+                progress.update(task, summary=summary)
+
+        yield advance
 
 
 class _Rate(ProgressColumn):

@@ -206,10 +206,19 @@ def parse_recipe(raw: dict[str, Any], where: str) -> Recipe:
         place = [str(part) for part in fault["loc"]]
         if fault["type"] == "extra_forbidden":
             *parents, key = place
-            hint = suggestion(key, _fields_of(parents))
+            hint = _hint(key, parents)
             under = f" under {'.'.join(parents)}" if parents else ""
             raise UserError(f'{where}: unknown key "{key}"{under}{hint}') from None
         raise UserError(f"{where}: {'.'.join(place)}: {fault['msg'].removeprefix('Value error, ')}") from None
+
+
+def _hint(key: str, parents: list[str]) -> str:
+    """A key that begins so, else the nearest; for one at the top, those of the sections count too."""
+    known = _fields_of(parents)
+    if not parents:
+        known += [f"{section}.{name}" for section in ("schedule", "input") for name in _fields_of([section])]
+    longer = [name for name in known if name.rpartition(".")[2].startswith(key)]
+    return suggestion(longer[0] if longer else key, known)
 
 
 def _fields_of(parents: list[str]) -> list[str]:

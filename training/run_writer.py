@@ -28,27 +28,30 @@ class RunWriter:
         writes: off in all processes of a run but the first.
 
     Raises:
-        UserError: the folder holds a run and ``resume`` is off, or another run, or none.
+        UserError: the folder holds a run and ``resume`` is off, or another run, or none, or it cannot be made.
     """
 
     def __init__(self, run: Path, facts: Mapping[str, Any], recipe: str, resume: bool, writes: bool = True) -> None:
         self.run, self._log, self._writes = run, run / "log.jsonl", writes
+        self._new = not run.exists()
         if resume:
             before = read_facts(run)
             if "her" in before:
                 raise UserError(f"{run}: was made by HER, which trains nothing; resume the run it was made from")
-            changed = [key for key in ("recipe", "data", "seed") if before.get(key) != facts[key]]
-            if changed:
+            if changed := _difference(_asked_for(before), _asked_for(facts)):
+                data = [before["data"]] if isinstance(before["data"], str) else before["data"]
                 raise UserError(
-                    f"{run}: its run had another {' and another '.join(changed)}; resume it with "
-                    f"{run / 'recipe.yaml'}, data {before['data']} and seed {before['seed']}"
+                    f"{run}: {changed}. To go on with it: reidapp train {run / 'recipe.yaml'} "
+                    f"--data {' --data '.join(data)} --seed {before['seed']} --out {run} --resume"
                 )
             if writes:
                 self._drop_unfinished_epochs()
         else:
             if last_epoch(run) is not None:
-                raise UserError(f"{run}: holds a training run already; resume it, or give another folder")
-            run.mkdir(parents=True, exist_ok=True)
+                raise UserError(
+                    f"{run}: holds a training run already; add --resume to go on with it, or give another --out"
+                )
+            _make(run)
             if writes:
                 self._begin(facts, recipe)
         self._tensorboard = _tensorboard(run) if writes else None
@@ -103,6 +106,35 @@ class RunWriter:
     def close(self) -> None:
         if self._tensorboard is not None:
             self._tensorboard.close()
+
+    def discard(self) -> None:
+        """Close, and remove the folder if it was made for this run."""
+        self.close()
+        if self._writes and self._new:
+            shutil.rmtree(self.run, ignore_errors=True)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise UserError(f"--out {folder}: a file; name a folder") from error
+    except OSError as error:
+        raise UserError(f"--out {folder}: cannot be made ({error.strerror}); name another folder") from error
+
+
+def _asked_for(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {**facts["recipe"], "data": facts["data"], "seed": facts["seed"]}
+
+
+def _difference(before: Any, now: Any, key: str = "") -> str:
+    """The first key that differs, dotted as in ``--set``, and its two values; empty if none does."""
+    if before == now:
+        return ""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return f"its {key} was {before}, not {now}"
+    inside = (_difference(before.get(k), now.get(k), f"{key}.{k}" if key else k) for k in [*now, *before])
+    return next(filter(None, inside), "")
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

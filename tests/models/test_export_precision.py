@@ -108,7 +108,7 @@ def test_one_that_loses_too_much_is_refused(
     wide: Network, tmp_path: Path, precision: str, loss: float, words: str
 ) -> None:
     (tmp_path / "old.onnx").write_text("the model of yesterday")
-    with pytest.raises(ReidappError, match=f"old.onnx: not exported: {words}"):
+    with pytest.raises(ReidappError, match=f"old.onnx: not exported: {words}.*larger --data"):
         export_network(wide, card(precision), tmp_path / "old.onnx", Given(loss))
     assert [p.name for p in tmp_path.iterdir()] == ["old.onnx"]
     assert (tmp_path / "old.onnx").read_text() == "the model of yesterday"
@@ -140,6 +140,8 @@ def test_bad_input(wide: Network, tmp_path: Path) -> None:
         export_network(wide, card("int8"), tmp_path / "m.onnx")
     with pytest.raises(UserError, match='precision "int4": unknown; choose one of fp32, fp16, int8'):
         export_network(wide, card("int4"), tmp_path / "m.onnx", Given())
+    with pytest.raises(UserError, match=r"z.txt: the name of the file must end in .onnx"):
+        export_network(wide, CARD, tmp_path / "z.txt")
     narrow = network(nn.Conv2d(3, 128, 8, stride=8))
     with pytest.raises(UserError, match="int8: the network has no convolution of 64 channels or more"):
         export_network(narrow, card("int8"), tmp_path / "m.onnx", Given())

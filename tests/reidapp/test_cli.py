@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reidapp.cli import _export_summary
 from reidapp.demo import view_image
 from reidapp.footage.decoding import frames
+from reidapp.model_card import ModelCard
 from reidapp.truth import Truth
 from tests.conftest import World
 
@@ -46,7 +48,7 @@ def refused(code: int, *arguments: object) -> str:
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.startswith("reidapp:")]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("reidapp")]
     assert len(lines) == 1, done.stderr
     return lines[0]
 
@@ -100,10 +102,37 @@ def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 def test_a_negative_seed_is_bad_usage(tmp_path: Path) -> None:
     for command in (["synth", "people", tmp_path / "out"], ["demo", "--out", tmp_path / "out"], ["train", "small"]):
-        done = reidapp(*command, "--seed", -1)
-        assert done.returncode == 2
-        assert "--seed" in done.stderr
+        assert "'--seed'" in refused(2, *command, "--seed", -1)
     assert not (tmp_path / "out").exists()
+
+
+def test_bad_usage_is_one_line() -> None:
+    bare = reidapp()
+    assert bare.returncode == 2
+    assert "Usage: reidapp" in bare.stdout + bare.stderr
+    assert refused(2, "evalate") == "reidapp: No such command 'evalate'. Did you mean 'evaluate'?"
+    assert refused(2, "evaluate", "run") == "reidapp evaluate: Missing option '--data'."
+    assert refused(2, "train", "small", "--data", "folder:people").startswith("reidapp: train: missing --out RUN (")
+    assert refused(2, "train").startswith("reidapp: train: missing RECIPE, --data KIND:DIR, --out RUN (")
+
+
+def test_one_data_set_at_a_time_is_scored() -> None:
+    twice = ("--data", "folder:a", "--data", "folder:b")
+    assert "--data: 2 data sets given; a model is scored on one" in refused(2, "evaluate", "small", *twice)
+    assert "--data: 2 data sets given" in refused(2, "export", "run", "--out", "model.onnx", *twice)
+
+
+def test_an_export_is_summed_up_in_percent() -> None:
+    measured = {
+        "cosine; folder": {"rank1": 0.1356, "mAP": 0.094},
+        "against fp32": {"mAP_loss": 0.0081, "cosine": 0.99912},
+    }
+    text = _export_summary(ModelCard("mine", "1", 128, 64, 512, precision="int8", scores=measured))
+    assert text.splitlines() == [
+        "mine, int8, 128×64 → 512-d",
+        "  Rank-1 13.6%  mAP 9.4%; cosine; folder",
+        "  against fp32: int8 loses 0.8 points of mAP, mean cosine 0.999",
+    ]
 
 
 def test_search_prints_what_the_contract_says(world: World, query: Path) -> None:
@@ -202,7 +231,7 @@ def test_other_bad_input(world: World, query: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
     assert "no video in it" in refused(2, "index", tmp_path / "empty", "--gallery", tmp_path / "other")
     assert not (tmp_path / "other").exists(), "a gallery was left behind by a run that had nothing to index"
-    assert reidapp(*base, "--before", "soon").returncode == 2
+    assert '--before: "soon" is not a time' in refused(2, *base, "--before", "soon")
 
 
 def test_a_gallery_made_by_another_model_is_refused(world: World, query: Path, tmp_path: Path) -> None:

@@ -50,13 +50,16 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(
     stop_in_epoch(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
         run(crops, tmp_path / "parts", tiny)
-    assert "epoch-002 is kept" in " ".join(capsys.readouterr().err.split())
+    said = " ".join(capsys.readouterr().err.split())
+    assert "epoch-002 is kept, and the same command with --resume goes on from it" in said
     monkeypatch.undo()
     assert last_epoch(tmp_path / "parts") == tmp_path / "parts" / "epoch-002"
     run(crops, tmp_path / "parts", tiny, resume=True)
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
     assert (tmp_path / "whole/log.jsonl").read_text() == (tmp_path / "parts/log.jsonl").read_text()
-    result = run(crops, tmp_path / "parts", tiny, resume=True)  # nothing left to do
+    capsys.readouterr()
+    result = run(crops, tmp_path / "parts", tiny, resume=True)
+    assert "parts: was finished already; nothing is left to train" in " ".join(capsys.readouterr().err.split())
     assert math.isfinite(result.loss)
 
 
@@ -232,6 +235,60 @@ def test_unreadable_images_are_left_out_and_named(crops: Path, tiny: list[str], 
     assert "0001_c1s1_000099_01.jpg" in result.warnings[0]
 
 
+def test_none_readable_is_one_line_and_leaves_no_folder(crops: Path, tiny: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "bounding_box_train"
+    folder.mkdir(parents=True)
+    for path in (crops / "bounding_box_train").iterdir():
+        (folder / path.name).write_text("no image")
+    message = r"none of the 48 images can be read \(the first: 0001_c1s1_000000_01.jpg: not an image"
+    with pytest.raises(UserError, match=message) as caught:
+        run(tmp_path / "data", tmp_path / "run", tiny)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(UserError, match=message):
+        run(tmp_path / "data", tmp_path / "mine", tiny)
+    assert (tmp_path / "mine").exists()
+
+
+def test_ctrl_c_while_images_are_read_says_that_nothing_is_kept(
+    crops: Path,
+    tiny: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "decode", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(crops, tmp_path / "run", tiny)
+    assert "interrupted; no epoch was finished, and nothing is kept" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_made(crops: Path, tiny: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"--out .*file: a file; name a folder"):
+        run(crops, tmp_path / "file", tiny)
+    with pytest.raises(UserError, match=r"--out .*run: cannot be made \(Not a directory\); name another folder"):
+        run(crops, tmp_path / "file" / "run", tiny)
+
+
+def test_the_bar_fits_80_columns_and_ends_with_the_last_epochs_numbers(
+    crops: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    recipe = load_recipe("small", [*tiny, "schedule.images=808"])  # 17 epochs of 48 images
+    result = train(recipe, f"market1501:{crops}", tmp_path / "run")
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("training ━")
+    assert last.endswith(f"17/17 epochs, loss {result.loss:.3f}, accuracy {result.accuracy:.1%}")
+    assert "100%" in last
+    assert len(last) <= 80
+
+
 def test_nan_stops_with_the_last_good_checkpoint(
     crops: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,10 +404,12 @@ def test_what_cannot_be_trained_on(crops: Path, tiny: list[str], tmp_path: Path)
 
 def test_a_run_is_not_overwritten_or_mixed_up(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     run(crops, tmp_path / "run", tiny, "schedule.epochs=1")
-    with pytest.raises(UserError, match="holds a training run already"):
+    with pytest.raises(UserError, match="holds a training run already; add --resume"):
         run(crops, tmp_path / "run", tiny, "schedule.epochs=1")
-    with pytest.raises(UserError, match="another recipe and another seed"):
+    with pytest.raises(UserError, match=r"run: its schedule.epochs was 1, not 2. To go on with it: .* --resume"):
         run(crops, tmp_path / "run", tiny, "schedule.epochs=2", seed=1, resume=True)
+    with pytest.raises(UserError, match="run: its seed was 0, not 1"):
+        run(crops, tmp_path / "run", tiny, "schedule.epochs=1", seed=1, resume=True)
     result = train(load_recipe(tmp_path / "run" / "recipe.yaml"), f"market1501:{crops}", tmp_path / "run", resume=True)
     assert result.epochs == 1
 

@@ -109,6 +109,29 @@ def test_unreadable_images_are_in_the_protocol(onnx_file: Path, crops: Path, tmp
     assert "1 unreadable images left out" in scores.protocol
 
 
+def test_training_images_are_called_so(
+    crops: Path, tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(crops / "bounding_box_train", tmp_path / "people" / "bounding_box_train")
+    folders = tmp_path / "folders"
+    for path in (crops / "bounding_box_train").iterdir():
+        (folders / path.name[:4]).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folders / path.name[:4] / path.name[5:])
+    recipe = load_recipe("small", [*tiny, "schedule.epochs=1"])
+    train(recipe, [f"folder:{folders}", f"market1501:{crops}"], tmp_path / "run", quiet=True)
+    capsys.readouterr()
+    assert "training images" in evaluate(tmp_path / "run", f"folder:{folders}/", quiet=True).protocol
+    assert capsys.readouterr().err.count("these are the training images of the run") == 1
+    assert "training images" not in evaluate(tmp_path / "run", f"market1501:{crops}", quiet=True).protocol
+    assert "training images" not in capsys.readouterr().err
+
+
+def test_a_ranking_of_one_person_is_refused(onnx_file: Path, tmp_path: Path) -> None:
+    write_crops(tmp_path / "only", range(1, 2), cameras=2, images=3)
+    with pytest.raises(UserError, match="one identity only; a ranking of one person says nothing"):
+        evaluate(onnx_file, f"folder:{tmp_path}", quiet=True)
+
+
 def test_embeddings_of_a_run_have_length_one(run: Path) -> None:
     from models.run_folder import load_network
 

@@ -2,16 +2,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Annotation
 from PIL import Image
 
 from models.export import export_run
 from reidapp.errors import UserError
-from reidapp.metrics import People
+from reidapp.metrics import People, RetrievalScores
 from tests.training.conftest import write_crops
 from training.data.datasets import Record
 from training.engine import train
 from training.evaluation import evaluate
-from training.figures import NAMES, Shown, energy, evenly
+from training.figures import NAMES, Shown, draw_cmc, draw_ranked, energy, evenly
 from training.recipe import load_recipe
 
 
@@ -87,6 +88,19 @@ def test_shown_are_those_that_were_scored() -> None:
         ("b", -0.5),
         ("a", -0.5),
     ]
+
+
+def test_labels_tell_near_scores_apart_and_stay_off_the_axis(people: Path) -> None:
+    records = [Record(path, pid=k, camid=k) for k, path in enumerate(sorted((people / "query").iterdir())[:3])]
+    sides = ([1], [0], [1, 2, 1], [1, 2, 3])
+    distances = np.array([[-0.99912, -0.99934, -0.9987]])
+    shown = Shown(records[:1], records, People(*map(np.array, sides), "keep"), distances.__getitem__, "cosine")
+    scores = RetrievalScores((0.05,) * 20, 0.1, 0.1, queries=1, gallery=3, protocol="p", average_precisions=(0.1,))
+    written = {text.get_text() for text in draw_ranked(shown, [0], scores).axes[0].texts}
+    assert {"✗ 0.9993", "✓ 0.9991", "✓ 0.9987"} <= written
+    (axes,) = draw_cmc(scores, "model").axes
+    assert all(label.get_position()[1] > 0 for label in axes.texts if isinstance(label, Annotation))
+    assert "1 query, 3 gallery images" in axes.texts[-1].get_text()
 
 
 def test_energy_is_that_of_the_feature_map(run: Path) -> None:
