@@ -29,3 +29,12 @@ def test_dropout_is_of_the_features_in_training() -> None:
     assert 0.4 < (outputs["features"] == 0).float().mean() < 0.6
     assert (outputs["pooled"] != 0).all()
     assert (head.eval()(MAP)["features"] != 0).all()
+
+
+def test_a_scale_of_one_stays_one() -> None:
+    for scale in (True, False):
+        head = BNNeck(8, dim=4, scale=scale)
+        optimizer = torch.optim.SGD([p for p in head.parameters() if p.requires_grad], lr=0.1)
+        head(torch.randn(16, 8, 2, 1))["features"].abs().sum().backward()
+        optimizer.step()
+        assert torch.equal(head.neck.weight, torch.ones(4)) != scale

@@ -78,6 +78,14 @@ def test_collapse_is_seen() -> None:
     assert TripletLoss().diagnose(torch.randn(8, 16), labels) is None
 
 
+def test_shrinking_is_seen() -> None:
+    """All distances far below the margin, though the features differ as much as ever among each other."""
+    features, labels = torch.randn(8, 16), torch.arange(8) // 2
+    for margin in (0.3, "soft"):
+        assert "shrunk" in (TripletLoss(margin).diagnose(1e-3 * features, labels) or "")
+    assert TripletLoss(1e-3).diagnose(1e-3 * features, labels) is None
+
+
 def test_unknown_margin_is_refused() -> None:
     with pytest.raises(UserError, match='the margin is a number or "soft", not "hard"'):
         TripletLoss("hard")
