@@ -13,7 +13,7 @@ class BNNeck(nn.Module):
         channels: of the feature map.
         dim: D; without it the pooled vector is taken as it is and D = channels.
         pool: ``average`` (BoT), or ``gem``, whose exponent is learnt from 3 on (AGW, Cluster-Contrast).
-        scale: whether the batch norm learns a scale per feature, as in the papers. Without one it stays at 1, and losses
+        scale: whether the batch norm learns a scale per feature, as in the papers. Without one it is 1, and losses
             on distances (triplets above all) cannot make themselves small by shrinking all of them.
         dropout: share of the features that training sets to zero; the papers have none.
 
