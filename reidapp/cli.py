@@ -247,6 +247,7 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     resume: Annotated[bool, typer.Option(help="Go on from the run's last epoch.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print the recipe with all changes, and stop.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Train an embedding model by a recipe."""
@@ -255,6 +256,10 @@ def train(
     if list_:
         text = "\n".join(f"{name:34} {describe(name)}" for name in list_recipes())
         _show({"recipes": list_recipes()}, text, json)
+        return
+    if show and recipe is not None:
+        shown = load_recipe(recipe, changes or [], small)
+        _show(shown.model_dump(), shown.to_yaml().rstrip(), json)
         return
     if recipe is None or not data or out is None:
         given = {"RECIPE": recipe, "--data KIND:DIR": data, "--out RUN": out}

@@ -315,6 +315,9 @@ def _chunks(database: Path) -> int:
 def test_train_evaluate_export_index(world: World, tmp_path: Path) -> None:
     """The researcher's line, each step by its command."""
     assert "small" in as_json("train", "--list")["recipes"]
+    shown = as_json("train", "bot", "--small", "--set", "loss.triplet.margin=0.5", "--show")
+    assert shown["loss"]["triplet"]["margin"] == 0.5
+    assert shown["backbone"] == {"osnet": {"width": 0.25}}
     people = as_json("synth", "people", tmp_path / "people", "--identities", 12, "--images", 6, "--test-share", 0.5)
     assert people["identities"] == 12
     data = f"market1501:{tmp_path / 'people'}"
