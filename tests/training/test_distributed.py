@@ -43,7 +43,7 @@ def test_a_run_in_two_processes(crops: Path, tiny: list[str], tmp_path: Path) ->
     command = ["-m", "reidapp", "train", "small", "--data", f"market1501:{crops}", *options]
     run(*command, "--out", str(tmp_path / "one"), "--set", "bn_split=2")
     output = run(*TWO, *command, "--out", str(tmp_path / "two"))
-    assert output.startswith(f"{tmp_path / 'two'}: 1 epochs, 32 images")
+    assert output.startswith(f"{tmp_path / 'two'}: 1 epoch, 32 images")
     assert len(output.splitlines()) == 1
     epochs = [last_epoch(tmp_path / name) for name in ("one", "two")]
     one, two = (load_file(epoch / "classifier.safetensors") for epoch in epochs if epoch is not None)
