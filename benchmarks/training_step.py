@@ -141,7 +141,7 @@ def torchreid(records: list[Record], workers: int) -> Step:
                 train = [(str(r.path), pids[r.pid], r.camid) for r in records]
                 super().__init__(train, train[:1], train[:1], **options)
 
-        name = f"crops{workers}"
+        name = f"crops{workers}-{torch.get_num_threads()}"  # names cannot be taken twice
         peer.data.register_image_dataset(name, Crops)
         torch.manual_seed(SEED)
         manager = peer.data.ImageDataManager(
