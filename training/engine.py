@@ -208,7 +208,7 @@ def _epoch(run: _Run, epoch: int, steps: range, of: int, advance: Callable[[int]
     run.network.train()
     for step, batch in zip(steps, batches, strict=False):
         part = split(batch, method.sampler, run.team.world, run.team.rank)
-        chosen = torch.from_numpy(run.pixels[part])  # NumPy gathers ten times faster than torch
+        chosen = torch.from_numpy(run.pixels[part])  # NumPy gathers from a memory map faster than torch
         images = run.augment(chosen.to(device), noise)
         with torch.autocast(device.type, _DTYPES[recipe.precision], recipe.precision != "float32"):
             loss, numbers = method(run.trained, images, torch.from_numpy(part), noise)
