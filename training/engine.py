@@ -1,5 +1,6 @@
 """The training loop."""
 
+import inspect
 import math
 import platform
 import time
@@ -28,7 +29,7 @@ from training.data.samplers import split
 from training.distributed import Team, average_statistics, join, leave, parallel
 from training.optimization import Optimization, build_optimizer
 from training.progress import Notes, bar
-from training.recipe import Recipe, Schedule
+from training.recipe import Recipe
 from training.run_writer import RunWriter
 
 _CHECK_EVERY = 20  # steps between looks at the loss: each look waits for the device
@@ -97,7 +98,8 @@ def train(
     with _keeping(out, notes):
         run = _set_up(recipe, specs, out, seed, resume, team, notes, quiet)
     sampler, optimization = run.method.sampler, run.optimization
-    steps, epochs = _length(recipe.schedule, sampler.batch_size, sampler.batches)
+    steps = recipe.schedule.steps(sampler.batch_size, sampler.batches)
+    epochs = math.ceil(steps / sampler.batches)
     done = _restore(out, optimization, run.method) if resume else 0
     step = min(done * sampler.batches, steps)
     means = run.writer.last_means()
@@ -113,7 +115,7 @@ def train(
         advance(0, _summary(done, epochs, means))
         for epoch in range(done + 1, epochs + 1):
             last = min(epoch * sampler.batches, steps)
-            means = _epoch(run, epoch, range(step, last), steps, advance)
+            means = _epoch(run, epoch, range(step, last), steps, advance) | run.method.report()
             advance(0, _summary(epoch, epochs, means))
             step = last
             for text in run.method.diagnose():
@@ -176,7 +178,7 @@ def _set_up(
                 f"(the first: {path.name}: {why})"
             )
         if skipped := dataset.skipped + crops.skipped:
-            notes.warn(f"{len(skipped)} images left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]))
+            notes.warn_left_out(skipped)
             method = _method(recipe, crops.records, network)
     except (ReidappError, KeyboardInterrupt):
         writer.discard()
@@ -233,13 +235,9 @@ def _summary(epoch: int, epochs: int, means: Mapping[str, float]) -> str:
     """Of the epochs that are done; the numbers are the last one's."""
     loss = f", loss {means['loss']:.3f}" if "loss" in means else ""
     accuracy = f", accuracy {means['accuracy']:.1%}" if "accuracy" in means else ""
-    return f"{epoch}/{epochs} epochs{loss}{accuracy}"
-
-
-def _length(schedule: Schedule, batch_size: int, steps_per_epoch: int) -> tuple[int, int]:
-    """Steps and epochs of the whole run; the last epoch may be cut short by a budget in images."""
-    steps = math.ceil(schedule.images / batch_size) if schedule.images else schedule.epochs * steps_per_epoch
-    return steps, math.ceil(steps / steps_per_epoch)
+    clusters = f", {means['clusters']:.0f} clusters" if "clusters" in means else ""
+    ari = f", ARI {means['ari']:.2f}" if "ari" in means else ""
+    return f"{epoch}/{epochs} epochs{loss}{accuracy}{clusters}{ari}"
 
 
 @contextmanager
@@ -259,13 +257,17 @@ def _keeping(run: Path, notes: Notes) -> Iterator[None]:
 
 def _method(recipe: Recipe, records: Sequence[Record], network: Network) -> Any:
     ((name, options),) = recipe.method.items()
+    method = registry.find("training.methods", name)
+    if recipe.loss and "losses" not in inspect.signature(method).parameters:
+        raise UserError(f"{recipe.where}: method {name} has a loss of its own; take {', '.join(recipe.loss)} away")
     return registry.build(
-        registry.find("training.methods", name),
+        method,
         options,
         f"{recipe.where}, method",
         records=records,
         losses=recipe.loss,
         sampler=recipe.sampler,
+        schedule=recipe.schedule,
         dims=network.dims,
         weights=network.weights,
         recipe=recipe.where,

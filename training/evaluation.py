@@ -67,8 +67,8 @@ def evaluate(
     records = list(dict.fromkeys([*dataset.query, *dataset.gallery]))  # a query may be in the gallery: embed it once
     with bar("embedding", len(records), notes.console, quiet) as advance:
         embeddings, skipped = _embed_files(embed, records, flip, advance)
-    if skipped := dataset.skipped + skipped:
-        notes.warn(f"{len(skipped)} images left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]))
+    skipped = dataset.skipped + skipped
+    notes.warn_left_out(skipped)
 
     query, gallery = ([r for r in part if r in embeddings] for part in (dataset.query, dataset.gallery))
     if not query or not gallery:
@@ -86,7 +86,7 @@ def evaluate(
     if seen:
         protocol += ", training images"
     if skipped:
-        protocol += f", {len(skipped)} unreadable images left out"
+        protocol += f", {len(skipped)} unreadable left out"
 
     query_side, gallery_side = _arrays(query, embeddings), _arrays(gallery, embeddings)
     verification = verify(*query_side, *gallery_side, same_camera=same_camera)

@@ -80,9 +80,12 @@ def make_folder(folder: Path) -> None:
     """Make the folder, without what an earlier evaluation drew there."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--figures {folder}: a file; name a folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in NAMES:
-        (folder / name).unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in NAMES:
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"--figures {folder}: cannot be written to ({error.strerror}); name another folder") from error
 
 
 def write_figures(

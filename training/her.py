@@ -105,8 +105,7 @@ def apply_her(
 
     with bar("reading images", len(records), notes.console, quiet) as advance:
         crops = decode(records, trained.height, trained.width, run, advance)
-    if skipped := dataset.skipped + crops.skipped:
-        notes.warn(f"{len(skipped)} images left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]))
+    notes.warn_left_out(dataset.skipped + crops.skipped)
     pids = np.array([r.pid for r in crops.records])
     trained.to(pick_device(device)).to(memory_format=torch.channels_last)
     weight = _narrowed(fit_her(_embeddings(trained, crops.images, notes, quiet), pids, ridge))

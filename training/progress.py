@@ -1,7 +1,8 @@
 """What a long run tells its user, on standard error."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
@@ -28,6 +29,12 @@ class Notes:
         if text not in self.warnings:
             self.warnings.append(text)
             self.console.print(f"warning: {prefix}{text}", style="yellow", markup=False, highlight=False)
+
+    def warn_left_out(self, skipped: Sequence[tuple[Path, str]]) -> None:
+        """Of images that were not used: how many, and the first few with the reason."""
+        if skipped:
+            images = "1 image" if len(skipped) == 1 else f"{len(skipped)} images"
+            self.warn(f"{images} left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]))
 
 
 class Advance(Protocol):

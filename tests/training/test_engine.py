@@ -231,7 +231,7 @@ def test_unreadable_images_are_left_out_and_named(crops: Path, tiny: list[str], 
     (folder / "0001_c1s1_000099_01.jpg").write_text("no image")
     result = run(tmp_path / "data", tmp_path / "run", tiny, "schedule.epochs=1")
     assert len(result.warnings) == 1
-    assert "1 images left out" in result.warnings[0]
+    assert "1 image left out" in result.warnings[0]
     assert "0001_c1s1_000099_01.jpg" in result.warnings[0]
 
 

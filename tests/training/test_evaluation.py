@@ -106,7 +106,7 @@ def test_unreadable_images_are_in_the_protocol(onnx_file: Path, crops: Path, tmp
     (tmp_path / "query" / "0021_c1s1_000000_01.jpg").write_text("no image")
     scores = evaluate(onnx_file, f"market1501:{tmp_path}", quiet=True)
     assert scores.queries == 11
-    assert "1 unreadable images left out" in scores.protocol
+    assert "1 unreadable left out" in scores.protocol
 
 
 def test_training_images_are_called_so(

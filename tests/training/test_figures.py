@@ -12,7 +12,7 @@ from tests.training.conftest import write_crops
 from training.data.datasets import Record
 from training.engine import train
 from training.evaluation import evaluate
-from training.figures import NAMES, Shown, draw_cmc, draw_ranked, energy, evenly
+from training.figures import NAMES, Shown, draw_cmc, draw_ranked, energy, evenly, make_folder
 from training.recipe import load_recipe
 
 
@@ -121,3 +121,9 @@ def test_energy_is_that_of_the_feature_map(run: Path) -> None:
         height, width = 192 // square.shape[0], 96 // square.shape[1]
         patch = map_[row * height : (row + 1) * height, column * width : (column + 1) * width]
         assert patch.max() == 1
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"^--figures .*file/figures: cannot be written to \(.+\); name another folder$"):
+        make_folder(tmp_path / "file" / "figures")

@@ -130,7 +130,7 @@ def test_fewer_identities_than_dimensions_make_one_dimension_each(run: Path, cro
     (some / "0009_c1s1_000001_01.jpg").write_bytes(b"no picture")
     result = apply_her(run, f"market1501:{some.parent}", tmp_path / "her", quiet=True)
     assert (result.identities, result.images, result.dim) == (4, 24, 4)
-    assert "1 images left out" in result.warnings[0]
+    assert "1 image left out" in result.warnings[0]
     assert load_network(tmp_path / "her").dim == 4
 
 
