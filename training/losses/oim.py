@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidapp.options import BelowOne, CountOrNone, Positive
+from training.losses._memory import cosines, move
 
 
 class OIMLoss(nn.Module):
@@ -53,7 +54,7 @@ class OIMLoss(nn.Module):
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         memory = torch.cat([self.lut, self.queue])
-        logits = self._similarities(features, memory)
+        logits = cosines(features, memory) / self.tau
         if not self.count_empty:
             own = labels[:, None] == torch.arange(len(memory), device=labels.device)
             logits = logits.masked_fill(~(own | memory.any(1)), -torch.inf)
@@ -61,21 +62,13 @@ class OIMLoss(nn.Module):
         return total / (labels >= 0).sum().clamp(min=1)
 
     def scores(self, features: Tensor) -> Tensor:
-        return self._similarities(features, self.lut)
+        return cosines(features, self.lut) / self.tau
 
     @torch.no_grad()
     def update(self, outputs: Tensor, labels: Tensor) -> None:
         features = F.normalize(outputs.to(self.lut.dtype), dim=1)
-        self._move(features[labels >= 0], labels[labels >= 0])
+        move(self.lut, labels[labels >= 0], features[labels >= 0], self.momentum)
         self._push(features[labels < 0])
-
-    def _move(self, features: Tensor, labels: Tensor) -> None:
-        """All first images of an identity at once, then all second ones, …: the same as one after the other."""
-        turn = (labels[:, None] == labels).tril(-1).sum(1)
-        for now in range(int(turn.max()) + 1 if len(turn) else 0):
-            rows = labels[turn == now]
-            moved = self.momentum * self.lut[rows] + (1 - self.momentum) * features[turn == now]
-            self.lut[rows] = F.normalize(moved, dim=1)
 
     def _push(self, features: Tensor) -> None:
         size, count = len(self.queue), len(features)
@@ -83,8 +76,3 @@ class OIMLoss(nn.Module):
             places = (self.head + torch.arange(count, device=features.device)) % size
             self.queue[places[-size:]] = features[-size:]  # of more than the queue holds, the newest
             self.head.copy_((self.head + count) % size)
-
-    def _similarities(self, features: Tensor, memory: Tensor) -> Tensor:
-        """xᵀv / τ, [B, D] × [N, D] → [B, N], at least float32: outside autocast, for τ multiplies the error by ten."""
-        with torch.autocast(features.device.type, enabled=False):
-            return F.linear(F.normalize(features.to(memory.dtype), dim=1), memory) / self.tau
