@@ -75,6 +75,10 @@ class Schedule(_Strict):
             raise ValueError("milestones need shape: step")
         return self
 
+    def steps(self, batch_size: int, batches: int) -> int:
+        """Of the whole run, of epochs of so many batches; a budget in images cuts the last epoch short."""
+        return math.ceil(self.images / batch_size) if self.images else self.epochs * batches
+
     def rate(self, progress: float) -> float:
         """The learning rate at a point of the run.
 
@@ -99,7 +103,8 @@ class Recipe(_Strict):
 
     ``backbone``, ``head``, ``method``, ``optimizer``, ``sampler`` and ``augmentation`` options are checked by what they
     configure; ``loss`` maps a loss's name to its options, of which ``on`` (an output of the network, or a list of them)
-    and ``weight`` are the method's. A backbone's ``pretrained`` (``imagenet`` or a file) is the engine's.
+    and ``weight`` are the method's. Some methods have a loss of their own, and none here. A backbone's ``pretrained``
+    (``imagenet`` or a file) is the engine's.
 
     Attributes:
         precision: of the network's arithmetic; weights and losses stay in float32.
@@ -114,7 +119,7 @@ class Recipe(_Strict):
     name: str
     backbone: Entry
     head: Entry
-    loss: dict[str, dict[str, Any] | None]
+    loss: dict[str, dict[str, Any] | None] = {}
     schedule: Schedule
     input: Input = Input()
     method: Entry = {"supervised": {}}

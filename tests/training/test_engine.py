@@ -323,6 +323,7 @@ def test_a_collapsed_triplet_loss_is_said(
         ("loss.sphere.weight=much", "loss.sphere: weight is much; a number of at least 0 expected"),
         ("loss.group_sparsity={on: triplet.features.weight}", 'no output "triplet.features.weight"'),
         ("loss={}", "no loss"),
+        ("sampler.batches=0", "batches: input should be greater than or equal to 1, not 0"),
         ("backbone.osnet.widht=1", 'backbone.osnet: unknown key "widht"; did you mean "width"'),
         ("head=bneck", 'heads: unknown name "bneck"; did you mean "bnneck"'),
         ("method=supervized", 'unknown name "supervized"; did you mean "supervised"'),

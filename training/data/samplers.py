@@ -7,6 +7,7 @@ import numpy as np
 
 from reidapp import registry
 from reidapp.errors import UserError
+from reidapp.options import Count
 from training.data.datasets import UNLABELLED
 
 
@@ -61,11 +62,15 @@ class IdentitySampler(_Sampler):
     Cluster-Contrast) every identity has one group: on Market-1501 47 batches of 16 × 4 instead of 220. The last batch
     is filled up from the beginning: all batches have P × K images.
 
+    An epoch of a given number of batches is cut short, or goes round again with images drawn anew. There may be fewer
+    identities than P in it: a batch then shows some several times.
+
     Args:
         labels: int ``[N]``, the identity of every image; those of −1 are nobody's.
         identities: P.
         images: K.
-        each: what an epoch shows once, ``images`` or ``identities``.
+        each: what an epoch, or a round of it, shows once, ``images`` or ``identities``.
+        batches: of an epoch; if not given, those that show each once.
         spread_cameras: a group shows its identity from as many cameras as there are (images without a camera count as
             from one camera).
         unlabelled: images of label −1 at the end of every batch, in turn.
@@ -82,6 +87,7 @@ class IdentitySampler(_Sampler):
         identities: int = 16,
         images: int = 4,
         each: Literal["images", "identities"] = "images",
+        batches: Count | None = None,
         spread_cameras: bool = False,
         unlabelled: int = 0,
         cameras: np.ndarray | None = None,
@@ -92,7 +98,7 @@ class IdentitySampler(_Sampler):
         if each not in ("images", "identities"):
             raise UserError(f'sampler: each is "{each}"; images or identities expected')
         super().__init__(labels, images, identities, unlabelled)
-        if identities > (people := len(np.unique(labels[self._labelled]))):
+        if batches is None and identities > (people := len(np.unique(labels[self._labelled]))):
             raise UserError(
                 f"sampler: {identities} identities a batch, but there are {people}; set sampler.identities={people}"
             )
@@ -102,16 +108,21 @@ class IdentitySampler(_Sampler):
         self.identities, self.images = identities, images
         self.has_pairs = min(identities, images) > 1
         self._counts = [1 if each == "identities" else -(-len(own) // images) for own in self._of_identity]
-        self.batches = -(-sum(self._counts) // identities)
+        self.batches = batches or -(-sum(self._counts) // identities)
+        self._rounds = -(-batches * identities // sum(self._counts)) if batches else 1
 
     def _draw(self, rng: np.random.Generator) -> np.ndarray:
+        rounds = np.concatenate([self._round(rng) for _ in range(self._rounds)])
+        full = np.resize(rounds, (self.batches * self.identities, self.images))
+        return full.reshape(self.batches, -1)
+
+    def _round(self, rng: np.random.Generator) -> np.ndarray:
+        """Groups of images int ``[·, images]``, everything once."""
         groups, times = [], []
         for own, count in zip(self._of_identity, self._counts, strict=True):
             groups.append(np.resize(self._shuffled(own, rng), (count, self.images)))
             times.append((np.arange(count) + rng.random()) / count)
-        by_time = np.concatenate(groups)[np.argsort(np.concatenate(times))]
-        full = np.resize(by_time, (self.batches * self.identities, self.images))
-        return full.reshape(self.batches, -1)
+        return np.concatenate(groups)[np.argsort(np.concatenate(times))]
 
     def _shuffled(self, own: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """One identity's images in random order; with cameras, one of each camera in turn, as long as they last."""

@@ -8,8 +8,11 @@ A method is a module that holds what only training needs (class weights, banks) 
     method(network, images, batch, noise) -> (scalar, numbers for the log); the network is called here
     update()                              banks and centres, once ``backward()`` is done
     diagnose() -> [warnings]              what is wrong with training, once an epoch
+    report() -> {name: number}            of the epoch, for the log; ``clusters`` and ``ari`` stand beside the bar too
 
-Its constructor may name ``records`` (the crops' labels and cameras), ``losses``, ``sampler``, ``dims``, ``weights`` and
-``recipe``, and gets them. Under several processes a batch is this process's part, and `training.distributed.gather`
-gives the whole.
+Its constructor may name ``records`` (the crops' labels and cameras), ``losses``, ``sampler``, ``schedule``, ``dims``,
+``weights`` and ``recipe``, and gets them. One that names no ``losses`` has a loss of its own, and recipes give none.
+The sampler may be another one in each epoch, of the same batches: where labels come and go, the recipe's
+``sampler: {batches: 200}`` says how many an epoch has. Under several processes a batch is this process's part, and
+`training.distributed.gather` gives the whole.
 """

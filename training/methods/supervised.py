@@ -103,6 +103,9 @@ class Supervised(nn.Module):
             ]
         return [text for text in found if text]
 
+    def report(self) -> dict[str, float]:
+        return {}
+
     def _add(self, name: str, options: dict[str, Any], weights: Sequence[str], recipe: str) -> None:
         on, weight = options.pop("on", "features"), options.pop("weight", 1.0)
         if not isinstance(weight, int | float) or not 0 <= weight < math.inf:

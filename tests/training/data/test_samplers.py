@@ -78,6 +78,27 @@ def test_an_epoch_of_identities_takes_distinct_images_where_it_can() -> None:
 
 
 @pytest.mark.parametrize("each", ["images", "identities"])
+@pytest.mark.parametrize("count", [1, 5, 40])
+def test_an_epoch_of_a_given_length(each: str, count: int) -> None:
+    drawn = batches(build({"identities": 4, "images": 3, "each": each, "batches": count}, UNEQUAL))
+    assert drawn.shape == (count, 12)
+    groups = UNEQUAL[drawn].reshape(-1, 3)
+    assert (groups == groups[:, :1]).all()
+    if each == "identities":
+        shown = np.bincount(groups[:, 0], minlength=12)
+        assert shown.max() - shown.min() <= 1  # in rounds
+    if count == 40:
+        assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 100  # each with images drawn anew
+
+
+def test_fewer_identities_than_a_batch_shows_come_several_times() -> None:
+    drawn = batches(build({"identities": 6, "images": 2, "batches": 3}, np.array([0, 0, 0, 1, 1])))
+    assert drawn.shape == (3, 12)
+    for batch in drawn:
+        assert set(batch) <= set(range(5))
+
+
+@pytest.mark.parametrize("each", ["images", "identities"])
 def test_groups_are_spread_over_cameras(each: str) -> None:
     labels, cameras = np.repeat([0, 1, 2], [24, 24, 8]), np.tile([1, 1, 2, 2, 3, 3, 4, 4], 7)
     cameras[48:] = [-1, -1, -1, -1, -1, -1, 5, 5]  # known of two images only: two cameras
