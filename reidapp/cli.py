@@ -33,6 +33,8 @@ app = typer.Typer(
 )
 synth = typer.Typer(help="Generate people and footage, with ground truth.", no_args_is_help=True)
 app.add_typer(synth, name="synth")
+bench = typer.Typer(help="Measure the product on generated worlds, against the truth.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
 
 GalleryOption = Annotated[Path, typer.Option("--gallery", "-g", help="Folder of the gallery.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -142,10 +144,58 @@ def synth_footage(
 ) -> None:
     """Multi-camera footage of generated people, with ground truth."""
     from training.data.synthetic.footage import write_footage
+    from training.data.synthetic.seeds import check_training_seed
 
+    check_training_seed(seed)
     with _progress("filming", "cameras") as advance:
         summary = write_footage(out, cameras=cameras, people=people, seconds=seconds, seed=seed, progress=advance)
     _show(vars(summary), f"{out}: {summary}", json)
+
+
+@bench.command("footage")
+def bench_footage(
+    numbers: Annotated[list[int] | None, typer.Argument(hidden=True)] = None,  # the rest of --seeds 0 1 2
+    seeds: Annotated[
+        list[int] | None, typer.Option(min=0, metavar="N…", help="Worlds to draw: --seeds 0 1 2, which is the default.")
+    ] = None,
+    world: Annotated[
+        Path | None, typer.Option(help="A folder of footage with its truth.csv, instead of drawn worlds.")
+    ] = None,
+    cameras: Annotated[int, typer.Option(min=2, help="Cameras of a drawn world.")] = 4,
+    people: Annotated[int, typer.Option(min=2, help="People of a drawn world.")] = 24,
+    seconds: Annotated[float, typer.Option(min=10, help="Length of each camera's recording.")] = 120,
+    model: Annotated[str | None, typer.Option(help="Shipped model's name or an ONNX file.")] = None,
+    detector: DetectorOption = "hog",
+    sampling: Annotated[str, typer.Option(help="Frames to look at: Nfps, or all.")] = "2fps",
+    out: Annotated[
+        Path, typer.Option(help="Folder that keeps worlds and results; finished ones are not done again.")
+    ] = Path("bench"),
+    json: Annotated[Path | None, typer.Option(help="Write the numbers to a JSON file.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a page with the worst cases into a folder.")] = None,
+) -> None:
+    """Footage → gallery → queries, held against the truth."""
+    from reidapp.bench import WorldSize, run_bench
+
+    chosen = [*(seeds or []), *(numbers or [])]
+    if numbers and not seeds:
+        raise UserError(f"bench footage: unexpected {numbers[0]}; worlds are named by --seeds {numbers[0]}")
+    if world and chosen:
+        raise UserError("bench footage: --world and --seeds exclude each other")
+    result = run_bench(
+        out,
+        seeds=chosen or (0, 1, 2),
+        world=world,
+        size=WorldSize(cameras, people, seconds),
+        model=model,
+        detector=detector,
+        sampling=sampling,
+        bars=_progress,
+    )
+    if json:
+        result.write_json(json)
+    if report:
+        _note(f"page: {result.write_page(report)}")
+    print(result)
 
 
 @app.command()

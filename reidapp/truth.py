@@ -1,15 +1,24 @@
 """Ground truth of generated footage, and what indexing and search are held against it."""
 
 import csv
+import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
 from reidapp.box import Box
+from reidapp.errors import UserError
 from reidapp.gallery.store import PathPoint
 
+HALF = 0.5  # of the body: from this visible share on, a person counts as there to be seen
 _SAME_PLACE = 0.3  # intersection over union from which a stored box is taken for a true one
+_FOUND = 0.5  # from which a detection counts as right (the usual rule of detection benchmarks)
+_AWAY_S = 3.0  # who is not to be seen for longer has left; less is hidden
 
 
 @dataclass(frozen=True)
@@ -18,10 +27,37 @@ class Sighting:
 
     camera: str
     video: str  # path below the footage's folder
+    time: datetime  # UTC
     time_s: float
     person: int
     box: Box
     visible: float  # share of the body, 0..1
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """One person's stay before one camera, from the first to the last frame in which half of the body shows.
+
+    Hidden for no more than three seconds, the person has not left.
+    """
+
+    sightings: tuple[Sighting, ...]  # those in which half of the body shows, in order of time
+
+    @property
+    def person(self) -> int:
+        return self.sightings[0].person
+
+    @property
+    def camera(self) -> str:
+        return self.sightings[0].camera
+
+    @property
+    def first(self) -> Sighting:
+        return self.sightings[0]
+
+    @property
+    def last(self) -> Sighting:
+        return self.sightings[-1]
 
 
 class Truth:
@@ -35,18 +71,23 @@ class Truth:
 
     @classmethod
     def read(cls, footage: Path) -> "Truth":
-        with (footage / "truth.csv").open(newline="") as file:
-            return cls(
-                Sighting(
-                    camera=row["camera"],
-                    video=row["video"],
-                    time_s=float(row["pts_s"]),
-                    person=int(row["person"]),
-                    box=Box(*(float(row[key]) for key in ("x1", "y1", "x2", "y2"))),
-                    visible=float(row["visible"]),
-                )
-                for row in csv.DictReader(file)
-            )
+        """
+        Raises:
+            UserError: no truth in the folder, or one that is empty or damaged.
+        """
+        path = footage / "truth.csv"
+        if not path.is_file():
+            raise UserError(f"{footage}: no truth.csv in it; `reidapp synth footage` makes footage with its truth")
+        with path.open(newline="") as file:
+            rows = csv.DictReader(file)
+            try:
+                truth = cls(map(_sighting, rows))
+            except (KeyError, TypeError, ValueError) as error:
+                what = f"no column {error}" if isinstance(error, KeyError) else error
+                raise UserError(f"{path}: line {rows.line_num}: {what}; make the footage anew") from error
+        if not truth.sightings:
+            raise UserError(f"{path}: nobody in it; make the footage anew")
+        return truth
 
     @property
     def people(self) -> list[int]:
@@ -56,10 +97,44 @@ class Truth:
     def cameras(self) -> list[str]:
         return sorted({sighting.camera for sighting in self.sightings})
 
+    def at(self, camera: str, time_s: float) -> list[Sighting]:
+        """Everybody who is in a frame."""
+        return self._at.get((camera, _millis(time_s)), [])
+
+    def appearances(self) -> list[Appearance]:
+        """Everybody's stays before each camera, by person and camera."""
+        seen = [sighting for sighting in self.sightings if sighting.visible >= HALF]
+        seen.sort(key=lambda sighting: (sighting.person, sighting.camera, sighting.video, sighting.time_s))
+        stays: list[list[Sighting]] = []
+        for before, sighting in itertools.pairwise([None, *seen]):
+            assert sighting is not None
+            if before is None or _left_between(before, sighting):
+                stays.append([])
+            stays[-1].append(sighting)
+        return [Appearance(tuple(stay)) for stay in stays]
+
+    def matches(self, camera: str, time_s: float, boxes: Sequence[Box]) -> list[Sighting | None]:
+        """Whom each of a frame's detections shows; each person is shown by one detection at most.
+
+        The assignment with the largest sum of overlaps, among pairs that overlap by half (intersection over union).
+        """
+        there = self.at(camera, time_s)
+        overlaps = np.array([[box.iou(sighting.box) for sighting in there] for box in boxes])
+        overlaps = overlaps.reshape(len(boxes), len(there))
+        overlaps[overlaps < _FOUND] = 0.0
+        found: list[Sighting | None] = [None] * len(boxes)
+        for row, column in zip(*linear_sum_assignment(overlaps, maximize=True), strict=True):
+            if overlaps[row, column]:
+                found[row] = there[column]
+        return found
+
     def who(self, camera: str, path: Iterable[PathPoint]) -> int | None:
         """The person whom most boxes of a tracklet show; None if most show nobody."""
-        votes = Counter(self._who_is_in(camera, point) for point in path)
-        return votes.most_common(1)[0][0] if votes else None
+        return most_common(self.people_in(camera, path))
+
+    def people_in(self, camera: str, path: Iterable[PathPoint]) -> list[int | None]:
+        """The person whom each box of a tracklet shows; None for a box that shows nobody."""
+        return [self._who_is_in(camera, point) for point in path]
 
     def best_view(self, person: int, camera: str) -> Sighting:
         """The largest unoccluded view of a person in a camera, away from the frame's edges if there is one."""
@@ -73,9 +148,32 @@ class Truth:
         return max(seen, key=worth)
 
     def _who_is_in(self, camera: str, point: PathPoint) -> int | None:
-        there = self._at[camera, _millis(point.time_s)]
+        there = self.at(camera, point.time_s)
         best = max(there, key=lambda sighting: sighting.box.iou(point.box), default=None)
         return best.person if best is not None and best.box.iou(point.box) >= _SAME_PLACE else None
+
+
+def most_common(people: Iterable[int | None]) -> int | None:
+    """Whom most boxes show."""
+    votes = Counter(people)
+    return votes.most_common(1)[0][0] if votes else None
+
+
+def _sighting(row: dict[str, str]) -> Sighting:
+    return Sighting(
+        camera=row["camera"],
+        video=row["video"],
+        time=datetime.fromisoformat(row["time_utc"]),
+        time_s=float(row["pts_s"]),
+        person=int(row["person"]),
+        box=Box(*(float(row[key]) for key in ("x1", "y1", "x2", "y2"))),
+        visible=float(row["visible"]),
+    )
+
+
+def _left_between(before: Sighting, after: Sighting) -> bool:
+    same = (before.person, before.camera, before.video) == (after.person, after.camera, after.video)
+    return not same or after.time_s - before.time_s > _AWAY_S
 
 
 def _millis(time_s: float) -> int:

@@ -263,6 +263,13 @@ class Gallery:
                 ],
             )
 
+    def tracklets(self) -> list[TrackletInfo]:
+        """All tracklets, by id; those that go on across a chunk's border once."""
+        begun = select(schema.Tracklet.id).where(schema.Tracklet.continues.is_(None)).order_by(schema.Tracklet.id)
+        with Session(self.engine) as session:
+            ids = session.scalars(begun).all()
+        return [self.tracklet(id_) for id_ in ids]
+
     def crop_file(self, crop_id: str) -> Path:
         """The WebP file of a best shot.
 

@@ -14,7 +14,7 @@ from .body import Body
 from .build import build_body
 from .crops import SCENES_PER_CAMERA, CropCamera, draw_crop, draw_crop_camera
 from .parallel import spread
-from .seeds import camera_namespace, check_seed, identity_namespace, image_namespace, stream
+from .seeds import camera_namespace, check_training_seed, identity_namespace, image_namespace, stream
 
 EXTRAS = 20
 SPLITS = ("train", "test")
@@ -172,7 +172,7 @@ def write_people(
         progress: called with the identities done and to do.
     """
     _check(out, identities, cameras, images_per_identity, split, test_share, size)
-    check_seed(seed)
+    check_training_seed(seed)
     held_out = round(identities * test_share)
     for name in FOLDERS if held_out else FOLDERS[:1]:
         (out / name).mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,8 @@ FOOTAGE_CAMERA = "footage-camera"
 FOOTAGE_PLAN = "footage-plan"
 FOOTAGE_FRAME = "footage-frame"
 
+FIRST_BENCH_SEED = 1_000_000  # seeds from here on are of the worlds of `reidapp bench`; no model learns from them
+
 NAMESPACES = (
     TRAIN_IDENTITY,
     TRAIN_CAMERA,
@@ -47,6 +49,19 @@ def check_seed(seed: int) -> None:
     """Refuse a seed that no generator takes."""
     if seed < 0:
         raise UserError(f"seed is {seed}; it must be 0 or more")
+
+
+def check_training_seed(seed: int) -> None:
+    """Refuse a seed of what may be trained on if it is no seed, or one of those that measure."""
+    check_seed(seed)
+    if seed >= FIRST_BENCH_SEED:
+        raise UserError(f"seed is {seed}; from {FIRST_BENCH_SEED} on they are kept for `reidapp bench`, give a lower one")
+
+
+def bench_seed(world: int) -> int:
+    """The seed of a world of `reidapp bench`, whose number counts from 0."""
+    check_seed(world)
+    return FIRST_BENCH_SEED + world
 
 
 def identity_namespace(split: str) -> str:
