@@ -14,13 +14,15 @@ V has some 50 to 150 entries in a row of N, so nothing here is N × N. The steps
 finds neighbours on a GPU and needs no λ. Cosines come from embeddings whose rows have length one.
 """
 
-from collections.abc import Iterator
+from collections import deque
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import csc_array, csr_array
 
-_BLOCK = 256  # rows × everything at a time; for 20,000 images 20 MB
+_TILE = 2048  # rows and columns of cosines at a time: 16 MB
 _PAIRS = 64  # rows at a time where each of its pairs takes 24 bytes
+_ROWS = 16  # the same, where their partners are few
 
 
 class Reranking:
@@ -63,8 +65,7 @@ class Reranking:
 def nearest(embeddings: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest of each row, itself first, then by distance and by index.
 
-    No partition of whole rows: the k-th largest of some hundred column groups' maxima is a bound below which nothing
-    can be among the k nearest, and hardly more than k candidates remain to be sorted.
+    Cosines are symmetric: a tile of them serves its rows and its columns, and those below the diagonal are never made.
 
     Args:
         embeddings: float ``[N, D]``, rows of length one.
@@ -74,21 +75,62 @@ def nearest(embeddings: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """
     count = len(embeddings)
     k = min(k, count)
-    groups = min(count, max(128, 4 * k))
-    in_groups = count // groups * groups
-    indices, farthest = np.empty((count, k), np.int32), np.empty(count, embeddings.dtype)
-    for start in range(0, count, _BLOCK):
-        cosines = embeddings[start : start + _BLOCK] @ embeddings.T
-        rows = np.arange(len(cosines))
-        farthest[start + rows] = 2 - 2 * cosines.min(axis=1)
-        cosines[rows, start + rows] = np.inf
-        largest = cosines[:, :in_groups].reshape(len(rows), -1, groups).max(axis=1)
-        bound = np.partition(largest, groups - k, axis=1)[:, groups - k, None]
-        row, column = np.divmod(np.flatnonzero(cosines >= bound), count)
-        order = np.lexsort((column, -cosines[row, column], row))
-        first = np.searchsorted(row, rows)  # the order leaves the rows where they were
-        indices[start + rows] = column[order][first[:, None] + np.arange(k)]
-    return indices, np.maximum(farthest, np.finfo(farthest.dtype).tiny)
+    indices, lowest = np.empty((count, k), np.int32), np.empty(count, embeddings.dtype)
+    starts = range(0, count, _TILE)
+    waiting = deque(_Candidates(slice(start, min(start + _TILE, count)), k, embeddings.dtype) for start in starts)
+    while waiting:
+        mine = waiting.popleft()
+        rows = embeddings[mine.rows]
+        cosines = rows @ rows.T
+        np.fill_diagonal(cosines, np.inf)
+        mine.add(cosines, mine.rows)
+        for other in waiting:
+            cosines = rows @ embeddings[other.rows].T
+            mine.add(cosines, other.rows)
+            other.add(cosines.T, mine.rows)
+        indices[mine.rows], lowest[mine.rows] = mine.nearest(), mine.lowest
+    return indices, np.maximum(2 - 2 * lowest, np.finfo(lowest.dtype).tiny)
+
+
+class _Candidates:
+    """What may be among the k nearest of some rows, while the columns go by in tiles.
+
+    The k-th largest of some hundred column groups' maxima is a bound below which nothing can be among the k nearest. It
+    rises as columns go by, and hardly more than k candidates remain to be sorted in the end.
+    """
+
+    def __init__(self, rows: slice, k: int, dtype: np.dtype) -> None:
+        count, groups = rows.stop - rows.start, max(128, 4 * k)
+        self.rows = rows
+        self.lowest = np.full(count, np.inf, dtype)
+        self._k = k
+        self._largest = np.full((count, groups), -np.inf, dtype)
+        self._found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def add(self, cosines: np.ndarray, columns: slice) -> None:
+        """Cosines ``[rows, columns]``, contiguous by rows or by columns."""
+        count, groups = self._largest.shape
+        whole = cosines.shape[1] // groups * groups
+        if whole:
+            in_groups = cosines[:, :whole].reshape(count, -1, groups)
+            np.maximum(self._largest, in_groups.max(axis=1), out=self._largest)
+        rest = self._largest[:, : cosines.shape[1] - whole]
+        np.maximum(rest, cosines[:, whole:], out=rest)
+        np.minimum(self.lowest, cosines.min(axis=1), out=self.lowest)
+        self._bound = np.partition(self._largest, groups - self._k, axis=1)[:, groups - self._k]
+        order: Literal["C", "F"] = "C" if cosines.flags.c_contiguous else "F"  # of memory: a copy would cost more
+        above = np.flatnonzero((cosines >= self._bound[:, None]).ravel(order))
+        row, column = np.unravel_index(above, cosines.shape, order)
+        self._found.append((row.astype(np.int32), (columns.start + column).astype(np.int32), cosines[row, column]))
+
+    def nearest(self) -> np.ndarray:
+        """Indices of columns, ``[rows, k]``."""
+        row, column, cosine = (np.concatenate(parts) for parts in zip(*self._found, strict=True))
+        still = cosine >= self._bound[row]
+        row, column, cosine = row[still], column[still], cosine[still]
+        order = np.lexsort((column, -cosine, row))
+        first = np.searchsorted(row[order], np.arange(len(self._largest)))
+        return column[order][first[:, None] + np.arange(self._k)]
 
 
 def reciprocal_sets(indices: np.ndarray, k1: int) -> csr_array:
@@ -155,14 +197,8 @@ def overlaps(some: csr_array, all_: csc_array) -> np.ndarray:
     result = np.empty((some.shape[0], count))
     for start in range(0, some.shape[0], _PAIRS):
         part = some[start : start + _PAIRS]
-        first = all_.indptr[part.indices]
-        length = all_.indptr[part.indices + 1] - first
-        # Each entry (i, l) of the part meets all entries of column l, which lie side by side.
-        at = np.arange(length.sum()) + np.repeat(first - np.cumsum(length) + length, length)
-        smaller = np.minimum(np.repeat(part.data, length), all_.data[at])
-        row = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
-        cell = np.repeat(row * count, length) + all_.indices[at]
-        result[start : start + _PAIRS] = np.bincount(cell, smaller, part.shape[0] * count).reshape(-1, count)
+        row, column, smaller = _meetings(part, all_, all_.indptr)
+        result[start : start + _PAIRS] = _sums(row, column, smaller, (part.shape[0], count))
     return result
 
 
@@ -171,14 +207,55 @@ def jaccard(overlap: np.ndarray) -> np.ndarray:
     return np.maximum(1 - overlap / (2 - overlap), 0)
 
 
-def jaccard_blocks(weights: csr_array, farthest: float) -> Iterator[csr_array]:
-    """J of all pairs at most ``farthest`` < 1 apart, some rows at a time; a row's own zero is among them."""
+def jaccard_graph(weights: csr_array, farthest: float) -> csr_array:
+    """J of all pairs at most ``farthest`` < 1 apart.
+
+    Only pairs that share an entry of V are looked at, and each once: the cost grows as N does.
+
+    Returns:
+        float64 ``[N, N]``, symmetric; zeros are stored too, and every row has its own.
+    """
+    count = weights.shape[0]
     by_column = weights.tocsc()
-    least = 2 * (1 - farthest) / (2 - farthest)
-    for start in range(0, weights.shape[0], _PAIRS):
-        overlap = overlaps(weights[start : start + _PAIRS], by_column)
-        row, column = np.nonzero(overlap >= least)
-        yield csr_array((jaccard(overlap[row, column]), (row, column)), overlap.shape)
+    first = by_column.indptr[:-1].copy()  # in each column, the first entry of a row that is not done yet
+    place = np.empty(count, np.int32)
+    blocks = []
+    for start in range(0, count, _ROWS):
+        part = weights[start : start + _ROWS]
+        row, column, smaller = _meetings(part, by_column, first)
+        met = np.zeros(count, bool)
+        met[column] = True
+        partners = np.flatnonzero(met)
+        place[partners] = np.arange(len(partners))
+        distances = jaccard(_sums(row, place[column], smaller, (part.shape[0], len(partners))))
+        near, partner = np.nonzero(distances <= farthest)
+        blocks.append((start + near, partners[partner], distances[near, partner]))
+        np.add.at(first, part.indices, 1)
+    row, column, distance = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    return symmetric_graph(row, column, distance, count)
+
+
+def symmetric_graph(row: np.ndarray, column: np.ndarray, distance: np.ndarray, count: int) -> csr_array:
+    """A matrix ``[N, N]`` of the pairs with row < column, their mirror images, and a stored zero for every row."""
+    above = row < column
+    row, column, distance = row[above], column[above], distance[above]
+    own = np.arange(count)
+    entries = np.concatenate([distance, distance, np.zeros(count)])
+    places = np.concatenate([row, column, own]), np.concatenate([column, row, own])
+    return csr_array((entries, places), (count, count))
+
+
+def _meetings(some: csr_array, all_: csc_array, first: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each entry (i, l) of some rows meets those of column l, from its ``first`` on: i, the other row, the smaller."""
+    begin = first[some.indices]
+    length = all_.indptr[some.indices + 1] - begin
+    at = np.arange(length.sum()) + np.repeat(begin - np.cumsum(length) + length, length)  # side by side in a column
+    row = np.repeat(np.arange(some.shape[0]), np.diff(some.indptr))
+    return np.repeat(row, length), all_.indices[at], np.minimum(np.repeat(some.data, length), all_.data[at])
+
+
+def _sums(row: np.ndarray, column: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    return np.bincount(row * shape[1] + column, values, shape[0] * shape[1]).reshape(shape)
 
 
 def _mutual(indices: np.ndarray) -> csr_array:

@@ -10,7 +10,7 @@ from reidapp.kreciprocal import (
     encode,
     expand,
     jaccard,
-    jaccard_blocks,
+    jaccard_graph,
     nearest,
     overlaps,
     pair_distances,
@@ -81,9 +81,11 @@ def test_agrees_with_loops(k1: int, k2: int) -> None:
     np.testing.assert_allclose(found.distances(np.array([7, 0])), expected[[7, 0]], atol=1e-12)
 
 
-def test_nearest_are_those_of_a_full_sort() -> None:
+@pytest.mark.parametrize("tile", [2048, 256, 149, 599])
+def test_nearest_are_those_of_a_full_sort(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
     rng = np.random.default_rng(0)
-    x = people(rng, [40] * 15, 12)  # more than two blocks; the images of a person lie side by side
+    x = people(rng, [40] * 15, 12)  # the images of a person lie side by side
+    monkeypatch.setattr("reidapp.kreciprocal._TILE", tile)
     for k in (1, 6, 50, 600):
         indices, farthest = nearest(x, k)
         distances = ((x[:, None] - x) ** 2).sum(axis=2)
@@ -112,18 +114,19 @@ def test_weights_are_distributions_and_jaccard_a_symmetric_distance() -> None:
     assert distances.max() == 1
 
 
-def test_blocks_hold_all_pairs_that_are_near_enough() -> None:
-    weights = clustering_weights(people(np.random.default_rng(0), [40] * 5, 6), k1=20, k2=4)
+@pytest.mark.parametrize("farthest", [0.3, 0.6, 0.95])
+def test_graph_holds_all_pairs_that_are_near_enough(farthest: float) -> None:
+    x = people(np.random.default_rng(0), [40] * 5, 6)
+    x[50:60] = x[50]  # distances of zero that are not a row's own
+    weights = clustering_weights(x, k1=20, k2=4)
     expected = jaccard(overlaps(weights, weights.tocsc()))
-    blocks = [block.tocoo() for block in jaccard_blocks(weights, farthest=0.6)]
-    found = np.full(expected.shape, np.inf)
-    start = 0
-    for block in blocks:
-        found[start + block.row, block.col] = block.data  # explicit zeros too
-        start += block.shape[0]
-    assert start == len(expected)
-    np.testing.assert_allclose(found, np.where(expected <= 0.6, expected, np.inf), atol=1e-12)
-    assert np.isinf(found).any()
+    graph = jaccard_graph(weights, farthest)
+    assert (graph != graph.T).nnz == 0
+    assert (graph.diagonal() == 0).all()
+    stored = np.full(expected.shape, np.inf)
+    stored[graph.tocoo().coords] = graph.data
+    np.testing.assert_allclose(stored, np.where(expected <= farthest, expected, np.inf), atol=1e-12)
+    assert np.isinf(stored).any()
 
 
 def test_one_person_alone() -> None:
