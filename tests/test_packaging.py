@@ -28,7 +28,6 @@ USED_BY_OTHERS = {
     "onnxscript": "torch.onnx.export",
     "tensorboard": "torch.utils.tensorboard",
     "psycopg": "SQLAlchemy, by a postgresql:// address",
-    "scikit-learn": "clustering of unlabelled crops, not there yet",
     "ray": "indexing on a cluster, not there yet",
     "pymilvus": "vectors on a cluster, not there yet",
     "pytest-timeout": "pytest",
