@@ -154,7 +154,7 @@ def synth_footage(
 
 @bench.command("footage")
 def bench_footage(
-    numbers: Annotated[list[int] | None, typer.Argument(hidden=True)] = None,  # the rest of --seeds 0 1 2
+    more: Annotated[list[int] | None, typer.Argument(hidden=True, min=0, metavar="--seeds")] = None,  # the 1 2 of 0 1 2
     seeds: Annotated[
         list[int] | None, typer.Option(min=0, metavar="N…", help="Worlds to draw: --seeds 0 1 2, which is the default.")
     ] = None,
@@ -176,21 +176,25 @@ def bench_footage(
     """Footage → gallery → queries, held against the truth."""
     from reidapp.bench import WorldSize, run_bench
 
-    chosen = [*(seeds or []), *(numbers or [])]
-    if numbers and not seeds:
-        raise UserError(f"bench footage: unexpected {numbers[0]}; worlds are named by --seeds {numbers[0]}")
+    chosen = [*(seeds or []), *(more or [])]
+    if more and not seeds:
+        raise UserError(f"bench footage: unexpected {more[0]}; worlds are named by --seeds {more[0]}")
     if world and chosen:
         raise UserError("bench footage: --world and --seeds exclude each other")
-    result = run_bench(
-        out,
-        seeds=chosen or (0, 1, 2),
-        world=world,
-        size=WorldSize(cameras, people, seconds),
-        model=model,
-        detector=detector,
-        sampling=sampling,
-        bars=_progress,
-    )
+    try:
+        result = run_bench(
+            out,
+            seeds=chosen or (0, 1, 2),
+            world=world,
+            size=WorldSize(cameras, people, seconds),
+            model=model,
+            detector=detector,
+            sampling=sampling,
+            bars=_progress,
+        )
+    except KeyboardInterrupt:
+        _note(f"interrupted; finished worlds are kept in {out}, and the same command goes on after them")
+        raise
     if json:
         result.write_json(json)
     if report:
