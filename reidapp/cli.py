@@ -294,6 +294,10 @@ def train(
         list[str] | None,
         typer.Option(help="KIND:DIR, for example market1501:people; several are joined.", show_default=False),
     ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="KIND:DIR, labelled; for recipes that learn from unlabelled --data.", show_default=False),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default=False)] = None,
     small: Annotated[bool, typer.Option("--small", help="A network, size and schedule for a CPU.")] = False,
     changes: Annotated[list[str] | None, typer.Option("--set", help="key.sub=value; changes the recipe.")] = None,
@@ -326,7 +330,7 @@ def train(
         raise
 
     checked = load_recipe(recipe, changes or [], small)
-    result = run_training(checked, data, out, seed=seed, device=device, resume=resume)
+    result = run_training(checked, data, out, source=source or (), seed=seed, device=device, resume=resume)
     if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun starts, one talks
         _show(result.to_dict(), str(result), json)
 

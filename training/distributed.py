@@ -9,7 +9,7 @@ import inspect
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -21,6 +21,8 @@ from models.device import pick_device
 # Renamed in torch 2.13, which warns about the old name.
 _NAMES = inspect.signature(DistributedDataParallel).parameters
 _SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,15 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         own = gradients[0].chunk(dist.get_world_size())[dist.get_rank()]
         return dist.get_world_size() * own  # averaging divides by it again
+
+
+def from_first(value: T) -> T:
+    """The first process's value in place of everyone's own: GPUs need not agree on the last digit."""
+    if not dist.is_initialized():
+        return value
+    values = [value]
+    dist.broadcast_object_list(values)
+    return values[0]
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

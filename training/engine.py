@@ -16,17 +16,27 @@ import torch
 from torch import Tensor, nn
 
 import reidapp
+from models.camera_batch_norm import look, look_by_camera
 from models.ghost_batch_norm import split_batch_norm
 from models.network import Network
 from models.pretrained import load_pretrained
-from models.run_folder import CLASSIFIER, OPTIMIZER, TRUNK, last_epoch, load_weights, read_optimizer
+from models.run_folder import (
+    CLASSIFIER,
+    OPTIMIZER,
+    TRUNK,
+    last_epoch,
+    load_network,
+    load_weights,
+    read_facts,
+    read_optimizer,
+)
 from reidapp import registry
 from reidapp.errors import ReidappError, UserError
 from training.data.augmentation import Augmentation
 from training.data.cache import decode
 from training.data.datasets import Record, load_datasets
 from training.data.samplers import split
-from training.distributed import Team, average_statistics, join, leave, parallel
+from training.distributed import Team, average_statistics, from_first, join, leave, parallel
 from training.optimization import Optimization, build_optimizer
 from training.progress import Notes, bar
 from training.recipe import Recipe
@@ -71,6 +81,7 @@ def train(
     data: str | Sequence[str],
     out: Path,
     *,
+    source: Sequence[str] = (),
     seed: int = 0,
     device: str = "auto",
     resume: bool = False,
@@ -84,6 +95,7 @@ def train(
     Args:
         data: ``KIND:DIR``, or several; their training parts are used.
         out: the run folder.
+        source: labelled data besides, ``KIND:DIR`` each, for methods that learn from unlabelled crops.
         device: ``auto`` (CUDA if it is there), ``cpu``, ``cuda``, ``cuda:1``.
         resume: continue the run in ``out``, which must be of the same recipe, data and seed.
         quiet: no progress bar; warnings are still shown.
@@ -96,7 +108,7 @@ def train(
     notes, quiet = Notes(silent=not team.first), quiet or not team.first
     specs = [data] if isinstance(data, str) else list(data)
     with _keeping(out, notes):
-        run = _set_up(recipe, specs, out, seed, resume, team, notes, quiet)
+        run = _set_up(recipe, specs, list(source), out, seed, resume, team, notes, quiet)
     sampler, optimization = run.method.sampler, run.optimization
     steps = recipe.schedule.steps(sampler.batch_size, sampler.batches)
     epochs = math.ceil(steps / sampler.batches)
@@ -147,16 +159,22 @@ class _Run:
 
 
 def _set_up(
-    recipe: Recipe, specs: list[str], out: Path, seed: int, resume: bool, team: Team, notes: Notes, quiet: bool
+    recipe: Recipe,
+    specs: list[str],
+    source: list[str],
+    out: Path,
+    seed: int,
+    resume: bool,
+    team: Team,
+    notes: Notes,
+    quiet: bool,
 ) -> _Run:
     """Build and check everything, then read the images; nothing is written before the checks are passed."""
     torch.manual_seed(seed)
-    network = Network(recipe.network())
-    if recipe.pretrained is not None and not (resume and last_epoch(out)):
-        notes.say(str(load_pretrained(network.backbone, recipe.pretrained)))
+    network = _network(recipe, out if resume and last_epoch(out) else None, notes)
     split_batch_norm(network, recipe.bn_split)
     augment = registry.build(Augmentation, recipe.augmentation, f"{recipe.where}, augmentation")
-    dataset = load_datasets(specs)
+    dataset = load_datasets(specs, source)
     if not dataset.train:
         raise UserError(f"data {dataset.spec}: no training images")
     method = _method(recipe, dataset.train, network)
@@ -166,7 +184,8 @@ def _set_up(
             f"schedule.milestones: {late} are not reached in {recipe.schedule.epochs} epochs; change them too, or give "
             "schedule.images, which stretches or shortens the whole schedule"
         )
-    writer = RunWriter(out, _facts(recipe, specs, seed), recipe.to_yaml(), resume, team.first)
+    facts = _facts(recipe, network, specs, source, seed)
+    writer = RunWriter(out, facts, recipe.to_yaml(), resume, team.first)
 
     try:
         with bar("reading images", len(dataset.train), notes.console, quiet) as advance:
@@ -206,7 +225,7 @@ def _epoch(run: _Run, epoch: int, steps: range, of: int, advance: Callable[[int]
     recipe, method, device = run.recipe, run.method, run.team.device
     order, noise = _generators(run.seed, epoch, run.team)
     sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
-    batches = method.epoch(order, steps.start / of, _extractor(run.network, run.pixels, device))
+    batches = method.epoch(order, steps.start / of, _extractor(run.network, run.pixels))
     run.network.train()
     for step, batch in zip(steps, batches, strict=False):
         part = split(batch, method.sampler, run.team.world, run.team.rank)
@@ -255,11 +274,29 @@ def _keeping(run: Path, notes: Notes) -> Iterator[None]:
         raise
 
 
+def _network(recipe: Recipe, resumed: Path | None, notes: Notes) -> Network:
+    """The recipe's, or that of the run it starts from; when resuming, the run's own, whose weights are loaded later."""
+    if resumed is not None:
+        return Network(read_facts(resumed)["network"])
+    if recipe.start is not None:
+        run = Path(recipe.start)
+        if "projection" in read_facts(run)["network"]:
+            raise UserError(f"{recipe.where}: start: {run} was made by HER; name the run it was made from")
+        notes.say(f"network starts from {run}")
+        return load_network(run)
+    network = Network(recipe.network())
+    if recipe.pretrained is not None:
+        notes.say(str(load_pretrained(network.backbone, recipe.pretrained)))
+    return network
+
+
 def _method(recipe: Recipe, records: Sequence[Record], network: Network) -> Any:
     ((name, options),) = recipe.method.items()
     method = registry.find("training.methods", name)
     if recipe.loss and "losses" not in inspect.signature(method).parameters:
         raise UserError(f"{recipe.where}: method {name} has a loss of its own; take {', '.join(recipe.loss)} away")
+    if any(record.source for record in records) and not getattr(method, "takes_source", False):
+        raise UserError(f"{recipe.where}: method {name} takes no --source; give labelled data as --data")
     return registry.build(
         method,
         options,
@@ -285,16 +322,19 @@ def _generators(seed: int, epoch: int, team: Team) -> tuple[np.random.Generator,
     return np.random.default_rng((seed, epoch)), noise
 
 
-def _extractor(network: Network, pixels: np.ndarray, device: torch.device) -> Callable[[str], Tensor]:
-    """What methods look at all crops with: an output of the network in evaluation mode, float32 [N, D]."""
+def _extractor(network: Network, pixels: np.ndarray) -> Callable[..., Tensor]:
+    """What methods look at all crops with: an output of the network in evaluation mode, float32 [N, D].
 
-    @torch.no_grad()
-    def extract(output: str) -> Tensor:
-        network.eval()
-        chunks = (torch.from_numpy(pixels[start : start + 256]) for start in range(0, len(pixels), 256))
-        parts = [network(images.to(device))[output].float().cpu() for images in chunks]
+    Every process gets the first one's: what follows from it, such as clusters, is then the same for all.
+    """
+
+    def extract(output: str, cameras: np.ndarray | None = None) -> Tensor:
+        def own(images: Tensor) -> Tensor:
+            return network(images)[output]
+
+        found = look(network, pixels, own) if cameras is None else look_by_camera(network, pixels, cameras, own)
         network.train()
-        return torch.cat(parts)
+        return from_first(found)
 
     return extract
 
@@ -311,14 +351,15 @@ def _restore(run: Path, optimization: Optimization, method: nn.Module) -> int:
     return int(state["epoch"])
 
 
-def _facts(recipe: Recipe, data: list[str], seed: int) -> dict[str, Any]:
+def _facts(recipe: Recipe, network: Network, data: list[str], source: list[str], seed: int) -> dict[str, Any]:
     """What is needed to repeat a run, with ``reidapp train RUN/recipe.yaml``, its data and its seed."""
     versions = {"reidapp": reidapp.__version__, "python": platform.python_version(), "torch": torch.__version__}
     return {
         "recipe": recipe.model_dump(),
         "data": data[0] if len(data) == 1 else data,
+        "source": source,
         "seed": seed,
-        "network": recipe.network(),
+        "network": network.description,
         "versions": versions,
     }
 

@@ -107,6 +107,7 @@ class Recipe(_Strict):
     (``imagenet`` or a file) is the engine's.
 
     Attributes:
+        start: a run folder, whose network, head and all, goes on in place of ``backbone``, ``head``, ``input``.
         precision: of the network's arithmetic; weights and losses stay in float32.
         compile: compile the network with torch.compile.
         accumulate: batches whose gradients are averaged before each step of the optimizer; at an epoch's end, fewer.
@@ -126,6 +127,7 @@ class Recipe(_Strict):
     sampler: dict[str, Any] = {}
     augmentation: dict[str, Any] = {}
     optimizer: Entry = {"adamw": {}}
+    start: str | None = None
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     compile: bool = False
     accumulate: int = Field(default=1, ge=1)
@@ -175,7 +177,8 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), small: 
     Args:
         name_or_path: a name of `list_recipes`, or a YAML file.
         overrides: changes such as ``schedule.epochs=5`` or ``loss.triplet=null`` (which removes it).
-        small: put a network, a size and a schedule for a CPU in place of the recipe's, before the overrides.
+        small: put a network, a size and a schedule for a CPU in place of the recipe's, before the overrides; what a
+            file says under ``small`` goes before these.
 
     Raises:
         UserError: no such recipe, not YAML, an unknown key (the nearest one is suggested) or a wrong value.
@@ -190,8 +193,9 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), small: 
     raw = _read_yaml(path.read_text("utf-8"), f"recipe {path}")
     if not isinstance(raw, dict):
         raise UserError(f"recipe {path}: keys and values expected")
+    own = raw.pop("small", {})
     if small:
-        raw |= _read_yaml(_SMALL.read_text("utf-8"), f"recipe {_SMALL}")
+        raw |= _read_yaml(_SMALL.read_text("utf-8"), f"recipe {_SMALL}") | own
     for override in overrides:
         _override(raw, override)
     raw["changes"] = [*raw.get("changes", []), *(["--small"] if small else []), *overrides]

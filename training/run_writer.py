@@ -40,9 +40,10 @@ class RunWriter:
                 raise UserError(f"{run}: was made by HER, which trains nothing; resume the run it was made from")
             if changed := _difference(_asked_for(before), _asked_for(facts)):
                 data = [before["data"]] if isinstance(before["data"], str) else before["data"]
+                source = "".join(f"--source {spec} " for spec in before.get("source", []))
                 raise UserError(
                     f"{run}: {changed}. To go on with it: reidapp train {run / 'recipe.yaml'} "
-                    f"--data {' --data '.join(data)} --seed {before['seed']} --out {run} --resume"
+                    f"--data {' --data '.join(data)} {source}--seed {before['seed']} --out {run} --resume"
                 )
             if writes:
                 self._drop_unfinished_epochs()
@@ -124,7 +125,8 @@ def _make(folder: Path) -> None:
 
 
 def _asked_for(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {**facts["recipe"], "data": facts["data"], "seed": facts["seed"]}
+    defaults: dict[str, Any] = {"source": [], "start": None}  # what older runs do not say
+    return {**defaults, **facts["recipe"], **{key: facts[key] for key in ("data", "source", "seed") if key in facts}}
 
 
 def _difference(before: Any, now: Any, key: str = "") -> str:

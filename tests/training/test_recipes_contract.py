@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ from models.export import export_run
 from models.run_folder import last_epoch, load_network
 from reidapp.embedding import Embedder
 from reidapp.imaging import read_image
+from reidapp.registry import find
 from training.data.datasets import load_datasets
 from training.engine import train
-from training.methods.supervised import Supervised
 from training.recipe import Recipe, list_recipes, load_recipe
 
 STEPS = 20
@@ -36,7 +37,7 @@ def test_a_recipe_learns_one_batch_resumes_and_exports(
     assert log[-1]["loss"] < log[1]["loss"]  # not of the first batch, in which a memory teaches nothing yet
     assert finds_the_other_image(tmp_path / "run", data)
 
-    interrupt_after(monkeypatch, STEPS // 2)
+    interrupt_after(monkeypatch, STEPS // 2, recipe)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, data, tmp_path / "parts", quiet=True)
     monkeypatch.undo()
@@ -52,13 +53,20 @@ def test_a_recipe_learns_one_batch_resumes_and_exports(
 
 
 def shrunk(name: str, folders: list[Path]) -> tuple[Recipe, list[str]]:
-    """The recipe with a small network and size, whose epochs are one batch; only some methods need two data sets."""
-    method = next(iter(load_recipe(name).method))
+    """The recipe with a small network and size, whose epochs are one batch; only some methods need two data sets.
+
+    Clusters are of two images, as many as there are of a person; only their size is told to a method without labels.
+    """
+    ((method, options),) = load_recipe(name).method.items()
     data = [f"market1501:{folder}" for folder in (folders if method == "dgd" else folders[:1])]
     sampler = load_recipe(name).sampler
     people = 4 * len(data)
     size = f"{{batch: {2 * people}}}" if "batch" in sampler else f"{{identities: {people}, images: 2}}"
-    return load_recipe(name, [*SHRUNK, f"sampler={size}"], small=True), data
+    changes = [f"sampler={size}"]
+    if "clustering" in options:
+        pairs = "{eps: 0.95, min_samples: 2, k1: 2, k2: 1}"
+        changes += ["sampler.batches=1", f"method.{method}.clustering={{dbscan: {pairs}}}"]
+    return load_recipe(name, [*SHRUNK, *changes], small=True), data
 
 
 def finds_the_other_image(run: Path, data: list[str]) -> bool:
@@ -69,8 +77,9 @@ def finds_the_other_image(run: Path, data: list[str]) -> bool:
     return all(records[i].pid == records[j].pid for i, j in enumerate(nearest))
 
 
-def interrupt_after(monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
-    original, calls = Supervised.epoch, []
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, epochs: int, recipe: Recipe) -> None:
+    method: Any = find("training.methods", next(iter(recipe.method)))
+    original, calls = method.epoch, []
 
     def epoch(self, rng, done, extract):  # type: ignore[no-untyped-def]
         calls.append(done)
@@ -78,4 +87,4 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
             raise KeyboardInterrupt
         return original(self, rng, done, extract)
 
-    monkeypatch.setattr(Supervised, "epoch", epoch)
+    monkeypatch.setattr(method, "epoch", epoch)

@@ -155,6 +155,28 @@ class RandomSampler(_Sampler):
         return np.resize(rng.permutation(self._labelled), (self.batches, self.groups))
 
 
+class JoinedSampler:
+    """Half of every batch from one sampler, half from another: a group of each in turn, so in every process's part.
+
+    Args:
+        first, second: with as many groups of as many images; ``first`` says how many batches there are.
+    """
+
+    unlabelled = 0
+
+    def __init__(self, first: IdentitySampler, second: IdentitySampler) -> None:
+        self._both = first, second
+        self.group, self.groups, self.batches = first.group, 2 * first.groups, first.batches
+
+    @property
+    def batch_size(self) -> int:
+        return self.group * self.groups
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        for parts in zip(*(sampler.epoch(rng) for sampler in self._both), strict=True):
+            yield np.stack([part.reshape(-1, self.group) for part in parts], axis=1).ravel()
+
+
 Sampler = IdentitySampler | RandomSampler
 
 
@@ -174,7 +196,7 @@ def build_sampler(options: Mapping[str, Any] | None, labels: np.ndarray, cameras
     return sampler
 
 
-def split(batch: Any, sampler: Sampler, world: int, rank: int) -> Any:
+def split(batch: Any, sampler: Sampler | JoinedSampler, world: int, rank: int) -> Any:
     """The share of one of ``world`` processes: whole groups, and as many unlabelled images as the others get.
 
     Args:

@@ -14,5 +14,6 @@ Its constructor may name ``records`` (the crops' labels and cameras), ``losses``
 ``weights`` and ``recipe``, and gets them. One that names no ``losses`` has a loss of its own, and recipes give none.
 The sampler may be another one in each epoch, of the same batches: where labels come and go, the recipe's
 ``sampler: {batches: 200}`` says how many an epoch has. Under several processes a batch is this process's part, and
-`training.distributed.gather` gives the whole.
+`training.distributed.gather` gives the whole. A method that can learn from labelled records besides (``source``) says
+``takes_source = True``.
 """

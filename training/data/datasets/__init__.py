@@ -28,12 +28,14 @@ class Record:
         pid: whose it is; `UNLABELLED`: not known.
         camid: which camera took it; `NO_CAMERA`: not known.
         domain: which data set it is from, if there are several, from 0.
+        source: of labelled data that a method for unlabelled crops may learn from besides.
     """
 
     path: Path
     pid: int
     camid: int = NO_CAMERA
     domain: int = 0
+    source: bool = False
 
 
 class Dataset:
@@ -88,18 +90,18 @@ def load_dataset(spec: str) -> Dataset:
     return dataset
 
 
-def load_datasets(specs: Sequence[str]) -> Dataset:
+def load_datasets(specs: Sequence[str], sources: Sequence[str] = ()) -> Dataset:
     """Several data sets as one, to train on: nobody, and no camera, is in two of them.
 
     A record's domain says which one it is from. With several, identities and cameras are numbered anew from 0, those
-    that are not known excepted.
+    that are not known excepted. The training images of ``sources`` come last.
 
     Raises:
         UserError: see `load_dataset`; or no data set at all.
     """
     if not specs:
         raise UserError("data: none given; write KIND:DIR, for example folder:crops")
-    datasets = [load_dataset(spec) for spec in specs]
+    datasets = [load_dataset(spec) for spec in [*specs, *sources]]
     if len(datasets) == 1:
         return datasets[0]
     pids: dict[tuple[int, int], int] = {}
@@ -114,6 +116,7 @@ def load_datasets(specs: Sequence[str]) -> Dataset:
                 if record.camid == NO_CAMERA
                 else cameras.setdefault((domain, record.camid), len(cameras)),
                 domain=domain,
+                source=domain >= len(specs),
             )
             for record in records
         ]
@@ -123,7 +126,7 @@ def load_datasets(specs: Sequence[str]) -> Dataset:
         joined.train += renumbered(dataset.train, domain)
         joined.query += renumbered(dataset.query, domain)
         joined.gallery += renumbered(dataset.gallery, domain)
-    joined.spec = ", ".join(specs)
+    joined.spec = ", ".join([*specs, *sources])
     joined.protocol = " + ".join(dataset.protocol for dataset in datasets)
     return joined
 
