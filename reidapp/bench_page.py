@@ -5,7 +5,6 @@ import io
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from PIL import Image
 
 from reidapp.bench import BenchReport, Line, WorldResult
 from reidapp.box import Box
-from reidapp.footage.decoding import frames
+from reidapp.footage.decoding import frame_at
 from reidapp.imaging import cut, read_image, resize
 from reidapp.measures import Followed, Late, Missed, Poor
 
@@ -111,7 +110,7 @@ def _missed(world: WorldResult, case: Missed) -> str:
         _title(world, f"person {at.person}", at.camera)
         + f"<p>Found in {case.found.found} of {case.found.of} frames; {tracklets}. There for {case.seconds:.1f} s; "
         f"here at {_clock(at.time)}, {at.visible:.0%} visible.</p>"
-        + _framed(_frame(world.footage / at.video, at.time_s), at.box)
+        + _framed(frame_at(world.footage / at.video, at.time_s), at.box)
     )
 
 
@@ -120,7 +119,7 @@ def _impure(world: WorldResult, case: Followed) -> str:
     chosen = np.unique(np.linspace(0, len(tracklet.path) - 1, _CROPS).round().astype(int))
     crops = "".join(
         _crop(
-            cut(_frame(tracklet.video.path, tracklet.path[i].time_s), tracklet.path[i].box),
+            cut(frame_at(tracklet.video.path, tracklet.path[i].time_s), tracklet.path[i].box),
             _verdict(case.people[i], case.person),
             _name(case.people[i]),
             f"{tracklet.path[i].time_s:.1f} s",
@@ -174,7 +173,7 @@ def _late(world: WorldResult, case: Late) -> str:
         + bar("there", case.first.time, case.last.time)
         + bar(_tracklets(case.tracklets), case.start, case.end)
         + f"<p>The {'first' if early else 'last'} moment that half of the body shows:</p>"
-        + _framed(_frame(world.footage / at.video, at.time_s), at.box)
+        + _framed(frame_at(world.footage / at.video, at.time_s), at.box)
     )
 
 
@@ -196,11 +195,6 @@ def _verdict(person: int | None, main: int | None) -> str:
 
 def _clock(time: datetime) -> str:
     return f"{time:%H:%M:%S}.{time.microsecond // 100_000}"
-
-
-def _frame(video: Path, time_s: float) -> np.ndarray:
-    """RGB uint8 ``[H, W, 3]``."""
-    return next(frames(video, time_s - 0.01, time_s + 1.0, None)).image
 
 
 def _framed(image: np.ndarray, box: Box) -> str:

@@ -146,10 +146,9 @@ def search_everybody(footage: Path, gallery_path: Path) -> list[Found]:
 
 def view_image(footage: Path, view: Sighting) -> np.ndarray:
     """The pixels of a sighting: RGB uint8 ``[h, w, 3]``."""
-    from reidapp.footage.decoding import frames
+    from reidapp.footage.decoding import frame_at
 
-    frame = next(frames(footage / view.video, view.time_s - 0.01, view.time_s + 1.0, None))
-    return cut(frame.image, view.box)
+    return cut(frame_at(footage / view.video, view.time_s), view.box)
 
 
 def contact_sheet(found: list[Found], footage: Path, out: Path) -> Path:

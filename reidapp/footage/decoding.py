@@ -87,6 +87,11 @@ def frames(path: Path, start_s: float, end_s: float, fps: float | None) -> Itera
         last_slot = slot
 
 
+def frame_at(path: Path, time_s: float) -> np.ndarray:
+    """The picture at a frame's presentation time: RGB uint8 ``[H, W, 3]``."""
+    return next(frames(path, time_s - 0.01, time_s + 1.0, None)).image
+
+
 def _read_from(path: Path, start_s: float) -> Iterator[tuple[float, VideoFrame]]:
     """Frames and their times, from before ``start_s`` on if there are any."""
     for margin_s in _SEEK_MARGINS_S:

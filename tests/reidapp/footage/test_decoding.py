@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reidapp.errors import UserError
-from reidapp.footage.decoding import Frame, frames, probe
+from reidapp.footage.decoding import Frame, frame_at, frames, probe
 from tests.reidapp.footage.numbered import HEIGHT, WIDTH, number_of, picture, write_numbered
 
 FOREVER = float("inf")
@@ -89,6 +89,12 @@ def test_steady_frames_on_the_edge_of_slots(tmp_path: Path) -> None:
     assert [number for _, number in read(path, fps=5)] == list(range(0, 100, 2))
     assert [number for _, number in read(path, 3.0, 4.0, 2)] == [30, 35]
     assert [number for _, number in read(path, fps=25)] == list(range(100))
+
+
+def test_frame_at_a_time(tmp_path: Path) -> None:
+    path = video(tmp_path, ".mp4")
+    for frame in list(frames(path, 0, FOREVER, None))[::7]:
+        assert number_of(frame_at(path, frame.time_s)) == number_of(frame.image)
 
 
 def test_start_is_in_and_end_is_out(tmp_path: Path) -> None:
