@@ -33,13 +33,15 @@ app = typer.Typer(
 )
 synth = typer.Typer(help="Generate people and footage, with ground truth.", no_args_is_help=True)
 app.add_typer(synth, name="synth")
+models = typer.Typer(help="Models and detectors: which there are, and whether they are sound.", no_args_is_help=True)
+app.add_typer(models, name="models")
 bench = typer.Typer(help="Measure the product on generated worlds, against the truth.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
 GalleryOption = Annotated[Path, typer.Option("--gallery", "-g", help="Folder of the gallery.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 DetectorOption = Annotated[
-    str | None, typer.Option(help="Person detector: hog (built in) or yolox:PATH of an ONNX file.", show_default=False)
+    str | None, typer.Option(help="hog (built in), a pulled one's name, or KIND:PATH of a file.", show_default=False)
 ]
 
 _TRAIN = "this command needs `pip install 'reidapp[train]'`"
@@ -393,6 +395,71 @@ def export_(
     _show(json_.loads(card.to_json()), f"{out}: {_export_summary(card)}", json)
 
 
+@models.command("list")
+def models_list(json: JsonOption = False) -> None:
+    """The models and detectors that ship, are pulled, or can be pulled."""
+    from models.catalogue import entries
+
+    found = entries()
+    _show({"models": [entry.to_dict() for entry in found]}, "\n".join(map(str, found)), json)
+
+
+@models.command("info")
+def models_info(
+    model: Annotated[str, typer.Argument(help="A name, or an ONNX file.")],
+    json: JsonOption = False,
+) -> None:
+    """All that is known of one: its card with every score, sha256, sizes, licence, inputs and outputs."""
+    from models.catalogue import info
+
+    facts = info(model)
+    _show(facts, "\n".join(_outline(facts)), json)
+
+
+@models.command("verify")
+def models_verify(
+    model: Annotated[str | None, typer.Argument(help="A name, or an ONNX file; without, all that is here.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Does the file have the sha256 that is pinned or recorded, and does it work?"""
+    from models.catalogue import present, verify
+
+    sound, wrong = [], []
+    for name in [model] if model else present():
+        try:
+            sound.append(verify(name))
+        except UserError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise UserError("; ".join(wrong))
+    _show({"sound": sound}, "\n".join(sound), json)
+
+
+@models.command("pull")
+def models_pull(
+    name: Annotated[str, typer.Argument(help="Of a detector, as `reidapp models list` names it.")],
+    to: Annotated[
+        Path | None, typer.Option(help="Folder; without it the user's data folder, where --detector NAME looks.")
+    ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Another address of the same file, such as a mirror.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for which the server may be silent.")] = 30,
+    json: JsonOption = False,
+) -> None:
+    """Fetch a detector from its own project, check it, and keep it. Run it again to go on after an interruption."""
+    from models.catalogue import pull, release_of
+    from reidapp.detector_files import default_folder, model_file
+
+    bar = _progress(f"pulling {name}", "MB") if release_of(name).url else contextlib.nullcontext()
+    with bar as advance:
+        record, fetched = pull(name, to, from_, timeout, advance)
+    path = model_file(to or default_folder(), name)
+    use = f"{record.detector}:{path}" if to else name
+    text = f"{path}: {record}, {'now' if fetched else 'there already'}\n  use it with --detector {use}"
+    _show({**vars(record), "path": str(path), "fetched": fetched}, text, json)
+
+
 @app.command()
 def doctor(json: JsonOption = False) -> None:
     """Check this installation, and say how to mend what is wrong."""
@@ -517,15 +584,18 @@ def _index_summary(report: "IndexReport", gallery: Path) -> str:
 
 
 def _export_summary(card: "ModelCard") -> str:
-    lines = [f"{card.name}, {card.precision}, {card.height}×{card.width} → {card.dim}-d"]
-    for title, values in card.scores.items():
-        if "mAP_loss" in values:
-            lost, cosine = 100 * values["mAP_loss"], values["cosine"]
-            lines.append(f"{title}: {card.precision} loses {lost:z.1f} points of mAP, mean cosine {cosine:.3f}")
-        else:
-            shares = "  ".join(f"{name.replace('rank', 'Rank-')} {value:.1%}" for name, value in values.items())
-            lines.append(f"{shares}; {title}")
-    return "\n  ".join(lines)
+    title = f"{card.name}, {card.precision}, {card.height}×{card.width} → {card.dim}-d"
+    return "\n  ".join([title, *card.score_lines()])
+
+
+def _outline(facts: dict[str, Any], indent: str = "") -> Iterator[str]:
+    """Nested facts as indented lines; empty ones are left out."""
+    for key, value in facts.items():
+        if isinstance(value, dict) and value:
+            yield f"{indent}{key}:"
+            yield from _outline(value, indent + "  ")
+        elif value not in ("", None, [], {}):
+            yield f"{indent}{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
 
 
 def _hits_table(hits: "list[Hit]") -> str:

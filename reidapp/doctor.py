@@ -61,6 +61,7 @@ def diagnose() -> list[Check]:
         ("OpenCV", check_opencv),
         ("PyAV", check_av),
         ("SQLite", check_sqlite),
+        ("detectors", check_detectors),
         ("training", check_torch),
         ("disk", lambda: check_disk(Path.cwd())),
     ]
@@ -213,6 +214,20 @@ def check_sqlite() -> Check:
         remedy = f"set TMPDIR to a local disk and look again; {tempfile.gettempdir()} may be a network share"
         return Check(name, "fail", f"{detail}; write-ahead logging is refused (journal mode {mode})", remedy)
     return Check(name, "ok", f"{detail}, write-ahead logging")
+
+
+def check_detectors() -> Check:
+    """Which detectors can be named here, and whether their files are still the ones that were pulled."""
+    from reidapp.detector_files import Record, default_folder, pulled, sha256_of
+
+    name, folder, there = "detectors", default_folder(), pulled()
+    if not there:
+        return Check(name, "ok", "hog (built in); `reidapp models pull yolox-nano` gets one that finds far more people")
+    damaged = [n for n, path in there.items() if (r := Record.read(folder, n)) and r.sha256 != sha256_of(path)]
+    if damaged:
+        remedy = " && ".join(f"reidapp models pull {n}" for n in damaged)
+        return Check(name, "fail", f"{', '.join(damaged)} in {folder}: not the bytes that were pulled", remedy)
+    return Check(name, "ok", f"hog (built in); {', '.join(there)} in {folder}")
 
 
 def check_torch() -> Check:

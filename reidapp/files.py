@@ -36,11 +36,11 @@ def flush_folder(folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, busy: str) -> Iterator[None]:
+def locked(path: Path, busy: str | None = None) -> Iterator[None]:
     """Hold a lock file; it is free again when the process ends, however it ends.
 
     Args:
-        busy: the error's text when another process holds it.
+        busy: the error's text when another process holds it; without one, wait for it.
 
     Raises:
         ReidappError: another process holds it.
@@ -49,7 +49,7 @@ def locked(path: Path, busy: str) -> Iterator[None]:
 
     with path.open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
         except BlockingIOError as error:
-            raise ReidappError(busy) from error
+            raise ReidappError(busy or "") from error
         yield

@@ -45,6 +45,18 @@ class ModelCard:
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: str = ""
 
+    def score_lines(self) -> list[str]:
+        """The scores in words, a line for each protocol."""
+        lines = []
+        for title, values in self.scores.items():
+            if "mAP_loss" in values:
+                lost, cosine = 100 * values["mAP_loss"], values["cosine"]
+                lines.append(f"{title}: {self.precision} loses {lost:z.1f} points of mAP, mean cosine {cosine:.3f}")
+            else:
+                shares = "  ".join(f"{name.replace('rank', 'Rank-')} {value:.1%}" for name, value in values.items())
+                lines.append(f"{shares}; {title}")
+        return lines
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
 
@@ -64,6 +76,23 @@ class ModelCard:
         if card.resize != RESIZE_RULE:
             raise UserError(f'{where}: resize rule "{card.resize}" is unknown to this version; update reidapp')
         return card
+
+
+def read_card(path: Path) -> ModelCard | None:
+    """The card in an ONNX file, read without ONNX Runtime; None if it carries none.
+
+    Raises:
+        UserError: not an ONNX model, or a card that cannot be read.
+    """
+    fields = list(_top_level_fields(path.read_bytes(), path))
+    if _GRAPH_FIELD not in {number for number, _ in fields}:
+        raise UserError(f"{path}: not an ONNX model")
+    for number, data in fields:
+        if number == _METADATA_FIELD:
+            entry = {key: bytes(text) for key, text in _top_level_fields(data, path)}  # 1: the key, 2: the value
+            if entry.get(1) == METADATA_KEY.encode():
+                return ModelCard.from_json(entry.get(2, b"").decode(errors="replace"), str(path))
+    return None
 
 
 def model_identity(path: Path) -> str:
@@ -87,7 +116,7 @@ _GRAPH_FIELD = 7  # of ModelProto
 _METADATA_FIELD = 14  # metadata_props
 
 
-def _top_level_fields(data: bytes, path: Path) -> Iterator[tuple[int, memoryview]]:
+def _top_level_fields(data: bytes | memoryview, path: Path) -> Iterator[tuple[int, memoryview]]:
     """The fields of a protobuf message: (field number, payload). Reading them needs no onnx package."""
     view, at = memoryview(data), 0
     try:

@@ -64,7 +64,8 @@ def query(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_help_names_every_command() -> None:
     text = reidapp("--help").stdout
-    for command in ("demo", "synth", "train", "evaluate", "her", "export", "index", "search", "serve", "doctor"):
+    commands = ("demo", "synth", "train", "evaluate", "her", "export", "index", "search", "serve", "models", "doctor")
+    for command in commands:
         assert f" {command} " in text
 
 

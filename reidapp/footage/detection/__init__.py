@@ -10,6 +10,7 @@ import numpy as np
 
 from reidapp import registry
 from reidapp.box import Box
+from reidapp.detector_files import pulled, releases
 from reidapp.errors import UserError
 
 
@@ -34,16 +35,20 @@ class Detector(Protocol):
 
 
 def open_detector(spec: str) -> Detector:
-    """A detector from what the user wrote: ``NAME`` or ``NAME:PATH``.
+    """A detector from what the user wrote: ``NAME``, ``NAME:PATH``, or the name of one that was pulled.
 
     Raises:
         UserError: an unknown name, or a model file that is missing or no such detector.
     """
     name, _, path = spec.partition(":")
+    if spec in releases():
+        if spec not in pulled():
+            raise UserError(f"--detector {spec}: not on this machine; `reidapp models pull {spec}` fetches it")
+        name, path = releases()[spec].detector, str(pulled()[spec])
     if name not in registry.names(__name__):
-        known = ", ".join(registry.names(__name__))
+        known = [*registry.names(__name__), *releases()]
         raise UserError(
-            f'--detector: unknown detector "{name}"{registry.suggestion(name, known.split(", "))}; known: {known}'
+            f'--detector: unknown detector "{name}"{registry.suggestion(name, known)}; known: {", ".join(known)}'
         )
     detector = registry.find(__name__, name)
     takes_file = "path" in inspect.signature(detector).parameters

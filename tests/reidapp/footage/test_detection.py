@@ -76,11 +76,12 @@ def test_nobody_in_an_empty_picture_of_any_shape(detector: Detector, size: tuple
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("yolo", 'unknown detector "yolo"; did you mean "yolox"?; known: hog, yolox'),
-        ("", 'unknown detector ""; known: hog, yolox'),
+        ("yolo", 'unknown detector "yolo"; did you mean "yolox"?; known: hog, torchvision, yolox, yolox-nano'),
+        ("", 'unknown detector ""; known: hog, torchvision, yolox, yolox-nano'),
         ("yolox", "needs its model file: yolox:PATH"),
         ("yolox:", "needs its model file: yolox:PATH"),
         ("yolox:gone.onnx", "gone.onnx: no such file"),
+        ("torchvision:gone.onnx", "gone.onnx: no such file"),
         ("hog:some.onnx", "has no model file; give only hog"),
     ],
 )
