@@ -55,7 +55,8 @@ def test_a_recipe_learns_one_batch_resumes_and_exports(
 def shrunk(name: str, folders: list[Path]) -> tuple[Recipe, list[str]]:
     """The recipe with a small network and size, whose epochs are one batch; only some methods need two data sets.
 
-    Clusters are of two images, as many as there are of a person; only their size is told to a method without labels.
+    Clusters and neighbours are of two images, as many as there are of a person; only that is told to a method without
+    labels.
     """
     ((method, options),) = load_recipe(name).method.items()
     data = [f"market1501:{folder}" for folder in (folders if method == "dgd" else folders[:1])]
@@ -66,6 +67,9 @@ def shrunk(name: str, folders: list[Path]) -> tuple[Recipe, list[str]]:
     if "clustering" in options:
         pairs = "{eps: 0.95, min_samples: 2, k1: 2, k2: 1}"
         changes += ["sampler.batches=1", f"method.{method}.clustering={{dbscan: {pairs}}}"]
+    changes += {"softsim": ["method.softsim.k=1", "method.softsim.first=0"], "buc": ["method.buc.merge=0.2"]}.get(
+        method, []
+    )
     return load_recipe(name, [*SHRUNK, *changes], small=True), data
 
 
