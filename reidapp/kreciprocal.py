@@ -216,6 +216,7 @@ def jaccard_graph(weights: csr_array, farthest: float) -> csr_array:
         float64 ``[N, N]``, symmetric; zeros are stored too, and every row has its own.
     """
     count = weights.shape[0]
+    least = 2 * (1 - farthest) / (2 - farthest) * (1 - 1e-9)  # of t; rounding is left to J itself
     by_column = weights.tocsc()
     first = by_column.indptr[:-1].copy()  # in each column, the first entry of a row that is not done yet
     place = np.empty(count, np.int32)
@@ -227,12 +228,13 @@ def jaccard_graph(weights: csr_array, farthest: float) -> csr_array:
         met[column] = True
         partners = np.flatnonzero(met)
         place[partners] = np.arange(len(partners))
-        distances = jaccard(_sums(row, place[column], smaller, (part.shape[0], len(partners))))
-        near, partner = np.nonzero(distances <= farthest)
-        blocks.append((start + near, partners[partner], distances[near, partner]))
+        overlap = _sums(row, place[column], smaller, (part.shape[0], len(partners)))
+        near, partner = np.nonzero(overlap >= least)
+        blocks.append((start + near, partners[partner], jaccard(overlap[near, partner])))
         np.add.at(first, part.indices, 1)
     row, column, distance = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    return symmetric_graph(row, column, distance, count)
+    near_enough = distance <= farthest
+    return symmetric_graph(row[near_enough], column[near_enough], distance[near_enough], count)
 
 
 def symmetric_graph(row: np.ndarray, column: np.ndarray, distance: np.ndarray, count: int) -> csr_array:

@@ -60,9 +60,9 @@ def cosine_graph(features: np.ndarray, farthest: float) -> csr_array:
 
 def nearest(features: np.ndarray, k: int) -> np.ndarray:
     """The k nearest of each row, itself first: int32 ``[N, min(k, N)]``. On a GPU ties fall in any order."""
-    if not torch.cuda.is_available():
+    if not (gpu := _gpu()):
         return kreciprocal.nearest(features, k)[0]
-    everything = torch.from_numpy(features).cuda()
+    everything = torch.from_numpy(features).to(gpu)
     count = len(features)
     indices = np.empty((count, min(k, count)), np.int32)
     rows = max(1, _VALUES // count)
@@ -75,13 +75,17 @@ def nearest(features: np.ndarray, k: int) -> np.ndarray:
 
 def pair_distances(features: np.ndarray, pattern: csr_array) -> np.ndarray:
     """Squared Euclidean distances of the pairs in a pattern, in its order: float ``[entries]``."""
-    if not torch.cuda.is_available():
+    if not (gpu := _gpu()):
         return kreciprocal.pair_distances(features, pattern)
-    everything = torch.from_numpy(features).cuda()
-    row, column = (torch.from_numpy(part).cuda() for part in pattern.nonzero())
+    everything = torch.from_numpy(features).to(gpu)
+    row, column = (torch.from_numpy(part).to(gpu) for part in pattern.tocoo().coords)
     pairs = max(1, _VALUES // features.shape[1])
     cosines = [
         (everything[some] * everything[others]).sum(dim=1)
         for some, others in zip(row.split(pairs), column.split(pairs), strict=True)
     ]
     return (2 - 2 * torch.cat(cosines)).clamp(min=0).cpu().numpy()
+
+
+def _gpu() -> torch.device | None:
+    return torch.device("cuda") if torch.cuda.is_available() else None

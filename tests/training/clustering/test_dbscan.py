@@ -150,13 +150,14 @@ def test_cosine_agrees_with_scikit_learn(people: People, eps: float) -> None:
     assert same_partition(DBSCAN(eps=eps, metric="cosine")(x), expected)
 
 
-@pytest.mark.gpu
-def test_gpu_finds_the_same_graph(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_the_way_of_the_gpu_finds_the_same_graph(people: People, monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     x, _ = people([1, 2, 30, 50, 400], noise=0.8, dim=64)
+    monkeypatch.setattr(_graph, "_gpu", lambda: None)
+    expected = DBSCAN().graph(x, 0.6)
+    monkeypatch.setattr(_graph, "_gpu", lambda: torch.device(device))
     monkeypatch.setattr(_graph, "_VALUES", 10_000)  # several blocks
     found = DBSCAN().graph(x, 0.6)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    expected = DBSCAN().graph(x, 0.6)
     np.testing.assert_array_equal(found.indices, expected.indices)
     np.testing.assert_allclose(found.data, expected.data, atol=1e-5)
 
