@@ -461,6 +461,30 @@ def models_pull(
 
 
 @app.command()
+def reembed(
+    gallery: GalleryOption,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Shipped model's name, an ONNX file, or name/version or id of one that the gallery has. "
+            "Without it, those are listed.",
+            show_default=False,
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Move a gallery to another model: its stored crops are embedded again, and the old vectors stay."""
+    from reidapp.gallery.store import Gallery
+
+    opened = Gallery.open(gallery)
+    if model is None:
+        known = opened.models()
+        _show({"models": [each.to_dict() for each in known]}, "\n".join(map(str, known)), json)
+        return
+    _reembed(opened, _embedder_for(opened, model), json)
+
+
+@app.command()
 def doctor(json: JsonOption = False) -> None:
     """Check this installation, and say how to mend what is wrong."""
     from reidapp.doctor import diagnose
@@ -512,6 +536,26 @@ def _own_model(gallery: "Gallery") -> "Embedder":
     from reidapp.embedding import Embedder
 
     return Embedder(gallery.model_file)
+
+
+def _embedder_for(gallery: "Gallery", model: str) -> "Embedder":
+    """Of a file, of a model that the gallery has, or of a shipped one."""
+    from reidapp.embedding import Embedder
+    from reidapp.gallery.reembedding import model_called
+
+    known = None if Path(model).is_file() else model_called(gallery, model)
+    return Embedder(known.file) if known else _embedder(model)
+
+
+def _reembed(gallery: "Gallery", embedder: "Embedder", json: bool) -> None:
+    from reidapp.gallery.reembedding import reembed as move
+
+    _note(f"model {embedder.card.name}/{embedder.card.version} on {embedder.provider}")
+    with _progress("embedding", "crops") as advance:
+        report = move(gallery, embedder, embedder.path, advance)
+    _show(report.to_dict(), f"{gallery.path}: {report}", json)
+    if report.interrupted:
+        raise typer.Exit(130)
 
 
 def _only(data: list[str]) -> str:

@@ -1,14 +1,18 @@
 """Crops to embeddings with ONNX Runtime."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from reidapp.errors import UserError
 from reidapp.imaging import resize
 from reidapp.model_card import METADATA_KEY, ModelCard, model_identity
+
+CAMERA = "reidapp.camera"  # the scalar in a graph that says which row of its statistics counts
+_SESSIONS = 4  # kept; recordings come camera by camera
 
 
 class Embeds(Protocol):
@@ -17,8 +21,8 @@ class Embeds(Protocol):
     card: ModelCard
     identity: str
 
-    def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
-        """RGB uint8 crops of any sizes → float32 ``[N, D]``, rows of length one."""
+    def embed(self, crops: Sequence[np.ndarray], camera: str | None = None) -> np.ndarray:
+        """RGB uint8 crops of any sizes, of one camera or of unknown ones → float32 ``[N, D]``, rows of length one."""
 
 
 class Embedder:
@@ -26,6 +30,10 @@ class Embedder:
 
     Every run has the same batch shape, padded if need be: a crop's embedding must not depend on its neighbours, and
     some kernels choose another summation order for another batch size.
+
+    A model may have its batch norms' statistics of several cameras, which its card names: each camera in turn has a
+    session of its own, whose statistics ONNX Runtime folds into the convolutions. In the graph, looked up for every
+    image, they would make it 1.6 times as slow on a CPU (benchmarks/camera_statistics.py).
 
     Args:
         path: the ONNX file; its card is in the file's metadata.
@@ -43,23 +51,26 @@ class Embedder:
         self.path = path
         self.batch = batch
         self.identity = model_identity(path)
-        self._session = open_session(path, threads, provider)
-        self.provider: str = self._session.get_providers()[0]
-        text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        self._session_of = functools.lru_cache(_SESSIONS)(lambda camera: open_session(path, threads, provider, camera))
+        session = self._session_of(0)
+        self.provider: str = session.get_providers()[0]
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if text is None:
             raise UserError(f"{path}: an ONNX model without a reidapp model card; make one with `reidapp export`")
         self.card = ModelCard.from_json(text, str(path))
-        self._check_shapes()
+        self._check_shapes(session)
 
-    def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+    def embed(self, crops: Sequence[np.ndarray], camera: str | None = None) -> np.ndarray:
         """Embed crops.
 
         Args:
             crops: RGB uint8 ``[h, w, 3]``, any sizes.
+            camera: which took them all; None, or one that the card does not name, takes the common statistics.
 
         Returns:
             float32 ``[N, D]``, rows of length one.
         """
+        session = self._session_of(1 + self.card.cameras.index(camera) if camera in self.card.cameras else 0)
         height, width = self.card.height, self.card.width
         images = np.zeros((self.batch, height, width, 3), np.uint8)
         embeddings = np.empty((len(crops), self.card.dim), np.float32)
@@ -68,25 +79,26 @@ class Embedder:
             for slot, crop in enumerate(part):
                 images[slot] = resize(crop, height, width)
             images[len(part) :] = 0
-            (out,) = self._session.run(["embeddings"], {"images": images})
+            (out,) = session.run(["embeddings"], {"images": images})
             embeddings[start : start + len(part)] = out[: len(part)]
         return embeddings
 
-    def _check_shapes(self) -> None:
-        inputs = {i.name: list(i.shape) for i in self._session.get_inputs()}
-        outputs = {o.name: list(o.shape) for o in self._session.get_outputs()}
+    def _check_shapes(self, session: Any) -> None:
+        inputs = {i.name: list(i.shape) for i in session.get_inputs()}
+        outputs = {o.name: list(o.shape) for o in session.get_outputs()}
         wanted = [self.card.height, self.card.width, 3]
         if inputs.get("images", [])[1:] != wanted or outputs.get("embeddings", [])[1:] != [self.card.dim]:
             raise UserError(f"{self.path}: the graph ({inputs} → {outputs}) does not fit its card ({wanted})")
 
 
-def open_session(path: Path, threads: int = 0, provider: str = "auto"):  # type: ignore[no-untyped-def]
+def open_session(path: Path, threads: int = 0, provider: str = "auto", camera: int = 0) -> Any:
     """An ONNX Runtime session on the provider asked for; never a silent fall-back from ``cuda`` to the CPU.
 
     Args:
         path: an ONNX file.
         threads: CPU threads; 0 takes all cores.
         provider: ``cpu``, ``cuda`` or ``auto``.
+        camera: whose statistics a model with statistics of several cameras takes; 0: the common ones.
 
     Raises:
         UserError: the file is no ONNX model, or CUDA was asked for and does not run here.
@@ -102,10 +114,20 @@ def open_session(path: Path, threads: int = 0, provider: str = "auto"):  # type:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    model = _with_camera(path, camera) if camera else str(path)
     try:
-        session = ort.InferenceSession(str(path), options, providers=wanted)
+        session = ort.InferenceSession(model, options, providers=wanted)
     except Exception as error:  # ONNX Runtime raises a class per fault, all directly below Exception
         raise UserError(f"{path}: not a usable ONNX model ({str(error).splitlines()[0]})") from error
     if provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
         raise UserError("CUDA was asked for and does not run here; `reidapp doctor` says why, or use the CPU")
     return session
+
+
+def _with_camera(path: Path, camera: int) -> bytes:
+    """A model file whose `CAMERA` has another value. Found by its bytes, since the onnx package is not at hand here."""
+    number = CAMERA.encode() + b"\x4a\x08"  # of a TensorProto the name, then eight bytes of raw data
+    before, found, after = path.read_bytes().partition(number)
+    if not found:
+        raise UserError(f"{path}: its card names cameras, and the graph has no statistics of them; export it again")
+    return before + found + camera.to_bytes(8, "little") + after[8:]

@@ -28,6 +28,7 @@ class ModelCard:
         training_data: what it was trained on, in words.
         recipe: the recipe that trained it, with its changes and seed.
         licence: of the weights.
+        cameras: names of the cameras of which its batch norms have statistics of their own.
         scores: {protocol: {rank1, mAP, …}}, values 0..1; of fp16 and int8 also what they lose against fp32.
         notes: limits that a user must know.
     """
@@ -42,6 +43,7 @@ class ModelCard:
     training_data: str = ""
     recipe: str = ""
     licence: str = ""
+    cameras: list[str] = field(default_factory=list)
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: str = ""
 

@@ -60,7 +60,7 @@ class ColourEmbedder:
     identity = "c0" * 32
     provider = "numpy"
 
-    def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+    def embed(self, crops: Sequence[np.ndarray], camera: str | None = None) -> np.ndarray:
         rows = [np.histogramdd(crop.reshape(-1, 3), bins=4, range=[(0, 256)] * 3)[0].ravel() for crop in crops]
         embeddings = np.sqrt(np.array(rows, np.float32).reshape(len(crops), 64))
         return embeddings / (np.linalg.norm(embeddings, axis=1, keepdims=True) + 1e-9)

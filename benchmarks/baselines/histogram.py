@@ -21,7 +21,7 @@ class HistogramEmbedder:
     identity = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
     card = ModelCard(name="histogram", version="1", height=128, width=64, dim=STRIPES * int(np.prod(BINS)))
 
-    def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+    def embed(self, crops: Sequence[np.ndarray], camera: str | None = None) -> np.ndarray:
         """RGB uint8 crops of any sizes → float32 ``[N, D]``, rows of length one."""
         embeddings = np.empty((len(crops), self.card.dim), np.float32)
         for row, crop in zip(embeddings, crops, strict=True):

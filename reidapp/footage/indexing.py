@@ -96,6 +96,8 @@ def index_footage(
     """
     report = IndexReport(skipped=list(footage.skipped))
     with gallery.writing() as writer:
+        if embedder.identity != writer.model_id:  # while this process was waiting, or loading its model
+            raise ReidappError(f"{gallery.path}: it was moved to another model just now; run the command again")
         run = _Run(writer, embedder, detector, settings, report, progress)
         try:
             run.index(footage.sources)
@@ -226,7 +228,16 @@ class _Run:
             if number in plan.done:
                 continue
             at = lambda time_s: self.progress(before_s + time_s, total_s, plan.source.path.name)  # noqa: E731
-            chunk = analyse(plan.source.path, number, plan.facts, self.settings, self.detector, self.embedder, at)
+            chunk = analyse(
+                plan.source.path,
+                number,
+                plan.facts,
+                self.settings,
+                self.detector,
+                self.embedder,
+                at,
+                camera=plan.source.camera,
+            )
             if not chunk.frames and not plan.facts.duration_s:
                 break  # no length in the header: the end is where frames end
             self._commit(plan, chunk)
@@ -278,12 +289,14 @@ def analyse(
     detector: Detector,
     embedder: Embeds,
     at: Callable[[float], None] = lambda time_s: None,
+    camera: str | None = None,
 ) -> NewChunk:
     """Find the tracklets of one chunk. Depends on nothing but its arguments, so that chunks can be done anywhere.
 
     Args:
         number: of the chunk, from 0.
         at: called with the time reached, in seconds of the video.
+        camera: whose recording it is, for models that know cameras.
     """
     start_s = number * settings.chunk_s
     tracker = open_tracker(settings.fps, facts.frame_rate)
@@ -295,7 +308,7 @@ def analyse(
             detections = [d for d in detections if d.box.height * frame.image.shape[0] >= _MIN_CROP_PX]
             crops = [cut(frame.image, d.box) for d in detections]
             aspect = frame.image.shape[1] / frame.image.shape[0]
-            numbers = tracker.update(frame.time_s, aspect, detections, embedder.embed(crops))
+            numbers = tracker.update(frame.time_s, aspect, detections, embedder.embed(crops, camera))
             _grow(growing, frame, detections, crops, numbers)
             frame_count += 1
             detection_count += len(detections)
@@ -303,7 +316,7 @@ def analyse(
         at(batch[-1].time_s)
     tracklets = [_finished(g) for _, g in sorted(growing.items()) if len(g.path) >= _MIN_DETECTIONS]
     # Embedded from the stored bytes, so that embedding again, from the gallery alone, gives the same vectors.
-    embeddings = embedder.embed([decode_crop(crop.webp) for tracklet in tracklets for crop in tracklet.crops])
+    embeddings = embedder.embed([decode_crop(crop.webp) for tracklet in tracklets for crop in tracklet.crops], camera)
     return NewChunk(number, start_s, frame_count, detection_count, last_s, tracklets, embeddings)
 
 

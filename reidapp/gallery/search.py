@@ -67,6 +67,8 @@ class SearchResult:
 class Searcher:
     """Searches a gallery while it grows: every search sees all that is committed when it begins.
 
+    When the gallery is moved to another model, a searcher stays with the vectors of its own.
+
     Raises:
         UserError: the embedder is not the model that made the gallery.
     """
@@ -80,7 +82,7 @@ class Searcher:
             )
         self.gallery = gallery
         self.embedder = embedder
-        self._snapshot = _Snapshot.load(gallery)
+        self._snapshot = _Snapshot.load(gallery, embedder.identity)
         self._loading = threading.Lock()
 
     def search(
@@ -117,7 +119,7 @@ class Searcher:
     def _current(self) -> "_Snapshot":
         with self._loading:
             if self._snapshot.generation != self.gallery.generation:
-                self._snapshot = _Snapshot.load(self.gallery)
+                self._snapshot = _Snapshot.load(self.gallery, self.embedder.identity)
             return self._snapshot
 
     def _hit(self, rank: int, snapshot: "_Snapshot", row: int, score: float) -> Hit:
@@ -161,9 +163,8 @@ class _Snapshot:
     cameras: dict[str, int]
 
     @classmethod
-    def load(cls, gallery: Gallery) -> "_Snapshot":
+    def load(cls, gallery: Gallery, model_id: str) -> "_Snapshot":
         """Read everything under one database snapshot; vectors that came later are not looked at."""
-        model_id = gallery.model_id
         with Session(gallery.engine) as session:
             generation = int(session.get_one(schema.Setting, "generation").value)
             cameras = dict(session.execute(select(schema.Camera.name, schema.Camera.id)).all())

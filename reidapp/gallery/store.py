@@ -8,6 +8,8 @@ gallery/
 """
 
 import dataclasses
+import itertools
+import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -15,9 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, exists, func, select, true
 from sqlalchemy.orm import Session
 
 from reidapp import files
@@ -88,6 +91,26 @@ class TrackletInfo:
 
 
 @dataclass(frozen=True)
+class ModelInfo:
+    """An embedding model of a gallery: its card, how many crops have vectors of it, and whether it is searched."""
+
+    id: str
+    card: ModelCard
+    file: Path
+    crops: int
+    active: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        named = {"name": self.card.name, "version": self.card.version}
+        return named | {key: getattr(self, key) for key in ("id", "crops", "active")}
+
+    def __str__(self) -> str:
+        mark = "  in use" if self.active else ""
+        return f"{self.card.name}/{self.card.version}  {self.id[:8]}  {self.crops} crops{mark}"
+
+
+@dataclass(frozen=True)
 class GallerySummary:
     model: str
     cameras: int
@@ -131,6 +154,15 @@ class NewChunk:
     last_s: float | None
     tracklets: list[NewTracklet]
     embeddings: np.ndarray
+
+
+@dataclass(frozen=True)
+class StoredChunk:
+    """A committed chunk: the name of its camera, and the files of its crops in the order of their vectors."""
+
+    id: str
+    camera: str
+    crops: list[Path]
 
 
 class Gallery:
@@ -187,7 +219,25 @@ class Gallery:
 
     @property
     def model_file(self) -> Path:
-        return self.path / "models" / f"{self.model_id[:16]}.onnx"
+        return self._model_path(self.model_id)
+
+    def models(self) -> list[ModelInfo]:
+        """All models that it has vectors of, or had begun to make; the one in use first."""
+        rows = func.coalesce(func.sum(schema.Block.rows), 0)
+        counts = select(schema.Model, rows).outerjoin(schema.Block).group_by(schema.Model.id).order_by(schema.Model.id)
+        with Session(self.engine) as session:
+            active = session.get_one(schema.Setting, "model").value
+            found = [
+                ModelInfo(
+                    model.id,
+                    ModelCard.from_json(json.dumps(model.card), str(self.path)),
+                    self._model_path(model.id),
+                    crops,
+                    model.id == active,
+                )
+                for model, crops in session.execute(counts)
+            ]
+        return sorted(found, key=lambda model: not model.active)
 
     @property
     def detector(self) -> str:
@@ -306,10 +356,11 @@ class Gallery:
         """The right to write, for one process at a time.
 
         Raises:
-            ReidappError: another process is indexing into this gallery.
+            ReidappError: another process is writing to this gallery.
         """
         with files.locked(
-            self.path / "writer.lock", f"{self.path}: another `reidapp index` is writing to this gallery"
+            self.path / "writer.lock",
+            f"{self.path}: another `reidapp index` or `reembed` is writing to this gallery; wait until it ends",
         ):
             yield GalleryWriter(self)
 
@@ -334,6 +385,9 @@ class Gallery:
             width=video.width,
             height=video.height,
         )
+
+    def _model_path(self, model_id: str) -> Path:
+        return self.path / "models" / f"{model_id[:16]}.onnx"
 
     def _chunk_folder(self, chunk_id: str) -> Path:
         return self.path / "crops" / chunk_id[:2] / chunk_id
@@ -413,9 +467,58 @@ class GalleryWriter:
             session.add_all(crops)
             if crops:
                 day = utc(start_ms + chunk.start_s * 1000).strftime("%Y-%m-%d")
-                session.add(self._write_vectors(session, chunk_id, day, chunk.embeddings))
-            generation = session.get_one(schema.Setting, "generation")
-            generation.value = str(int(generation.value) + 1)
+                session.add(self._write_vectors(session, self.model_id, chunk_id, day, chunk.embeddings))
+            _next_generation(session)
+
+    def add_model(self, file: Path, card: ModelCard, model_id: str) -> None:
+        """Make room for the vectors of another model, whose file is copied into the gallery; `use_model` switches."""
+        if not (own := self.gallery._model_path(model_id)).is_file():
+            files.write_whole(own, file.read_bytes())
+        with Session(self.gallery.engine) as session, session.begin():
+            session.merge(schema.Model(id=model_id, card=dataclasses.asdict(card)))
+
+    def chunks_without(self, model_id: str) -> list[StoredChunk]:
+        """The chunks whose crops have no vectors of a model yet, camera by camera."""
+        waiting = (
+            select(schema.Chunk.id, schema.Camera.name, schema.Crop.id)
+            .join(schema.Video, schema.Video.id == schema.Chunk.video_id)
+            .join(schema.Camera, schema.Camera.id == schema.Video.camera_id)
+            .join(schema.Crop, schema.Crop.chunk_id == schema.Chunk.id)
+            .where(~exists().where(schema.Block.chunk_id == schema.Chunk.id, schema.Block.model_id == model_id))
+            .order_by(schema.Camera.name, schema.Video.start_ms, schema.Video.id, schema.Chunk.number)
+            .order_by(schema.Crop.position)
+        )
+        with Session(self.gallery.engine) as session:
+            rows = session.execute(waiting).all()
+        groups = itertools.groupby(rows, key=lambda row: (row[0], row[1]))
+        return [
+            StoredChunk(id_, camera, [self.gallery.crop_path(id_, row[2]) for row in group])
+            for (id_, camera), group in groups
+        ]
+
+    def add_vectors(self, chunk_id: str, model_id: str, embeddings: np.ndarray) -> None:
+        """Commit the vectors ``[crops, D]`` of a chunk, in the crops' order, under a model that is not searched yet."""
+        with Session(self.gallery.engine) as session, session.begin():
+            day = session.scalars(select(schema.Block.day).filter_by(chunk_id=chunk_id)).first()
+            assert day is not None  # what indexing wrote with the crops
+            session.add(self._write_vectors(session, model_id, chunk_id, day, embeddings))
+
+    def use_model(self, model_id: str) -> None:
+        """Search the vectors of another model from now on.
+
+        Raises:
+            ReidappError: not every crop has a vector of it.
+        """
+        self.model_id = model_id
+        crops, written, searchable = self.counted()
+        if not crops == written == searchable:
+            raise ReidappError(
+                f"{self.gallery.path}: {crops} crops, {written} vectors written, {searchable} searchable; these must "
+                "be equal. The gallery is still searched with the old model; restore a back-up of its vectors"
+            )
+        with Session(self.gallery.engine) as session, session.begin():
+            session.get_one(schema.Setting, "model").value = model_id
+            _next_generation(session)
 
     def border(self, video_id: str, number: int) -> list[tuple[str, PathPoint, np.ndarray]]:
         """The tracklets that reach the end of a committed chunk: (id, last point, mean embedding ``[D]``)."""
@@ -436,9 +539,9 @@ class GalleryWriter:
                 reaching.append((tracklet.id, last, rows[list(positions)].mean(0)))
             return reaching
 
-    def counted(self, video_ids: Sequence[str]) -> tuple[int, int, int]:
-        """(crop rows, vector rows, vector rows that the shards hold) of these videos; the three must be equal."""
-        of_videos = schema.Chunk.video_id.in_(video_ids)
+    def counted(self, video_ids: Sequence[str] | None = None) -> tuple[int, int, int]:
+        """(crop rows, vector rows, vector rows that the shards hold) of these videos, or all; they must be equal."""
+        of_videos = true() if video_ids is None else schema.Chunk.video_id.in_(video_ids)
         with Session(self.gallery.engine) as session:
             crops = session.scalar(select(func.count(schema.Crop.id)).join(schema.Chunk).where(of_videos)) or 0
             dim = session.get_one(schema.Model, self.model_id).card["dim"]
@@ -468,18 +571,25 @@ class GalleryWriter:
         os.replace(half_made, folder)
         files.flush_folder(folder.parent)
 
-    def _write_vectors(self, session: Session, chunk_id: str, day: str, embeddings: np.ndarray) -> schema.Block:
-        shard = select(func.max(schema.Block.first_row + schema.Block.rows)).filter_by(model_id=self.model_id, day=day)
+    def _write_vectors(
+        self, session: Session, model_id: str, chunk_id: str, day: str, embeddings: np.ndarray
+    ) -> schema.Block:
+        shard = select(func.max(schema.Block.first_row + schema.Block.rows)).filter_by(model_id=model_id, day=day)
         first_row = session.scalar(shard) or 0
-        digest = vectors.append(vectors.shard_path(self.gallery.path, self.model_id, day), first_row, embeddings)
+        digest = vectors.append(vectors.shard_path(self.gallery.path, model_id, day), first_row, embeddings)
         return schema.Block(
             chunk_id=chunk_id,
-            model_id=self.model_id,
+            model_id=model_id,
             day=day,
             first_row=first_row,
             rows=len(embeddings),
             sha256=digest,
         )
+
+
+def _next_generation(session: Session) -> None:
+    generation = session.get_one(schema.Setting, "generation")
+    generation.value = str(int(generation.value) + 1)
 
 
 def utc(milliseconds: float) -> datetime:

@@ -26,7 +26,11 @@ def append(path: Path, committed_rows: int, embeddings: np.ndarray) -> str:
 
     Returns:
         sha256 of the bytes written.
+
+    Raises:
+        ReidappError: the committed rows are not all there.
     """
+    read(path, committed_rows, embeddings.shape[1])
     data = np.ascontiguousarray(embeddings, dtype="<f2").tobytes()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("r+b" if path.exists() else "w+b") as file:

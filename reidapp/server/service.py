@@ -12,7 +12,7 @@ from datetime import datetime
 import numpy as np
 
 from reidapp.box import Box
-from reidapp.embedding import Embeds
+from reidapp.embedding import Embedder, Embeds
 from reidapp.errors import UserError
 from reidapp.footage.detection import Detection, Detector
 from reidapp.gallery.search import Searcher, SearchResult
@@ -102,11 +102,16 @@ class SearchService:
 
     def __init__(self, gallery: Gallery, embedder: Embeds, detector: Detector) -> None:
         self.gallery = gallery
-        self.embedder = embedder
         self.queries = Queries()
         self._detector = detector
         self._detecting = threading.Lock()  # OpenCV's HOG keeps buffers of its own
         self._searcher = Searcher(gallery, embedder)
+        self._moving = threading.Lock()
+
+    @property
+    def embedder(self) -> Embeds:
+        """Of the model that is searched with."""
+        return self._searcher.embedder
 
     @property
     def provider(self) -> str:
@@ -155,5 +160,13 @@ class SearchService:
             UserError: the picture is no longer kept, or an unknown camera.
         """
         crop = cut(self.queries.get(query_id).image(), box)
-        embeddings = self.embedder.embed([crop])
-        return self._searcher.search(embeddings, cameras=cameras or None, after=after, before=before, top=top)
+        searcher = self._current()
+        embeddings = searcher.embedder.embed([crop])
+        return searcher.search(embeddings, cameras=cameras or None, after=after, before=before, top=top)
+
+    def _current(self) -> Searcher:
+        """The searcher with the gallery's model, to which another process may have moved it."""
+        with self._moving:
+            if self.gallery.model_id != self.embedder.identity:
+                self._searcher = Searcher(self.gallery, Embedder(self.gallery.model_file))
+            return self._searcher

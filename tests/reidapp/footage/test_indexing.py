@@ -44,7 +44,7 @@ class ShirtEmbedder(ColourEmbedder):
 
     identity = "5e" * 32
 
-    def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+    def embed(self, crops: Sequence[np.ndarray], camera: str | None = None) -> np.ndarray:
         return super().embed(
             [crop[len(crop) // 4 : len(crop) // 2, crop.shape[1] // 5 : -crop.shape[1] // 5] for crop in crops]
         )

@@ -24,7 +24,7 @@ class Model:
     identity = "ab" * 32
     provider = "none"
 
-    def embed(self, crops: object) -> np.ndarray:
+    def embed(self, crops: object, camera: str | None = None) -> np.ndarray:
         return np.empty((0, DIM), np.float32)
 
 

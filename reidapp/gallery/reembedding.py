@@ -1,0 +1,100 @@
+"""A gallery moves to another embedding model: new vectors of the stored crops, then a switch that is seen at once.
+
+The vectors of the old model stay, so moving back embeds no more than what was indexed in between. Tracklets, and all
+that refers to them, are not touched.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reidapp.embedding import Embeds
+from reidapp.errors import UserError
+from reidapp.gallery.store import Gallery, ModelInfo
+from reidapp.imaging import decode_crop
+
+Progress = Callable[[float, float, str], None]
+"""Called with crops done, crops in all, and the camera at work."""
+
+
+@dataclass
+class ReembedReport:
+    """What a run did.
+
+    Attributes:
+        model: name/version of the model that is searched now, or will be once the work is finished.
+        embedded: crops, by this run.
+        reused: crops that had vectors of the model before.
+    """
+
+    model: str
+    embedded: int = 0
+    reused: int = 0
+    interrupted: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return dict(vars(self))
+
+    def __str__(self) -> str:
+        if self.interrupted:
+            return (
+                f"interrupted: {self.embedded} crops embedded with {self.model}, and kept. Searches use the old model "
+                "until the same command has gone on to the end"
+            )
+        return f"searched with {self.model} now: {self.embedded} crops embedded, {self.reused} had been before"
+
+
+def reembed(
+    gallery: Gallery,
+    embedder: Embeds,
+    file: Path,
+    progress: Progress = lambda done, total, camera: None,
+) -> ReembedReport:
+    """Embed every stored crop that has no vector of a model, chunk by chunk, and then search with that model.
+
+    A run that is stopped, or killed, leaves whole chunks, and the next one goes on from there. An interrupt
+    (KeyboardInterrupt) ends the run, and the report says so.
+
+    Args:
+        file: the embedder's; it is copied into the gallery.
+
+    Raises:
+        ReidappError: the gallery is being written by another process, or the final count is wrong.
+    """
+    report = ReembedReport(f"{embedder.card.name}/{embedder.card.version}")
+    with gallery.writing() as writer:
+        writer.add_model(file, embedder.card, embedder.identity)
+        chunks = writer.chunks_without(embedder.identity)
+        total = sum(len(chunk.crops) for chunk in chunks)
+        report.reused = gallery.summary().crops - total
+        try:
+            for chunk in chunks:
+                progress(report.embedded, total, chunk.camera)
+                crops = [decode_crop(path.read_bytes()) for path in chunk.crops]
+                writer.add_vectors(chunk.id, embedder.identity, embedder.embed(crops, chunk.camera))
+                report.embedded += len(crops)
+            progress(total, total, "")
+            writer.use_model(embedder.identity)
+        except KeyboardInterrupt:
+            report.interrupted = True
+    return report
+
+
+def model_called(gallery: Gallery, wanted: str) -> ModelInfo | None:
+    """The model of a gallery with this name, ``name/version``, or beginning of its id (6 digits at least); or None.
+
+    Raises:
+        UserError: there are several.
+    """
+    found = [
+        model
+        for model in gallery.models()
+        if wanted in (model.card.name, f"{model.card.name}/{model.card.version}")
+        or (len(wanted) >= 6 and model.id.startswith(wanted))
+    ]
+    if len(found) > 1:
+        each = ", ".join(f"{model.card.name}/{model.card.version} ({model.id[:8]})" for model in found)
+        raise UserError(f'model "{wanted}": {gallery.path} has several; name one: {each}')
+    return found[0] if found else None

@@ -1,0 +1,222 @@
+"""A gallery moves to another model and back; stopped or killed on the way, it ends with the same vectors."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from reidapp.errors import ReidappError, UserError
+from reidapp.gallery import schema, vectors
+from reidapp.gallery.reembedding import model_called, reembed
+from reidapp.gallery.search import Searcher
+from reidapp.gallery.store import Gallery, GalleryWriter, NewChunk, NewCrop, NewTracklet
+from reidapp.imaging import decode_crop, encode_crop
+from tests.reidapp.gallery.test_search import START_MS, add_video, chunk_of
+from tests.small_gallery import ColourEmbedder, query_crop
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (40, 3), dtype=np.uint8)
+
+
+class Half(ColourEmbedder):
+    """Another model: sees the upper half, and has a different length."""
+
+    card = replace(ColourEmbedder.card, version="2", dim=32)
+    identity = "ha1f" * 16
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str | None, int]] = []
+
+    def embed(self, crops: Sequence[np.ndarray], camera: str | None = None) -> np.ndarray:
+        self.seen.append((camera, len(crops)))
+        rows = super().embed([crop[: len(crop) // 2] for crop in crops])[:, :32] + 1e-3
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def chunk(number: int, colours: np.ndarray) -> NewChunk:
+    """A tracklet for each colour, with two crops."""
+    embedder = ColourEmbedder()
+    drawn = [np.tile(colour, (16, 8, 1)) for colour in colours for _ in range(2)]
+    made = chunk_of(number, [(60 * number + i, embedder.embed(drawn[2 * i : 2 * i + 2])) for i in range(len(colours))])
+    crops = iter(drawn)
+
+    def drawn_on(tracklet: NewTracklet) -> NewTracklet:
+        return replace(tracklet, crops=[pictured(crop) for crop in tracklet.crops])
+
+    def pictured(crop: NewCrop) -> NewCrop:
+        return replace(crop, webp=encode_crop(next(crops)))
+
+    return replace(made, tracklets=[drawn_on(tracklet) for tracklet in made.tracklets])
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Gallery:
+    """Two cameras, five chunks, one of them empty."""
+    file = tmp_path / "colours.onnx"
+    file.write_bytes(b"stands for a model")
+    made = Gallery.create(tmp_path / "gallery", file, ColourEmbedder.card, ColourEmbedder.identity)
+    add_video(made, 0, "gate", [chunk(0, COLOURS[:3]), chunk(1, COLOURS[:0]), chunk(2, COLOURS[3:7])], START_MS)
+    add_video(made, 1, "hall", [chunk(0, COLOURS[7:9]), chunk(1, COLOURS[9:12])], START_MS)
+    return made
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "half.onnx"
+    path.write_bytes(b"stands for another model")
+    return path
+
+
+def stored(gallery: Gallery, model_id: str, dim: int) -> dict[str, bytes]:
+    """{crop: its vector} under a model."""
+    query = select(schema.Crop.id, schema.Crop.position, schema.Block.day, schema.Block.first_row).join(
+        schema.Block, schema.Block.chunk_id == schema.Crop.chunk_id
+    )
+    with Session(gallery.engine) as session:
+        rows = session.execute(query.where(schema.Block.model_id == model_id)).all()
+    found = {}
+    for crop, position, day, first in rows:
+        row = first + position
+        found[crop] = vectors.read(vectors.shard_path(gallery.path, model_id, day), row + 1, dim)[row].tobytes()
+    return found
+
+
+def picture(gallery: Gallery, crop: str) -> np.ndarray:
+    return decode_crop(gallery.crop_file(crop).read_bytes())
+
+
+def test_there_and_back_again(gallery: Gallery, file: Path) -> None:
+    before, half = stored(gallery, ColourEmbedder.identity, 64), Half()
+    report = reembed(gallery, half, file)
+    assert (report.embedded, report.reused, report.interrupted) == (24, 0, False)
+    assert half.seen == [("gate", 6), ("gate", 8), ("hall", 4), ("hall", 6)]
+    assert gallery.model_id == Half.identity
+    assert gallery.model_file.read_bytes() == file.read_bytes()
+    crop = next(iter(before))
+    (hit,) = Searcher(gallery, half).search(half.embed([picture(gallery, crop)]), top=1).hits
+    assert hit.score > 0.99
+
+    class Blind(ColourEmbedder):
+        def embed(self, crops: Sequence[np.ndarray], camera: str | None = None) -> np.ndarray:
+            raise AssertionError("going back embeds nothing")
+
+    back = reembed(gallery, Blind(), file)
+    assert (back.embedded, back.reused) == (0, 24)
+    assert gallery.model_id == ColourEmbedder.identity
+    assert stored(gallery, ColourEmbedder.identity, 64) == before
+    assert gallery.model_file.read_bytes() == b"stands for a model"
+
+
+def test_what_was_indexed_in_between_is_embedded_on_the_way_back(gallery: Gallery, file: Path) -> None:
+    reembed(gallery, Half(), file)
+    with gallery.writing() as writer:
+        new = chunk(7, COLOURS[20:22])
+        drawn = [np.tile(colour, (16, 8, 1)) for colour in COLOURS[20:22] for _ in range(2)]
+        writer.add_chunk(schema.identifier("video", 1), replace(new, embeddings=Half().embed(drawn)))
+    assert reembed(gallery, ColourEmbedder(), file).embedded == 4
+    assert len(stored(gallery, ColourEmbedder.identity, 64)) == 28
+    new_crop = schema.identifier(schema.identifier(schema.identifier("video", 1), 7), "crop", 0)
+    embedder = ColourEmbedder()
+    (hit,) = Searcher(gallery, embedder).search(embedder.embed([picture(gallery, new_crop)]), top=1).hits
+    assert new_crop in {crop.id for crop in gallery.tracklet(hit.tracklet).crops}
+    assert hit.score > 0.99
+
+
+def test_open_readers_stay_with_their_model(gallery: Gallery, file: Path) -> None:
+    embedder = ColourEmbedder()
+    searcher = Searcher(gallery, embedder)
+    query = embedder.embed([query_crop("red")])
+    before = searcher.search(query).hits
+    reembed(gallery, Half(), file)
+    assert searcher.search(query).hits == before
+    with pytest.raises(UserError, match="made by model"):
+        Searcher(gallery, embedder)
+
+
+class Interrupting(Half):
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.calls = calls
+
+    def embed(self, crops: Sequence[np.ndarray], camera: str | None = None) -> np.ndarray:
+        if len(self.seen) == self.calls:
+            raise KeyboardInterrupt
+        return super().embed(crops, camera)
+
+
+def test_interrupted_it_keeps_the_old_model_and_goes_on_later(gallery: Gallery, file: Path) -> None:
+    generation = gallery.generation
+    report = reembed(gallery, Interrupting(2), file)
+    assert (report.interrupted, report.embedded) == (True, 14)
+    assert (gallery.model_id, gallery.generation) == (ColourEmbedder.identity, generation)
+    assert "interrupted: 14 crops" in str(report)
+    report = reembed(gallery, Half(), file)
+    assert (report.embedded, report.reused) == (10, 14)
+    assert gallery.generation == generation + 1
+
+
+def _until_killed(path: Path, file: Path, step: str, calls: int) -> None:
+    """Embed anew, and die without a word after the n-th call of a step."""
+    owner = vectors if step == "append" else GalleryWriter
+    original, count = getattr(owner, step), 0
+
+    def dying(*args: object) -> object:
+        nonlocal count
+        count += 1
+        result = original(*args)
+        if count == calls:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, step, dying)
+    reembed(Gallery.open(path), Half(), file)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "calls"), [("add_model", 1), ("append", 2), ("add_vectors", 2), ("append", 4)])
+def test_killed_anywhere_it_ends_with_the_same_vectors(gallery: Gallery, file: Path, step: str, calls: int) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_until_killed, args=(gallery.path, file, step, calls))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert gallery.model_id == ColourEmbedder.identity
+    reembed(gallery, Half(), file)
+    resumed = stored(gallery, Half.identity, 32)
+    assert len(resumed) == 24
+    half = Half()
+    for crop, vector in resumed.items():
+        assert vector == half.embed([picture(gallery, crop)]).astype(np.float16).tobytes()
+
+
+def test_while_another_process_writes(gallery: Gallery, file: Path) -> None:
+    with gallery.writing(), pytest.raises(ReidappError, match="another `reidapp index` or `reembed` is writing"):
+        reembed(gallery, Half(), file)
+
+
+def test_a_shard_that_is_gone_is_said(gallery: Gallery, file: Path) -> None:
+    assert reembed(gallery, Interrupting(3), file).interrupted
+    shard = next((gallery.path / "vectors" / Half.identity[:16]).glob("*.f16"))
+    shard.unlink()
+    with pytest.raises(ReidappError, match="18 vectors should be there and 0 are; restore a back-up"):
+        reembed(gallery, Half(), file)
+    assert gallery.model_id == ColourEmbedder.identity
+
+
+def test_models_are_called_by_name_version_or_id(gallery: Gallery, file: Path) -> None:
+    reembed(gallery, Half(), file)
+    first, second = gallery.models()
+    assert (first.id, first.active, first.crops) == (Half.identity, True, 24)
+    assert (second.id, second.active, second.crops) == (ColourEmbedder.identity, False, 24)
+    for wanted in ("colours/1", ColourEmbedder.identity[:8]):
+        found = model_called(gallery, wanted)
+        assert found is not None
+        assert found.id == ColourEmbedder.identity
+    assert model_called(gallery, "c0c0") is None  # too short to mean an id
+    with pytest.raises(UserError, match=r'"colours": .* has several; name one: colours/2 \(ha1fha1f\), colours/1'):
+        model_called(gallery, "colours")
