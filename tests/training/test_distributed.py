@@ -1,5 +1,6 @@
 """Two processes and one train the same network."""
 
+import json
 import os
 import subprocess
 import sys
@@ -49,6 +50,22 @@ def test_a_run_in_two_processes(crops: Path, tiny: list[str], tmp_path: Path) ->
     one, two = (load_file(epoch / "classifier.safetensors") for epoch in epochs if epoch is not None)
     torch.testing.assert_close(two["losses.oim.lut"], one["losses.oim.lut"], rtol=0, atol=1e-3)
     assert one["losses.oim.lut"].norm(dim=1).sum() > 3.9  # four people or more have been seen
+
+
+@pytest.mark.slow
+def test_clusters_and_their_memory_are_those_of_one_process(crops: Path, tiny: list[str], tmp_path: Path) -> None:
+    still = "augmentation={flip: 0, shift: 0, zoom: 0, colour: 0, erase: 0}"
+    dbscan = "method.spcl.clustering={dbscan: {min_samples: 2, k1: 6, k2: 2, eps: 0.9}}"
+    changes = [*tiny, still, dbscan, "sampler.batches=2", "optimizer={sgd: {}}", "schedule={epochs: 1, lr: 1e-3}"]
+    options = [option for change in changes for option in ("--set", change)]
+    command = ["-m", "reidapp", "train", "spcl", "--small", "--data", f"market1501:{crops}", *options]
+    run(*command, "--out", str(tmp_path / "one"), "--set", "bn_split=2")
+    run(*TWO, *command, "--out", str(tmp_path / "two"))
+    one, two = (load_file(tmp_path / name / "epoch-001" / "classifier.safetensors") for name in ("one", "two"))
+    torch.testing.assert_close(two["memory"], one["memory"], rtol=0, atol=1e-3)
+    lines = [json.loads((tmp_path / name / "log.jsonl").read_text()) for name in ("one", "two")]
+    assert lines[0]["clusters"] == lines[1]["clusters"]
+    assert lines[0]["ari"] == lines[1]["ari"]
 
 
 def run(*command: str) -> str:

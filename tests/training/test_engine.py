@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from models.network import Network
 from models.run_folder import last_epoch, load_network
 from reidapp.errors import ReidappError, UserError
+from tests.training.conftest import TINY
 from training import engine
 from training.engine import TrainResult, train
 from training.methods.supervised import Supervised
@@ -174,6 +175,59 @@ def test_a_backbone_starts_from_the_weights_given(crops: Path, tiny: list[str], 
     first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
     trunk = [name for name in first if name.startswith("backbone") and name.endswith("weight")]
     assert_equal({name: first[name] for name in trunk}, {name: second[name] for name in trunk})
+
+
+CLUSTERS = ["sampler.batches=2", "sampler.images=4", "schedule.epochs=2"]
+
+
+def clustered(crops: Path, out: Path, *changes: str, **options: object) -> TrainResult:
+    dbscan = "method.cluster_contrast.clustering={dbscan: {min_samples: 2, k1: 6, k2: 2, eps: 0.9}}"
+    recipe = load_recipe("cluster_contrast", [*TINY, *CLUSTERS, dbscan, *changes], small=True)
+    return train(recipe, f"market1501:{crops}", out, quiet=True, **options)  # type: ignore[arg-type]
+
+
+def test_the_numbers_of_an_epochs_clusters_are_logged_and_shown(crops: Path, tmp_path: Path) -> None:
+    clustered(crops, tmp_path / "run", "method.cluster_contrast.camera_norm=true")
+    line = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    assert {"clusters", "outliers", "largest", "ari"} <= line.keys()
+    assert line["clusters"] >= 2
+    assert engine._summary(2, 2, line).endswith(f", {line['clusters']:.0f} clusters, ARI {line['ari']:.2f}")
+
+
+def test_a_run_starts_from_another_ones_whole_network(crops: Path, tiny: list[str], tmp_path: Path) -> None:
+    run(crops, tmp_path / "first", tiny, "schedule.epochs=1", "head.bnneck.dim=32")
+    frozen = ["schedule.lr=1e-12", f"start={tmp_path / 'first'}"]
+    clustered(crops, tmp_path / "second", *frozen)
+    first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
+    assert first["head.project.weight"].shape[0] == 32  # its head, not the recipe's
+    for name in first:
+        if name.endswith("weight"):
+            torch.testing.assert_close(first[name], second[name])
+    clustered(crops, tmp_path / "parts", *frozen, "schedule.epochs=1")
+    with pytest.raises(UserError, match=r"its schedule\.epochs was 1, not 2"):
+        clustered(crops, tmp_path / "parts", *frozen, resume=True)
+    facts = json.loads((tmp_path / "first" / "run.json").read_text())
+    facts["network"]["projection"] = 8
+    (tmp_path / "first" / "run.json").write_text(json.dumps(facts))
+    with pytest.raises(UserError, match=r"start: .*first was made by HER; name the run it was made from"):
+        clustered(crops, tmp_path / "third", *frozen)
+
+
+def test_labelled_source_data_are_for_methods_that_take_them(crops: Path, tiny: list[str], tmp_path: Path) -> None:
+    source = [f"market1501:{crops}"]
+    clustered(crops, tmp_path / "run", source=source)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["source"] == source
+    with pytest.raises(UserError, match="method supervised takes no --source; give labelled data as --data"):
+        run(crops, tmp_path / "other", tiny, source=source)
+    with pytest.raises(
+        UserError, match=r"its source was \['market1501:.*'\], not \[\].* --source market1501:.* --resume"
+    ):
+        clustered(crops, tmp_path / "run", resume=True)
+
+
+def test_a_method_with_a_loss_of_its_own_takes_no_other(crops: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="method cluster_contrast has a loss of its own; take triplet away"):
+        clustered(crops, tmp_path / "run", "loss={triplet: {}}")
 
 
 def test_a_run_stopped_in_its_first_epoch_starts_from_the_weights_given_again(

@@ -75,6 +75,14 @@ def test_small_swaps_network_size_and_schedule_but_not_the_method() -> None:
     assert small.changes == ["--small", "schedule.images=100"]
 
 
+def test_a_recipe_may_say_what_is_small_for_it() -> None:
+    large, small = load_recipe("ise"), load_recipe("ise", small=True)
+    assert (small.backbone, small.method) == ({"osnet": {"width": 0.25}}, large.method)
+    assert (large.sampler["batches"], small.sampler["batches"]) == (400, 100)
+    assert (large.bn_split, small.bn_split) == (4, 1)
+    assert small.schedule.lr == 3.5e-4  # not that of a start from scratch
+
+
 def test_pretrained_is_no_part_of_the_network() -> None:
     recipe = load_recipe("bot")
     assert recipe.pretrained == "imagenet"

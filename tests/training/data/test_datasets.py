@@ -230,6 +230,8 @@ def test_several_data_sets(tmp_path: Path) -> None:
     assert (alone.train, alone.spec) == (single.train, single.spec)
     with pytest.raises(UserError, match="none given"):
         load_datasets([])
+    with_source = load_datasets(specs[2:], specs[:1])
+    assert [(r.pid, r.source) for r in with_source.train] == [(-1, False), (0, True), (1, True)]
 
 
 @pytest.mark.parametrize(
