@@ -120,7 +120,7 @@ def test_graph_holds_all_pairs_that_are_near_enough(farthest: float) -> None:
     x[50:60] = x[50]  # distances of zero that are not a row's own
     weights = clustering_weights(x, k1=20, k2=4)
     expected = jaccard(overlaps(weights, weights.tocsc()))
-    graph = jaccard_graph(weights, farthest)
+    graph = jaccard_graph(weights, nearest(x, 20)[0], farthest)
     assert (graph != graph.T).nnz == 0
     assert (graph.diagonal() == 0).all()
     stored = np.full(expected.shape, np.inf)

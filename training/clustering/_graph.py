@@ -34,7 +34,7 @@ def jaccard_of_neighbours(features: np.ndarray, indices: np.ndarray, farthest: f
     """The same from known neighbours, int ``[N, k1]``: what is left costs as N does."""
     sets = kreciprocal.reciprocal_sets(indices, k1)
     weights = kreciprocal.encode(sets, pair_distances(features, sets))
-    return kreciprocal.jaccard_graph(kreciprocal.expand(weights, indices, k2), farthest)
+    return kreciprocal.jaccard_graph(kreciprocal.expand(weights, indices, k2), indices, farthest)
 
 
 def cosine_graph(features: np.ndarray, farthest: float) -> csr_array:
@@ -47,7 +47,7 @@ def cosine_graph(features: np.ndarray, farthest: float) -> csr_array:
     blocks, pairs = [], 0
     for start in range(0, count, _ROWS):
         distances = np.maximum(1 - features[start : start + _ROWS] @ features[start:].T, 0)
-        row, column = np.nonzero(distances <= farthest)
+        row, column = np.nonzero(np.triu(distances <= farthest, 1))
         blocks.append((start + row, start + column, distances[row, column]))
         pairs += len(row)
         if 2 * pairs > _CROWD * count:
