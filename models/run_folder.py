@@ -1,11 +1,13 @@
 """What a training run leaves behind, and how to read it.
 
 RUN/run.json                  the recipe as it was used, data, seed, versions, the network's description
-RUN/epoch-012/                the last epoch; older ones are removed
+RUN/epoch-012/                the last epoch; of older ones those that the recipe keeps (``keep_every``)
     trunk.safetensors         the network
     classifier.safetensors    what only training needs: class weights, banks
     optimizer.pt              for resuming
 RUN/log.jsonl                 one line per epoch
+
+Wherever a run is read, ``RUN`` means its last epoch, and ``RUN/epoch-012`` that one.
 """
 
 import json
@@ -25,6 +27,7 @@ FACTS = "run.json"
 TRUNK = "trunk.safetensors"
 CLASSIFIER = "classifier.safetensors"
 OPTIMIZER = "optimizer.pt"
+_EPOCH = re.compile(r"epoch-(\d+)")
 
 
 def read_facts(run: Path) -> dict[str, Any]:
@@ -33,6 +36,7 @@ def read_facts(run: Path) -> dict[str, Any]:
     Raises:
         UserError: the folder is not a training run.
     """
+    run = run.parent if _EPOCH.fullmatch(run.name) else run
     try:
         facts: dict[str, Any] = json.loads((run / FACTS).read_text("utf-8"))
     except FileNotFoundError as error:
@@ -44,12 +48,22 @@ def read_facts(run: Path) -> dict[str, Any]:
 
 def last_epoch(run: Path) -> Path | None:
     """The folder of the last epoch that was saved completely."""
-    epochs = [p for p in run.glob("epoch-*") if re.fullmatch(r"epoch-\d+", p.name)]
-    return max(epochs, key=lambda p: int(p.name.removeprefix("epoch-")), default=None)
+    return max(epochs(run), key=epoch_number, default=None)
+
+
+def epochs(run: Path) -> list[Path]:
+    """The folders of the epochs that were saved completely; ``run`` itself if it is one."""
+    found = [run] if _EPOCH.fullmatch(run.name) else sorted(run.glob("epoch-*"))
+    return [path for path in found if _EPOCH.fullmatch(path.name) and path.is_dir()]
+
+
+def epoch_number(epoch: Path) -> int:
+    """12 of ``RUN/epoch-012``."""
+    return int(epoch.name.removeprefix("epoch-"))
 
 
 def load_network(run: Path) -> Network:
-    """The network of a run with the weights of its last epoch, in evaluation mode."""
+    """The network of a run, or of one of its epochs, in evaluation mode."""
     description = read_facts(run)["network"]
     epoch = last_epoch(run)
     if epoch is None:

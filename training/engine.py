@@ -185,7 +185,7 @@ def _set_up(
             "schedule.images, which stretches or shortens the whole schedule"
         )
     facts = _facts(recipe, network, specs, source, seed)
-    writer = RunWriter(out, facts, recipe.to_yaml(), resume, team.first)
+    writer = RunWriter(out, facts, recipe.to_yaml(), resume, team.first, recipe.keep_every)
 
     try:
         with bar("reading images", len(dataset.train), notes.console, quiet) as advance:

@@ -113,6 +113,7 @@ class Recipe(_Strict):
         accumulate: batches whose gradients are averaged before each step of the optimizer; at an epoch's end, fewer.
         clip: the gradient's norm is cut down to this.
         ema: decay of the moving average of the weights, for example 0.999; then that average is the run's model.
+        keep_every: of how many epochs one checkpoint stays in the run folder, besides the last epoch's.
         bn_split: parts of a batch that batch norm sees one by one, as on that many GPUs.
         changes: the overrides that were applied to the file.
     """
@@ -134,6 +135,7 @@ class Recipe(_Strict):
     clip: float | None = Field(default=None, gt=0)
     ema: float | None = Field(default=None, gt=0, lt=1)
     bn_split: int = Field(default=1, ge=1)
+    keep_every: int | None = Field(default=None, ge=1)
     changes: list[str] = []
 
     @property

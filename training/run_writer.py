@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from models.run_folder import CLASSIFIER, FACTS, OPTIMIZER, TRUNK, last_epoch, read_facts
+from models.run_folder import CLASSIFIER, FACTS, OPTIMIZER, TRUNK, epoch_number, epochs, last_epoch, read_facts
 from reidapp import files
 from reidapp.errors import UserError
 
@@ -26,13 +26,22 @@ class RunWriter:
         recipe: the recipe as YAML, with all changes.
         resume: continue the run in the folder, which must have been started by the same recipe, data and seed.
         writes: off in all processes of a run but the first.
+        keep_every: of how many epochs one checkpoint stays when the next ones come; None: of none.
 
     Raises:
         UserError: the folder holds a run and ``resume`` is off, or another run, or none, or it cannot be made.
     """
 
-    def __init__(self, run: Path, facts: Mapping[str, Any], recipe: str, resume: bool, writes: bool = True) -> None:
-        self.run, self._log, self._writes = run, run / "log.jsonl", writes
+    def __init__(
+        self,
+        run: Path,
+        facts: Mapping[str, Any],
+        recipe: str,
+        resume: bool,
+        writes: bool = True,
+        keep_every: int | None = None,
+    ) -> None:
+        self.run, self._log, self._writes, self._keep_every = run, run / "log.jsonl", writes, keep_every
         self._new = not run.exists()
         if resume:
             before = read_facts(run)
@@ -70,7 +79,7 @@ class RunWriter:
     def _drop_unfinished_epochs(self) -> None:
         """An epoch is logged before it is saved: a line without a checkpoint will be written again."""
         last = last_epoch(self.run)
-        done = int(last.name.removeprefix("epoch-")) if last else 0
+        done = epoch_number(last) if last else 0
         lines = self._log.read_text("utf-8").splitlines(keepends=True)
         files.write_whole(self._log, "".join(lines[:done]).encode())
 
@@ -85,7 +94,7 @@ class RunWriter:
                 self._tensorboard.add_scalar(name, number, step)
 
     def save(self, epoch: int, network: nn.Module, method: nn.Module, optimizer: Mapping[str, Any]) -> None:
-        """Write the checkpoint of an epoch, then remove the one before."""
+        """Write the checkpoint of an epoch, then remove those before it that are not kept."""
         if not self._writes:
             return
         final = self.run / f"epoch-{epoch:03d}"
@@ -100,8 +109,8 @@ class RunWriter:
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial, final)
         _sync(self.run)
-        for old in self.run.glob("epoch-*"):
-            if old != final:
+        for old in epochs(self.run):
+            if old != final and (self._keep_every is None or epoch_number(old) % self._keep_every):
                 shutil.rmtree(old, ignore_errors=True)
 
     def close(self) -> None:

@@ -2,13 +2,16 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from models.export import export_run
 from models.network import Network
-from models.run_folder import last_epoch, load_network
+from models.run_folder import epochs, last_epoch, load_network
+from reidapp.embedding import Embedder
 from reidapp.errors import ReidappError, UserError
 from tests.training.conftest import TINY
 from training import engine
@@ -73,6 +76,18 @@ def test_only_the_last_epoch_is_kept_and_nothing_half_written(crops: Path, tiny:
         "classifier.safetensors",
         "optimizer.pt",
     }
+
+
+def test_epochs_can_be_kept_and_used_by_themselves(crops: Path, tiny: list[str], tmp_path: Path) -> None:
+    run(crops, tmp_path / "run", tiny, "schedule.epochs=4", "keep_every=2")
+    assert {path.name for path in epochs(tmp_path / "run")} == {"epoch-002", "epoch-004"}
+    assert_equal(weights(tmp_path / "run"), weights(tmp_path / "run" / "epoch-004"))
+    early, late = (weights(tmp_path / "run" / f"epoch-00{number}") for number in (2, 4))
+    assert any((early[name] != late[name]).any() for name in early)
+    export_run(tmp_path / "run" / "epoch-002", tmp_path / "model.onnx")
+    pictures = [np.random.default_rng(0).integers(0, 256, (40, 20, 3), dtype=np.uint8)]
+    expected = load_network(tmp_path / "run" / "epoch-002").embed_crops(pictures)
+    np.testing.assert_allclose(Embedder(tmp_path / "model.onnx").embed(pictures), expected, atol=1e-4)
 
 
 def test_a_budget_of_images(crops: Path, tiny: list[str], tmp_path: Path) -> None:
