@@ -17,7 +17,7 @@ from reidapp.box import Box
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
 from reidapp.gallery import schema, vectors
-from reidapp.gallery.store import Gallery, TrackletInfo
+from reidapp.gallery.store import Gallery, TrackletInfo, roots
 from reidapp.registry import suggestion
 
 
@@ -169,7 +169,7 @@ class _Snapshot:
             generation = int(session.get_one(schema.Setting, "generation").value)
             cameras = dict(session.execute(select(schema.Camera.name, schema.Camera.id)).all())
             dim = session.get_one(schema.Model, model_id).card["dim"]
-            roots = _roots(session)
+            first_piece = roots(session)
             rows = session.execute(
                 select(
                     schema.Crop.id,
@@ -194,7 +194,7 @@ class _Snapshot:
         index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
         for day, count in shards:
             index.add(vectors.read(vectors.shard_path(gallery.path, model_id, day), count, dim).astype(np.float32))
-        tracklets, tracklet_of = np.unique([roots.get(row[1], row[1]) for row in rows], return_inverse=True)
+        tracklets, tracklet_of = np.unique([first_piece.get(row[1], row[1]) for row in rows], return_inverse=True)
         return cls(
             generation=generation,
             index=index,
@@ -244,19 +244,6 @@ class _Snapshot:
                 f'camera "{name}" is not in this gallery{suggestion(name, list(self.cameras))}; known: {known}'
             )
         return self.cameras[name]
-
-
-def _roots(session: Session) -> dict[str, str]:
-    """{piece: first piece} of every tracklet that continues another."""
-    links = select(schema.Tracklet.id, schema.Tracklet.continues).where(schema.Tracklet.continues.is_not(None))
-    before = dict(session.execute(links).all())
-
-    def root(id_: str) -> str:
-        while earlier := before.get(id_):
-            id_ = earlier
-        return id_
-
-    return {id_: root(id_) for id_ in before}
 
 
 def _plain(value: Any) -> Any:

@@ -587,6 +587,19 @@ class GalleryWriter:
         )
 
 
+def roots(session: Session) -> dict[str, str]:
+    """{piece: first piece} of every tracklet that continues another."""
+    links = select(schema.Tracklet.id, schema.Tracklet.continues).where(schema.Tracklet.continues.is_not(None))
+    before = dict(session.execute(links).all())
+
+    def root(id_: str) -> str:
+        while earlier := before.get(id_):
+            id_ = earlier
+        return id_
+
+    return {id_: root(id_) for id_ in before}
+
+
 def _next_generation(session: Session) -> None:
     generation = session.get_one(schema.Setting, "generation")
     generation.value = str(int(generation.value) + 1)

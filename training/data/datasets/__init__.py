@@ -16,6 +16,7 @@ from reidapp.imaging import IMAGE_SUFFIXES
 
 NO_CAMERA = -1
 UNLABELLED = -1
+NO_TRACKLET = -1
 _CAMERA = re.compile(r"(?:^|_)c(\d+)(?=[s_.])")
 
 
@@ -29,6 +30,8 @@ class Record:
         camid: which camera took it; `NO_CAMERA`: not known.
         domain: which data set it is from, if there are several, from 0.
         source: of labelled data that a method for unlabelled crops may learn from besides.
+        tracklet: the crops of one camera that tracking took for one person's; `NO_TRACKLET`: not known.
+        time_s: when it was taken, in seconds since 1970 UTC; None: not known.
     """
 
     path: Path
@@ -36,6 +39,8 @@ class Record:
     camid: int = NO_CAMERA
     domain: int = 0
     source: bool = False
+    tracklet: int = NO_TRACKLET
+    time_s: float | None = None
 
 
 class Dataset:
@@ -46,10 +51,12 @@ class Dataset:
         train, query, gallery: the records; a list may be empty. A query image may be in the gallery too.
         protocol: what a score on it is called.
         skipped: (file, reason) of every image that was left out.
+        apart: pairs of tracklets that are of two people for certain, each pair once.
     """
 
     spec: str = ""
     protocol: str = ""
+    apart: Sequence[tuple[int, int]] = ()
 
     def __init__(
         self,
@@ -93,8 +100,8 @@ def load_dataset(spec: str) -> Dataset:
 def load_datasets(specs: Sequence[str], sources: Sequence[str] = ()) -> Dataset:
     """Several data sets as one, to train on: nobody, and no camera, is in two of them.
 
-    A record's domain says which one it is from. With several, identities and cameras are numbered anew from 0, those
-    that are not known excepted. The training images of ``sources`` come last.
+    A record's domain says which one it is from. With several, identities, cameras and tracklets are numbered anew
+    from 0, those that are not known excepted. The training images of ``sources`` come last.
 
     Raises:
         UserError: see `load_dataset`; or no data set at all.
@@ -106,15 +113,18 @@ def load_datasets(specs: Sequence[str], sources: Sequence[str] = ()) -> Dataset:
         return datasets[0]
     pids: dict[tuple[int, int], int] = {}
     cameras: dict[tuple[int, int], int] = {}
+    tracklets: dict[tuple[int, int], int] = {}
+
+    def number(known: dict[tuple[int, int], int], domain: int, own: int) -> int:
+        return -1 if own == -1 else known.setdefault((domain, own), len(known))
 
     def renumbered(records: Iterable[Record], domain: int) -> list[Record]:
         return [
             replace(
                 record,
-                pid=UNLABELLED if record.pid == UNLABELLED else pids.setdefault((domain, record.pid), len(pids)),
-                camid=NO_CAMERA
-                if record.camid == NO_CAMERA
-                else cameras.setdefault((domain, record.camid), len(cameras)),
+                pid=number(pids, domain, record.pid),
+                camid=number(cameras, domain, record.camid),
+                tracklet=number(tracklets, domain, record.tracklet),
                 domain=domain,
                 source=domain >= len(specs),
             )
@@ -126,6 +136,8 @@ def load_datasets(specs: Sequence[str], sources: Sequence[str] = ()) -> Dataset:
         joined.train += renumbered(dataset.train, domain)
         joined.query += renumbered(dataset.query, domain)
         joined.gallery += renumbered(dataset.gallery, domain)
+        pairs = ((number(tracklets, domain, one), number(tracklets, domain, other)) for one, other in dataset.apart)
+        joined.apart = [*joined.apart, *pairs]
     joined.spec = ", ".join([*specs, *sources])
     joined.protocol = " + ".join(dataset.protocol for dataset in datasets)
     return joined

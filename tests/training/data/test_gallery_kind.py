@@ -1,0 +1,148 @@
+"""``gallery:DIR``: what indexing stored, as data to train on."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reidapp.box import Box
+from reidapp.errors import UserError
+from reidapp.gallery.simultaneous import simultaneous
+from reidapp.gallery.store import Gallery, NewChunk, PathPoint
+from tests.reidapp.gallery.test_search import DIM, START_MS, add_video, chunk_of, new_gallery
+from tests.small_gallery import FOOTAGE, START, make_gallery
+from training.data.datasets import NO_TRACKLET, UNLABELLED, load_dataset, load_datasets
+
+
+def test_every_crop_with_camera_tracklet_and_time(tmp_path: Path) -> None:
+    gallery = make_gallery(tmp_path)
+    dataset = load_dataset(f"gallery:{gallery.path}")
+    names = [camera.name for camera in gallery.cameras()]
+    known = {crop.file: tracklet for tracklet in gallery.tracklets() for crop in tracklet.crops}
+    assert {record.path for record in dataset.train} == set(known)
+    for record in dataset.train:
+        tracklet = known[record.path]
+        assert record.pid == UNLABELLED
+        assert names[record.camid] == tracklet.camera
+        assert dataset.tracklets[record.tracklet] == tracklet.id  # type: ignore[attr-defined]
+        assert record.time_s is not None
+        assert tracklet.start.timestamp() <= record.time_s <= tracklet.end.timestamp()
+    starts = sorted({round(record.time_s or 0) // 60 for record in dataset.train})
+    assert starts == [(START + timedelta(minutes=i)).timestamp() // 60 for i in range(len(FOOTAGE))]
+
+
+def walk(chunk: int, boxes: list[list[Box]], continues: list[str | None] | None = None) -> NewChunk:
+    """A tracklet for each list of boxes, at seconds 0, 1, 2, … of the chunk; all are there from the first second."""
+    made = chunk_of(chunk, [(60.0 * chunk, np.ones((1, DIM), np.float32)) for _ in boxes])
+    tracklets = [
+        replace(
+            tracklet,
+            path=[PathPoint(60.0 * chunk + second, box) for second, box in enumerate(path)],
+            continues=(continues or [None] * len(boxes))[number],
+        )
+        for number, (tracklet, path) in enumerate(zip(made.tracklets, boxes, strict=True))
+    ]
+    return replace(made, tracklets=tracklets)
+
+
+LEFT, MIDDLE, RIGHT = Box(0.0, 0.2, 0.1, 0.9), Box(0.05, 0.2, 0.15, 0.9), Box(0.8, 0.2, 0.9, 0.9)
+
+
+def pairs_of(folder: Path, chunks: list[NewChunk]) -> tuple[Gallery, list[tuple[str, str]]]:
+    gallery = new_gallery(folder)
+    add_video(gallery, 0, "gate", chunks, START_MS)
+    return gallery, simultaneous(gallery)
+
+
+def test_people_of_one_camera_and_time_are_apart(tmp_path: Path) -> None:
+    gallery = new_gallery(tmp_path)
+    for number, camera in enumerate(["gate", "hall"]):
+        add_video(gallery, number, camera, [walk(0, [[LEFT, LEFT], [RIGHT, RIGHT]])], START_MS)
+    dataset = load_dataset(f"gallery:{gallery.path}")
+    camera_of = {tracklet.id: tracklet.camera for tracklet in gallery.tracklets()}
+    pairs = simultaneous(gallery)
+    assert [sorted({camera_of[one], camera_of[other]}) for one, other in pairs] in (
+        [["gate"], ["hall"]],
+        [["hall"], ["gate"]],
+    )
+    assert [(dataset.tracklets[a], dataset.tracklets[b]) for a, b in dataset.apart] == pairs  # type: ignore[attr-defined]
+
+
+def test_a_double_detection_is_left_out_however_seldom_it_overlaps(tmp_path: Path) -> None:
+    _, pairs = pairs_of(tmp_path, [walk(0, [[LEFT, LEFT], [RIGHT, MIDDLE]])])
+    assert pairs == []
+
+
+def test_those_who_never_share_a_frame_say_nothing(tmp_path: Path) -> None:
+    late = replace(walk(0, [[LEFT], [RIGHT]]))
+    late = replace(late, tracklets=[late.tracklets[0], replace(late.tracklets[1], path=[PathPoint(9.0, RIGHT)])])
+    assert pairs_of(tmp_path, [late])[1] == []
+
+
+def test_pieces_of_one_tracklet_count_as_one(tmp_path: Path) -> None:
+    gallery = new_gallery(tmp_path)
+    first = walk(0, [[LEFT], [RIGHT]])
+    video = add_video(gallery, 0, "gate", [first], START_MS)
+    one, other = (t.id for t in gallery.tracklets())
+    by_place = {t.path[0].box: t.id for t in gallery.tracklets()}
+    with gallery.writing() as writer:  # both go on, and then they touch
+        writer.add_chunk(video, walk(1, [[LEFT], [RIGHT]], [by_place[LEFT], by_place[RIGHT]]))
+    assert simultaneous(gallery) == [(min(one, other), max(one, other))]
+    assert len(load_dataset(f"gallery:{gallery.path}").tracklets) == 2  # type: ignore[attr-defined]
+    pieces = [i for i in _ids(gallery) if i not in (one, other)]
+    assert len(pieces) == 2
+    with gallery.writing() as writer:
+        last = dict(zip((LEFT, RIGHT), _ids_of_chunk(video, 1), strict=True))
+        writer.add_chunk(video, walk(2, [[LEFT], [MIDDLE]], [last[LEFT], last[RIGHT]]))
+    assert simultaneous(gallery) == []
+
+
+def _ids(gallery: Gallery) -> list[str]:
+    with gallery.engine.connect() as connection:
+        return [row[0] for row in connection.exec_driver_sql("SELECT id FROM tracklet")]
+
+
+def _ids_of_chunk(video: str, number: int) -> list[str]:
+    from reidapp.gallery import schema
+
+    return [schema.identifier(schema.identifier(video, number), index) for index in range(2)]
+
+
+def test_two_galleries_share_no_camera_and_no_tracklet(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        pairs_of(tmp_path / name, [walk(0, [[LEFT], [RIGHT]])])
+    both = load_datasets([f"gallery:{tmp_path / name / 'gallery'}" for name in ("one", "two")])
+    first, second = ([r for r in both.train if r.domain == domain] for domain in (0, 1))
+    for key in ("camid", "tracklet"):
+        assert not {getattr(r, key) for r in first} & {getattr(r, key) for r in second}
+    assert {r.pid for r in both.train} == {UNLABELLED}
+    alone = load_dataset(f"gallery:{tmp_path / 'one' / 'gallery'}")
+    assert len(both.apart) == 2 * len(alone.apart) > 0
+    places = {r.tracklet: r.domain for r in both.train}
+    assert all(places[a] == places[b] for a, b in both.apart)
+
+
+def test_other_kinds_have_no_tracklets() -> None:
+    from training.data.datasets import Record
+
+    record = Record(Path("a.jpg"), 3)
+    assert (record.tracklet, record.time_s) == (NO_TRACKLET, None)
+
+
+def test_no_gallery_and_an_empty_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no gallery here"):
+        load_dataset(f"gallery:{tmp_path}")
+    empty = make_gallery(tmp_path, empty=True)
+    with pytest.raises(UserError, match="no usable image in it"):
+        load_dataset(f"gallery:{empty.path}")
+
+
+def test_it_loads_neither_torch_nor_faiss() -> None:
+    code = "import sys, training.data.datasets.gallery; print({'torch', 'faiss', 'onnxruntime'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
