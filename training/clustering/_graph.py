@@ -11,7 +11,7 @@ from training.clustering._input import need_memory
 _VALUES = 1 << 27  # on the GPU at a time: 512 MB
 _ROWS = 512  # cosines of so many images with all others at a time
 _CROWD = 2000  # neighbours on average, beyond which a threshold separates nobody, and the graph would fill the memory
-_BYTES_PER_NEIGHBOUR = 500  # that Jaccard distances take; benchmarks/clustering.py
+_BYTES_PER_NEIGHBOUR = 200  # that Jaccard distances take; benchmarks/clustering.py
 
 
 def jaccard_graph(features: np.ndarray, farthest: float, k1: int, k2: int) -> csr_array:

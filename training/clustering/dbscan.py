@@ -33,7 +33,7 @@ class DBSCAN:
         k2: nearest images that neighbour weights are averaged over; the paper uses 6.
         metric: ``jaccard``, or ``cosine`` for 1 − cosine, where k1 and k2 have no meaning.
 
-    Memory: about 500 · k1 bytes per image with Jaccard, 32 per pair within eps with cosine; nothing is N × N.
+    Memory: about 200 · k1 bytes per image with Jaccard, 32 per pair within eps with cosine; nothing is N × N.
     """
 
     def __init__(

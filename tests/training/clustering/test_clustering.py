@@ -83,7 +83,7 @@ def test_labels_that_cannot_be_learnt_from() -> None:
 
 
 def test_too_little_memory(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_input, "available_memory", lambda: 100_000)
+    monkeypatch.setattr(_input, "available_memory", lambda: 10_000)
     cluster = find("training.clustering", "dbscan")()
     with pytest.raises(UserError, match=r"10 images need .* lower k1"):
         cluster(people([5, 5])[0])
