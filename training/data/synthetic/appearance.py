@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .palette import BAGS, HAIR, LOWER, NAMED, RGB, SHOES, SKIN, UPPER, draw_named, draw_shade, vary
+from .palette import BAGS, GREY_HAIR, HAIR, LOWER, NAMED, RGB, SHOES, SKIN, UPPER, draw_named, draw_shade, vary
 from .pose import Gait, draw_gait
 
 
@@ -21,6 +21,7 @@ class Build:
     belly: float
     head: float
     female: bool
+    age: str  # child, adult, old
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Upper:
     ease: float
     open_front: bool
     inner: RGB
+    sleeves: RGB | None  # of another colour than the rest
     collar: str  # round, deep, shirt, hood, high
 
 
@@ -91,6 +93,12 @@ class Appearance:
     scarf: RGB | None
     seed: int
 
+    def hand(self, side: int) -> str | None:
+        """What the hand at this side (+1 right) must do because of what it carries; one of pose.ARMS."""
+        if side != self.bag_side:
+            return None
+        return {"handbag": "hang", "carrier": "hang", "suitcase": "hang", "umbrella": "front"}.get(self.bag)
+
     def outfit(self) -> tuple[str, str, str, str]:
         """Kind and colour name of what is worn above and below: what a witness would say first."""
         return self.upper.kind, self.upper.cloth.name, self.lower.kind, self.lower.cloth.name
@@ -115,19 +123,23 @@ def _pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
 def draw_build(rng: np.random.Generator) -> Build:
     """Proportions of one person."""
     female = bool(rng.random() < 0.46)
+    age = _pick(rng, {"child": 3, "adult": 89, "old": 8})
     height = float(np.clip(rng.normal(1.65 if female else 1.77, 0.065), 1.48, 1.98))
+    if age == "child":
+        height = float(rng.uniform(1.22, 1.5))
     girth = float(np.clip(rng.normal(0.98, 0.11) + max(0.0, rng.normal(-0.05, 0.14)), 0.8, 1.4))
     scale = height / 1.72
     return Build(
         height=height,
         leg_share=float(rng.normal(0.525, 0.012)),
-        shoulders=scale * float(rng.normal(0.163 if female else 0.186, 0.009)) * (0.8 + 0.2 * girth),
+        shoulders=scale * float(rng.normal(0.157 if female else 0.177, 0.009)) * (0.8 + 0.2 * girth),
         hips=scale * float(rng.normal(0.094 if female else 0.087, 0.005)) * (0.75 + 0.25 * girth),
         girth=girth,
         limbs=float(np.clip(0.45 + 0.55 * girth + rng.normal(0, 0.06), 0.78, 1.35)),
         belly=float(np.clip(rng.normal(0.0, 0.3) + 1.6 * (girth - 1.0), 0.0, 1.0)),
-        head=float(rng.normal(1.0, 0.035)),
+        head=float(rng.normal(1.0, 0.035)) * (1.72 / height) ** (0.6 if age == "child" else 0.0),
         female=female,
+        age=age,
     )
 
 
@@ -147,11 +159,21 @@ def _contrast(rng: np.random.Generator, name: str) -> str:
 
 
 UPPER_PATTERNS = {
-    "plain": 40.0, "logo": 16.0, "stripes": 9.0, "plaid": 7.0, "blocks": 6.0, "denim": 3.0, "flowers": 4.0,
-    "heather": 6.0, "dots": 3.0, "pinstripes": 3.0, "yoke": 5.0, "camouflage": 1.0,
+    "plain": 36.0, "logo": 11.0, "print": 8.0, "text": 6.0, "stripes": 9.0, "plaid": 6.0, "blocks": 4.0, "band": 3.0,
+    "denim": 3.0, "flowers": 4.0, "heather": 6.0, "dots": 3.0, "pinstripes": 3.0, "yoke": 4.0, "fade": 2.0,
+    "halves": 1.0, "camouflage": 1.0,
 }  # fmt: skip
-LOWER_PATTERNS = {"plain": 74.0, "heather": 8.0, "camouflage": 3.0, "plaid": 3.0, "pinstripes": 2.0, "blocks": 4.0}
-SKIRT_PATTERNS = {"plain": 62.0, "flowers": 14.0, "dots": 8.0, "plaid": 9.0, "stripes": 7.0}
+LOWER_PATTERNS = {
+    "plain": 74.0, "heather": 9.0, "camouflage": 2.0, "plaid": 3.0, "pinstripes": 2.0, "blocks": 2.0,
+    "side stripe": 6.0,
+}  # fmt: skip
+SKIRT_PATTERNS = {"plain": 48.0, "pleats": 18.0, "flowers": 13.0, "dots": 6.0, "plaid": 9.0, "stripes": 6.0}
+
+
+BAG_KINDS = {
+    "none": 45.0, "backpack": 23.0, "shoulder": 10.0, "crossbody": 8.0, "handbag": 6.0, "carrier": 4.0, "suitcase": 2.0,
+    "umbrella": 2.0,
+}  # fmt: skip
 
 
 def draw_upper(rng: np.random.Generator, female: bool) -> Upper:
@@ -159,17 +181,17 @@ def draw_upper(rng: np.random.Generator, female: bool) -> Upper:
     kind = _pick(
         rng,
         {
-            "t-shirt": 30, "shirt": 16, "sweater": 13, "hoodie": 11, "jacket": 16, "coat": 7, "vest": 3,
-            "dress": 9 if female else 0,
+            "t-shirt": 40, "shirt": 17, "sweater": 10, "hoodie": 9, "jacket": 13, "coat": 5, "vest": 3,
+            "dress": 11 if female else 0,
         },
     )  # fmt: skip
     patterns = dict(UPPER_PATTERNS)
     if kind in ("jacket", "coat"):
-        patterns |= {"logo": 3, "plaid": 3, "stripes": 1, "flowers": 0, "dots": 0, "plain": 70}
+        patterns |= {"logo": 3, "print": 0, "text": 2, "plaid": 3, "stripes": 1, "flowers": 0, "dots": 0, "plain": 70}
     if kind == "dress":
-        patterns |= {"logo": 0, "flowers": 16, "dots": 8, "yoke": 2}
+        patterns |= {"logo": 0, "print": 0, "text": 0, "flowers": 16, "dots": 8, "yoke": 2, "fade": 4}
     if kind == "shirt":
-        patterns |= {"plaid": 16, "pinstripes": 12, "logo": 0, "denim": 6}
+        patterns |= {"plaid": 16, "pinstripes": 12, "logo": 0, "print": 2, "text": 0, "denim": 6}
     cloth = _draw_cloth(rng, UPPER, patterns)
     short = float(rng.uniform(0.28, 0.48))
     sleeve = {
@@ -179,8 +201,8 @@ def draw_upper(rng: np.random.Generator, female: bool) -> Upper:
     hem = {"coat": float(rng.uniform(0.18, 0.45)), "dress": float(rng.uniform(0.22, 0.62))}.get(
         kind, float(rng.uniform(-0.05, 0.09))
     )
-    ease = {"coat": 0.022, "jacket": 0.022, "hoodie": 0.018, "sweater": 0.013, "vest": 0.004, "dress": 0.006}.get(
-        kind, 0.009
+    ease = {"coat": 0.024, "jacket": 0.022, "hoodie": 0.019, "sweater": 0.015, "vest": 0.005, "dress": 0.008}.get(
+        kind, 0.011
     )
     collar = {"hoodie": "hood", "shirt": "shirt", "coat": "shirt", "jacket": "high"}.get(
         kind, _pick(rng, {"round": 7, "deep": 3})
@@ -191,8 +213,9 @@ def draw_upper(rng: np.random.Generator, female: bool) -> Upper:
         sleeve=sleeve,
         hem=hem,
         ease=ease * float(rng.uniform(0.7, 1.5)),
-        open_front=kind in ("jacket", "coat") and bool(rng.random() < 0.45),
+        open_front=bool(rng.random() < {"jacket": 0.45, "coat": 0.45, "shirt": 0.12, "hoodie": 0.2}.get(kind, 0.0)),
         inner=draw_named(rng, UPPER)[1],
+        sleeves=cloth.second if kind in ("t-shirt", "sweater", "jacket") and rng.random() < 0.08 else None,
         collar=collar,
     )
 
@@ -201,7 +224,7 @@ def draw_lower(rng: np.random.Generator, female: bool) -> Lower:
     """One piece below the belt."""
     kind = _pick(
         rng,
-        {"trousers": 40, "jeans": 30, "shorts": 14, "skirt": 16 if female else 0, "leggings": 10 if female else 1},
+        {"trousers": 37, "jeans": 30, "shorts": 22, "skirt": 18 if female else 0, "leggings": 9 if female else 1},
     )
     cloth = _draw_cloth(rng, LOWER, SKIRT_PATTERNS if kind == "skirt" else LOWER_PATTERNS)
     if kind == "jeans":
@@ -210,7 +233,7 @@ def draw_lower(rng: np.random.Generator, female: bool) -> Lower:
     length = {"shorts": float(rng.uniform(0.33, 0.52)), "skirt": float(rng.uniform(0.3, 0.8))}.get(
         kind, float(rng.uniform(0.93, 1.0))
     )
-    ease = {"leggings": 0.002, "skirt": float(rng.uniform(0.01, 0.07)), "shorts": 0.035}.get(
+    ease = {"leggings": 0.002, "skirt": float(rng.uniform(0.01, 0.07)), "shorts": float(rng.uniform(0.02, 0.05))}.get(
         kind, float(rng.uniform(0.012, 0.04))
     )
     bare = kind in ("skirt", "shorts")
@@ -230,24 +253,26 @@ def draw_appearance(rng: np.random.Generator) -> Appearance:
     )
     shoe_name, shoe_colour = draw_named(rng, SHOES)
     bag_name, bag_colour = draw_named(rng, BAGS)
+    upper = draw_upper(rng, female)
+    hats = {"none": 84.0, "cap": 9.0, "beanie": 4.0, "brim": 3.0, "hood": 18.0 if upper.collar == "hood" else 0.0}
     return Appearance(
         build=build,
-        gait=draw_gait(rng),
+        gait=draw_gait(rng, build.age == "old"),
         skin=draw_shade(rng, SKIN),
-        hair=draw_shade(rng, HAIR),
+        hair=draw_shade(rng, GREY_HAIR if build.age == "old" else HAIR),
         hair_style=style,
         beard=float(rng.uniform(0.4, 1.0)) if not female and rng.random() < 0.3 else 0.0,
         glasses=bool(rng.random() < 0.2),
-        hat=_pick(rng, {"none": 84, "cap": 9, "beanie": 4, "brim": 3}),
+        hat=_pick(rng, hats),
         hat_colour=draw_named(rng, BAGS)[1],
-        upper=draw_upper(rng, female),
+        upper=upper,
         lower=draw_lower(rng, female),
         shoes=_pick(rng, {"sneaker": 55, "leather": 22, "boot": 14, "sandal": 9}),
         shoe_name=shoe_name,
         shoe_colour=shoe_colour,
         sole=(0.85, 0.85, 0.83) if rng.random() < 0.5 else (0.12, 0.11, 0.10),
         socks=(0.85, 0.85, 0.84) if rng.random() < 0.5 else (0.13, 0.13, 0.14),
-        bag=_pick(rng, {"none": 47, "backpack": 24, "shoulder": 10, "crossbody": 9, "handbag": 6, "carrier": 4}),
+        bag=_pick(rng, BAG_KINDS),
         bag_name=bag_name,
         bag_colour=bag_colour,
         bag_side=int(rng.choice([-1, 1])),
@@ -276,4 +301,5 @@ def look_alike(rng: np.random.Generator, original: Appearance) -> Appearance:
     lower = replace(
         original.lower, cloth=replace(original.lower.cloth, colour=vary(rng, original.lower.cloth.colour, 0.06))
     )
-    return replace(other, bag=bag, hair_style=hair, upper=upper, lower=lower)
+    hat = "none" if other.hat == "hood" and upper.collar != "hood" else other.hat
+    return replace(other, bag=bag, hair_style=hair, hat=hat, upper=upper, lower=lower)

@@ -31,26 +31,35 @@ def _assembled(figure: Figure, appearance: Appearance, pieces: list[Piece]) -> B
     normals = np.concatenate([p.surface.normals for p in pieces])
     colours = np.concatenate([p.colour for p in pieces])
     gloss = np.concatenate([np.full(len(p.colour), p.gloss, np.float32) for p in pieces])
-    weights = np.zeros((len(points), len(Bone)), np.float32)
+    weights = np.zeros((len(Bone), len(points)), np.float32)
     at = 0
     for piece in pieces:
         for bone, share in piece.weights.items():
-            weights[at : at + len(share), bone] = share
+            weights[bone, at : at + len(share)] = share
         at += len(piece.colour)
     weights[weights < 0.01] = 0.0
-    weights /= weights.sum(1, keepdims=True)
+    weights /= weights.sum(0)
     # Most points move with one bone only; sorting them out makes posing three times as fast.
-    code = ((weights > 0) * (1 << np.arange(len(Bone)))).sum(1)
+    code = np.zeros(len(points), np.uint16)
+    for bone in Bone:
+        code |= (weights[bone] > 0).astype(np.uint16) << np.uint16(bone)
     order = np.argsort(code, kind="stable")
     groups = []
     head = slice(0)
-    for value, start, count in zip(*np.unique(code[order], return_index=True, return_counts=True), strict=True):
+    start = 0
+    for value, count in enumerate(np.bincount(code)):
+        if count == 0:
+            continue
         bones = tuple(bone for bone in Bone if value >> bone & 1)
         mine = order[start : start + count]
         if bones == (Bone.HEAD,):
-            head = slice(int(start), int(start + count))
-        lifted = np.concatenate([points[mine], np.ones((count, 1), np.float32)], axis=1).T
-        parts = [(lifted * weights[mine, bone], normals[mine].T * weights[mine, bone]) for bone in bones]
+            head = slice(start, start + int(count))
+        start += int(count)
+        lifted = np.concatenate([points[mine].T, np.ones((1, count), np.float32)])
+        turned = np.ascontiguousarray(normals[mine].T)
+        parts = [(lifted, turned)]
+        if len(bones) > 1:
+            parts = [(lifted * share, turned * share) for share in weights[list(bones)][:, mine]]
         groups.append((bones, np.concatenate([p for p, _ in parts]), np.concatenate([n for _, n in parts])))
     colours = np.clip(colours[order], 0.01, 0.98).astype(np.float32)
     return Body(figure, appearance, groups, colours, gloss[order], head)

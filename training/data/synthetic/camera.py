@@ -11,6 +11,13 @@ from .surface import Floats
 
 Image = NDArray[np.uint8]
 
+SETTINGS = ("day", "dusk", "indoor")
+
+
+def draw_setting(rng: np.random.Generator) -> str:
+    """When or where a camera looks: one of SETTINGS."""
+    return str(rng.choice(SETTINGS, p=[0.62, 0.13, 0.25]))
+
 
 @dataclass(frozen=True)
 class View:
@@ -68,12 +75,13 @@ class Light:
     ambient: float
 
 
-def draw_light(rng: np.random.Generator) -> Light:
-    """Light from above, more or less soft."""
+def draw_light(rng: np.random.Generator, setting: str) -> Light:
+    """Light from above: the sun or a cloudy sky, what is left of it at dusk, or lamps."""
     side, front = rng.normal(0, 0.6), rng.uniform(-0.9, 0.15)
     towards = np.array([side, -1.0, front], np.float32)
-    direct = float(rng.uniform(0.25, 0.75))
-    return Light(towards / np.linalg.norm(towards), direct, float(rng.uniform(0.98, 1.08)) - 0.5 * direct)
+    low, high = {"day": (0.25, 0.85), "dusk": (0.10, 0.40), "indoor": (0.25, 0.55)}[setting]
+    direct = float(rng.uniform(low, high))
+    return Light(towards / np.linalg.norm(towards), direct, float(rng.uniform(1.06, 1.20)) - 0.5 * direct)
 
 
 @dataclass(frozen=True)
@@ -111,21 +119,24 @@ class Look:
         return (np.eye(3) * self.saturation + (1 - self.saturation) * grey).astype(np.float32)
 
 
-def draw_look(rng: np.random.Generator) -> Look:
-    """One camera's look."""
-    warm, tint = rng.normal(0, 0.055), rng.normal(0, 0.025)
-    low = float(rng.uniform(50, 104))
-    quality = int(rng.integers(45, 85))
+def draw_look(rng: np.random.Generator, setting: str) -> Look:
+    """One camera's look. Spreads over cameras are about twice those of real ones (benchmarks/crop_statistics.py)."""
+    warm, tint = rng.normal(0, 0.03), rng.normal(0, 0.012)
+    if setting != "day":
+        warm += float(rng.choice([-0.03, 0.03, 0.06]))
+    dim = 0.88 if setting == "dusk" else 1.0
+    low = float(rng.uniform(55, 108))
+    quality = int(rng.integers(45, 88))
     return Look(
         gains=(float(np.exp(warm)), float(np.exp(tint)), float(np.exp(-warm))),
-        exposure=float(np.exp(rng.normal(0, 0.09))),
-        contrast=float(rng.uniform(0.85, 1.15)),
-        saturation=float(rng.uniform(0.65, 1.2)),
-        gamma=float(rng.uniform(0.88, 1.14)),
-        haze=float(max(0.0, rng.normal(0.02, 0.05))),
+        exposure=dim * float(np.exp(rng.normal(0.15, 0.05))),
+        contrast=float(rng.uniform(0.82, 1.06)),
+        saturation=dim * float(rng.uniform(0.60, 0.95)),
+        gamma=float(rng.uniform(0.94, 1.12)),
+        haze=float(max(0.0, rng.normal(0.03, 0.04))),
         blur=float(max(0.0, rng.normal(0.15, 0.25))),
-        sharpen=float(max(0.0, rng.normal(0.75, 0.35))),
-        noise=float(rng.uniform(0.010, 0.027)),
+        sharpen=float(max(0.0, rng.normal(0.65, 0.35))),
+        noise=float(rng.uniform(0.006, 0.02)) / dim,
         pixels=(low, float(min(low * rng.uniform(1.3, 2.0), 150))),
         jpeg=(quality, min(quality + 14, 97)),
     )

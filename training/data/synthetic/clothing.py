@@ -9,7 +9,7 @@ from .figure import Figure, Row
 from .palette import RGB
 from .skeleton import Bone
 from .surface import Floats, Surface, smoothstep, tube
-from .textures import dye, noise, unrolled, wrinkle
+from .textures import dye, folded, noise, unrolled, wrinkle
 
 
 def plain(surface: Surface, colour: RGB, mottle: float = 0.03, seed: int = 0) -> Floats:
@@ -36,7 +36,7 @@ def _cut(rows: list[Row], bottom: float) -> list[Row]:
 def clothing_pieces(who: Appearance, figure: Figure, spacing: float) -> list[Piece]:
     """Everything from the neck to the soles, except what is carried."""
     pieces = [_upper(who, figure, spacing), _neck(who, figure, spacing)]
-    if who.upper.collar == "hood":
+    if who.upper.collar == "hood" and who.hat != "hood":
         pieces.append(_hood(who, figure, spacing))
     if who.scarf is not None:
         pieces.append(_scarf(who, figure, spacing, who.scarf))
@@ -64,7 +64,8 @@ def _upper(who: Appearance, figure: Figure, spacing: float) -> Piece:
         ]
     surface = tube(_cut(rows, bottom), spacing, square=0.86)
     colour = dye(upper.cloth, surface, chest=j.shoulder - 0.12)
-    wrinkle(surface, 0.22, upper.cloth.seed % 991)
+    wrinkle(surface, 0.30, upper.cloth.seed % 991)
+    colour = folded(surface, colour, 0.06, upper.cloth.seed % 991)
     _finish_front(who, figure, surface, colour)
     _straps(who, figure, surface, colour)
     return Piece(surface, colour, trunk_weights(figure, surface), 0.10 if upper.kind == "jacket" else 0.04)
@@ -166,9 +167,12 @@ def _arm(who: Appearance, figure: Figure, spacing: float, side: float) -> list[P
         rows = figure.arm(side, ease)
         surface = tube(_cut([*rows, (j.wrist - 0.02, *rows[-1][1:])], max(hem, j.wrist - 0.005)), spacing)
         colour = dye(upper.cloth, surface, chest=j.shoulder - 0.12)
-        if upper.cloth.pattern == "logo":
+        if upper.cloth.pattern in ("logo", "print", "text"):
             colour = plain(surface, upper.cloth.colour)
-        wrinkle(surface, 0.25, upper.cloth.seed % 983 + int(side))
+        if upper.sleeves is not None:
+            colour = plain(surface, upper.sleeves)
+        colour[surface.points[:, 1] < hem + 0.012] *= 0.82
+        wrinkle(surface, 0.32, upper.cloth.seed % 983 + int(side))
         pieces.append(Piece(surface, colour, arm_weights(figure, surface, side)))
     if upper.sleeve < 0.95:
         top = j.shoulder + 0.06 if upper.sleeve == 0 else hem + 0.03
@@ -198,7 +202,10 @@ def _leg(who: Appearance, figure: Figure, spacing: float, side: float) -> list[P
         rows.append((j.ankle - 0.06, *rows[-1][1:]))
         surface = tube(_cut(rows, hem), spacing)
         colour = dye(lower.cloth, surface, chest=j.knee)
-        wrinkle(surface, 0.20 if lower.kind != "leggings" else 0.06, lower.cloth.seed % 977 + int(side))
+        colour[surface.points[:, 1] < hem + 0.012] *= 0.8
+        if lower.kind != "leggings":
+            colour = folded(surface, colour, 0.06, lower.cloth.seed % 977 + int(side))
+        wrinkle(surface, 0.28 if lower.kind != "leggings" else 0.10, lower.cloth.seed % 977 + int(side))
         pieces.append(Piece(surface, colour, leg_weights(figure, surface, side)))
     if length < 0.9:
         surface = tube(figure.leg(side), spacing)

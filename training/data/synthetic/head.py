@@ -9,7 +9,7 @@ from .figure import Figure, Row
 from .palette import RGB
 from .skeleton import Bone
 from .surface import Floats, Surface, merged, smoothstep, tube
-from .textures import noise
+from .textures import noise, wrinkle
 
 FRONT = np.float32(np.pi / 2)
 
@@ -167,6 +167,8 @@ def _hanging(style: str, top: float, k: float, seed: int) -> list[Row]:
 
 def _hat(who: Appearance, figure: Figure, spacing: float) -> list[Piece]:
     top, k = _scale(figure)
+    if who.hat == "hood":
+        return [_raised_hood(who, figure, spacing)]
     grow = {"cap": 0.018, "beanie": 0.022, "brim": 0.020}[who.hat] + (0.014 if who.hair_style == "curly" else 0.0)
     shell = tube(figure.head(grow), spacing)
     down = (top - shell.points[:, 1]) / k
@@ -185,3 +187,14 @@ def _hat(who: Appearance, figure: Figure, spacing: float) -> list[Piece]:
         surfaces.append(tube(rows, spacing, smooth=False))
     surface = merged(surfaces)
     return [Piece(surface, plain(surface, who.hat_colour, 0.05), whole(surface, Bone.HEAD))]
+
+
+def _raised_hood(who: Appearance, figure: Figure, spacing: float) -> Piece:
+    """A hood that leaves the face open and reaches down to the shoulders."""
+    top, k = _scale(figure)
+    rows = [*figure.head(0.034)[:6], (top - 0.26 * k, 0.0, -0.02, 0.10, 0.10)]
+    surface = tube(rows, spacing)
+    down = (top - surface.points[:, 1]) / k
+    surface = surface.where((_turn(surface) > 0.95) | (down < 0.045))
+    wrinkle(surface, 0.4, who.seed % 67)
+    return Piece(surface, plain(surface, who.upper.cloth.colour, 0.04) * 0.92, whole(surface, Bone.HEAD))

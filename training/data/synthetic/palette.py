@@ -33,8 +33,8 @@ NAMED: dict[str, RGB] = {
 }
 
 UPPER = {
-    "white": 17, "black": 16, "dark grey": 9, "grey": 8, "navy": 8, "blue": 6, "light grey": 5, "light blue": 5,
-    "red": 6, "beige": 5, "wine": 2, "pink": 3, "orange": 2, "yellow": 3, "green": 4, "olive": 3, "mint": 2, "teal": 2,
+    "white": 21, "black": 16, "dark grey": 7, "grey": 8, "navy": 6, "blue": 6, "light grey": 6, "light blue": 6,
+    "red": 7, "beige": 5, "wine": 2, "pink": 3, "orange": 2, "yellow": 3, "green": 4, "olive": 3, "mint": 2, "teal": 2,
     "purple": 2, "lilac": 1, "khaki": 2, "brown": 3, "tan": 2, "denim": 3,
 }  # fmt: skip
 LOWER = {
@@ -43,38 +43,29 @@ LOWER = {
     "green": 1,
 }  # fmt: skip
 SHOES = {
-    "black": 30,
-    "white": 24,
-    "brown": 12,
-    "dark grey": 10,
-    "grey": 8,
-    "tan": 5,
-    "navy": 4,
-    "red": 3,
-    "blue": 2,
+    "black": 32, "white": 24, "brown": 12, "dark grey": 11, "grey": 8, "tan": 5, "navy": 4, "red": 2, "blue": 2,
     "beige": 4,
-}
+}  # fmt: skip
 BAGS = {
-    "black": 34, "dark grey": 9, "navy": 9, "brown": 11, "tan": 7, "grey": 6, "red": 6, "blue": 4, "beige": 4,
-    "green": 3, "olive": 3, "pink": 2, "white": 3, "wine": 3, "yellow": 2, "orange": 2,
+    "black": 40, "dark grey": 12, "navy": 10, "brown": 9, "tan": 6, "grey": 6, "red": 4, "blue": 4, "beige": 4,
+    "green": 2, "olive": 3, "pink": 2, "white": 3, "wine": 2, "yellow": 1, "orange": 1,
 }  # fmt: skip
 HAIR: dict[RGB, int] = {
-    (0.05, 0.045, 0.04): 40,
+    (0.05, 0.045, 0.04): 46,
     (0.13, 0.09, 0.06): 28,
     (0.26, 0.17, 0.10): 13,
     (0.46, 0.33, 0.18): 7,
     (0.66, 0.53, 0.32): 5,
-    (0.40, 0.17, 0.08): 3,
-    (0.55, 0.54, 0.53): 6,
-    (0.80, 0.79, 0.77): 3,
+    (0.40, 0.17, 0.08): 2,
 }
+GREY_HAIR: dict[RGB, int] = {(0.30, 0.29, 0.28): 4, (0.55, 0.54, 0.53): 5, (0.80, 0.79, 0.77): 4}
 SKIN: dict[RGB, int] = {
-    (0.93, 0.76, 0.66): 26,
-    (0.88, 0.69, 0.56): 28,
-    (0.80, 0.60, 0.46): 18,
-    (0.66, 0.46, 0.33): 12,
-    (0.50, 0.33, 0.23): 9,
-    (0.36, 0.23, 0.16): 7,
+    (0.84, 0.68, 0.59): 30,
+    (0.79, 0.62, 0.51): 32,
+    (0.72, 0.54, 0.43): 20,
+    (0.60, 0.43, 0.33): 9,
+    (0.49, 0.34, 0.26): 5,
+    (0.36, 0.25, 0.19): 4,
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from reidapp.errors import UserError
 
-from .appearance import Appearance, draw_appearance
+from .appearance import Appearance, draw_appearance, look_alike
 from .body import Body
 from .build import build_body
 from .crops import SCENES_PER_CAMERA, CropCamera, draw_crop, draw_crop_camera
@@ -17,6 +17,8 @@ from .parallel import spread
 from .seeds import camera_namespace, check_training_seed, identity_namespace, image_namespace, stream
 
 EXTRAS = 20
+PASSER_SPACING = 0.012  # of the points of people far away, metres
+LOOK_ALIKE_EVERY = 8
 SPLITS = ("train", "test")
 
 
@@ -70,8 +72,11 @@ class Crop:
 
 
 def identity_appearance(seed: int, split: str, index: int) -> Appearance:
-    """The person with this index in a split of a seed."""
-    return draw_appearance(stream(seed, identity_namespace(split), index))
+    """The person with this index in a split of a seed; every eighth is dressed like the one before."""
+    rng = stream(seed, identity_namespace(split), index)
+    if index % LOOK_ALIKE_EVERY == LOOK_ALIKE_EVERY - 1:
+        return look_alike(rng, identity_appearance(seed, split, index - 1))
+    return draw_appearance(rng)
 
 
 def _spacing(size: tuple[int, int]) -> float:
@@ -81,10 +86,11 @@ def _spacing(size: tuple[int, int]) -> float:
 
 @lru_cache(maxsize=64)
 def _camera(seed: int, split: str, index: int) -> CropCamera:
-    return draw_crop_camera(stream(seed, camera_namespace(split), index))
+    passers = [_extra(seed, split, (index + k) % EXTRAS, PASSER_SPACING) for k in range(4)]
+    return draw_crop_camera(stream(seed, camera_namespace(split), index), passers)
 
 
-@lru_cache(maxsize=EXTRAS)
+@lru_cache(maxsize=2 * EXTRAS)
 def _extra(seed: int, split: str, index: int, spacing: float) -> Body:
     return build_body(draw_appearance(stream(seed, image_namespace(split), index)), spacing)
 

@@ -1,5 +1,6 @@
 """Who walks where and when: every person passes every camera, in small groups, with travel time between cameras."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -68,14 +69,13 @@ def groups_of(rng: np.random.Generator, people: int, count: int) -> list[list[in
     return [order[k::count] for k in range(count)]
 
 
-def plan_visits(
-    rng: np.random.Generator, *, cameras: int, people: int, seconds: float, view: View
-) -> list[list[Visit]]:
-    """For each camera its visits in order of time. All cameras have the same ``view``.
+def plan_visits(rng: np.random.Generator, *, views: Sequence[View], people: int, seconds: float) -> list[list[Visit]]:
+    """For each camera, given by its view, its visits in order of time.
 
     The recording is cut into rounds, a round into slots; in each round every group has one slot per camera, shifted
     from camera to camera, so that nobody is in two places at once.
     """
+    cameras = len(views)
     least = max(cameras, -(-people // 3))
     if seconds < least * SLOT:
         raise UserError(
@@ -93,7 +93,7 @@ def plan_visits(
         for camera in range(cameras):
             for number, group in enumerate(groups):
                 begin = turn * length + ((number + camera * shift) % count) * slot
-                visits[camera] += _seen_visits(rng, group, begin, slot, view)
+                visits[camera] += _seen_visits(rng, group, begin, slot, views[camera])
     return [sorted(row, key=lambda visit: visit.begin) for row in visits]
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .skeleton import Bone, Joints, bone_transforms
 
-ARMS = ("swing", "pocket", "phone", "front", "strap", "hang")
+ARMS = ("swing", "pocket", "phone", "front", "strap", "hang", "back")
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Gait:
         return 4.0 * joints.leg * float(np.sin(self.swing)) * 0.95
 
 
-def draw_gait(rng: np.random.Generator) -> Gait:
-    """One person's way of moving."""
+def draw_gait(rng: np.random.Generator, old: bool = False) -> Gait:
+    """One person's way of moving; old people take shorter steps and stoop."""
     return Gait(
-        swing=float(rng.uniform(0.26, 0.36)),
+        swing=float(rng.uniform(0.26, 0.36)) * (0.75 if old else 1.0),
         arm_swing=float(rng.uniform(0.12, 0.40)),
         elbow=float(rng.uniform(0.12, 0.45)),
-        stoop=float(rng.normal(0.03, 0.04)),
+        stoop=float(rng.normal(0.16 if old else 0.03, 0.04)),
         spread=float(rng.uniform(0.05, 0.13)),
     )
 
@@ -53,13 +53,10 @@ class Pose:
     sway: float = 0.0
 
 
-def draw_pose(rng: np.random.Generator, busy_right: bool = False, busy_left: bool = False) -> Pose:
-    """A moment: 80 % walking; a hand that carries something hangs."""
+def draw_pose(rng: np.random.Generator, right: str | None = None, left: str | None = None) -> Pose:
+    """A moment: 80 % walking; ``right`` and ``left`` are what hands must do that carry something."""
     walking = rng.random() < 0.8
-    arms = [
-        "hang" if busy else str(rng.choice(ARMS, p=[0.62, 0.12, 0.07, 0.05, 0.04, 0.10]))
-        for busy in (busy_right, busy_left)
-    ]
+    arms = [busy or str(rng.choice(ARMS, p=[0.58, 0.11, 0.07, 0.08, 0.04, 0.09, 0.03])) for busy in (right, left)]
     return Pose(
         phase=float(rng.uniform(0, 2 * np.pi)),
         effort=float(rng.uniform(0.7, 1.15)) if walking else float(rng.uniform(0.0, 0.25)),
@@ -96,6 +93,8 @@ def _arm(
         return (0.75, 0.0, side * 0.25), (2.25, -0.35 * side, 0.0)
     if kind == "front":
         return (0.25, -0.35 * side, out), (1.35, -0.5 * side, -0.1 * side)
+    if kind == "back":
+        return (-0.45, 0.0, side * 0.25), (0.75, -1.0 * side, -0.6 * side)
     if kind == "strap":
         return (0.15, 0.0, side * 0.18), (1.9, -0.55 * side, 0.0)
     return (0.04 * swing, 0.0, out), (0.12, 0.0, -0.3 * out)

@@ -14,6 +14,7 @@ TEST_CAMERA = "test-camera"
 TEST_IMAGE = "test-image"
 FOOTAGE_IDENTITY = "footage-identity"
 FOOTAGE_CAMERA = "footage-camera"
+FOOTAGE_VIEW = "footage-view"
 FOOTAGE_PLAN = "footage-plan"
 FOOTAGE_FRAME = "footage-frame"
 
@@ -28,6 +29,7 @@ NAMESPACES = (
     TEST_IMAGE,
     FOOTAGE_IDENTITY,
     FOOTAGE_CAMERA,
+    FOOTAGE_VIEW,
     FOOTAGE_PLAN,
     FOOTAGE_FRAME,
 )
@@ -55,7 +57,9 @@ def check_training_seed(seed: int) -> None:
     """Refuse a seed of what may be trained on if it is no seed, or one of those that measure."""
     check_seed(seed)
     if seed >= FIRST_BENCH_SEED:
-        raise UserError(f"seed is {seed}; from {FIRST_BENCH_SEED} on they are kept for `reidapp bench`, give a lower one")
+        raise UserError(
+            f"seed is {seed}; from {FIRST_BENCH_SEED} on they are kept for `reidapp bench`, give a lower one"
+        )
 
 
 def bench_seed(world: int) -> int:

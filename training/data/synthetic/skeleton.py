@@ -90,21 +90,22 @@ def joints_of(height: float, leg_share: float, shoulder_x: float, hip_x: float) 
     )
 
 
-def rotation(pitch: float = 0.0, yaw: float = 0.0, roll: float = 0.0) -> NDArray[np.float32]:
-    """Rotation [3, 3] about x (positive swings what hangs down forward), then y (yaw), then z (roll)."""
-    cp, sp, cy, sy, cr, sr = np.cos(pitch), np.sin(pitch), np.cos(yaw), np.sin(yaw), np.cos(roll), np.sin(roll)
-    about_x = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return (about_z @ about_y @ about_x).astype(np.float32)
+def rotations(turns: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rotations [N, 3, 3] about x (positive swings what hangs down forward), then y, then z by angles [N, 3]."""
+    (cp, cy, cr), (sp, sy, sr) = np.cos(turns).T, np.sin(turns).T
+    rows = [
+        (cr * cy, -cr * sy * sp - sr * cp, cr * sy * cp - sr * sp),
+        (sr * cy, -sr * sy * sp + cr * cp, sr * sy * cp + cr * sp),
+        (-sy, -cy * sp, cy * cp),
+    ]
+    return np.asarray(rows, np.float32).transpose(2, 0, 1)
 
 
 def bone_transforms(joints: Joints, turns: NDArray[np.float32]) -> NDArray[np.float32]:
     """Forward kinematics: each bone's own turn [13, 3] (pitch, yaw, roll) → affine maps of the bind pose [13, 3, 4]."""
     pivots = joints.pivots()
     maps = np.zeros((len(PARENT), 3, 4), np.float32)
-    for bone, parent in enumerate(PARENT):
-        turn = rotation(*turns[bone])
+    for bone, (parent, turn) in enumerate(zip(PARENT, rotations(turns), strict=True)):
         if parent < 0:
             maps[bone, :, :3], maps[bone, :, 3] = turn, pivots[bone] - turn @ pivots[bone]
             continue

@@ -9,16 +9,17 @@ from cv2.typing import MatLike
 from .appearance import Appearance, draw_appearance, look_alike
 from .body import Body
 from .build import build_body
-from .camera import Image, Look, View, draw_look, sharpened
-from .plan import Visit
+from .camera import Image, Look, View, draw_look, draw_setting, sharpened
+from .plan import NEAR, Visit
 from .pose import Pose
 from .raster import Placed, draw, place, shadow
 from .scene import Scene, draw_scene
-from .seeds import FOOTAGE_CAMERA, FOOTAGE_FRAME, FOOTAGE_IDENTITY, FOOTAGE_PLAN, stream
+from .seeds import FOOTAGE_CAMERA, FOOTAGE_FRAME, FOOTAGE_IDENTITY, FOOTAGE_PLAN, FOOTAGE_VIEW, stream
 
 # (largest height in pixels, spacing of points in metres): a near person needs more points than a far one.
 DETAIL = ((150.0, 0.0075), (1e9, 0.0052))
 GRAIN_ROOM = 64
+QUIET = 0.0  # how busy scenes are: OpenCV's detector loses people in scenes as busy as crops' are
 # Steps a little shorter than in crops: people look about, and detectors know short steps better.
 WALK = 0.82
 
@@ -46,21 +47,28 @@ def footage_appearances(seed: int, people: int) -> list[Appearance]:
     return everyone
 
 
-def footage_view(size: tuple[int, int]) -> View:
-    """The view of every footage camera: 2.2 m up; people are about 0.31 to 0.6 of the frame high."""
+def footage_view(seed: int, camera: int, size: tuple[int, int]) -> View:
+    """One camera's view: 2.0 to 2.4 m up, so that people are about 0.3 to 0.6 of the frame high.
+
+    It looks down as far as the feet of those who pass nearest need.
+    """
+    rng = stream(seed, FOOTAGE_VIEW, camera)
     width, height = size
-    return View(width, height, 0.80 * width, 2.2, 0.16)
+    focal, up = float(rng.uniform(0.76, 0.86)) * width, float(rng.uniform(2.0, 2.4))
+    below = np.arctan2(up, NEAR) - np.arctan2(0.93 * height / 2, focal)
+    return View(width, height, focal, up, float(below + rng.uniform(0.0, 0.03)))
 
 
-def footage_look(rng: np.random.Generator) -> Look:
+def footage_look(rng: np.random.Generator, setting: str) -> Look:
     """A camera's look, milder than in crops: recordings are sharper than what a detector cuts out far away."""
-    look = draw_look(rng)
+    look = draw_look(rng, setting)
     return replace(
         look,
         blur=min(look.blur, 0.5),
         noise=min(0.5 * look.noise, 0.01),
         sharpen=min(look.sharpen, 0.6),
         haze=look.haze / 2,
+        contrast=look.contrast + 0.1,
     )
 
 
@@ -72,9 +80,10 @@ class Studio:
     ) -> None:
         rng = stream(seed, FOOTAGE_CAMERA, camera)
         self.seed, self.camera, self.visits = seed, camera, visits
-        self.view = footage_view(size)
-        self.scene: Scene = draw_scene(rng, self.view)
-        self.look = footage_look(rng)
+        self.view = footage_view(seed, camera, size)
+        setting = draw_setting(rng)
+        self.scene: Scene = draw_scene(rng, self.view, setting, busy=QUIET)
+        self.look = footage_look(rng, setting)
         self.people = people
         self._bodies: dict[tuple[int, float], Body] = {}
         self._poses = [_carriage(stream(seed, FOOTAGE_PLAN, camera, k), people[v.person]) for k, v in enumerate(visits)]
@@ -111,9 +120,11 @@ class Studio:
         picture = self.scene.picture.copy()
         present = [item for item in self.present(t) if item[0] != skip]
         masks = [self._paint(picture, placed) for _, placed in present]
+        front = Mask(0, 0, self.scene.front)
+        picture[front.covered] = self.scene.picture[front.covered]
         truth = []
         for k, (person, placed) in enumerate(present):
-            found = _truth(person, placed, masks[k], [mask for mask in masks[k + 1 :] if mask is not None])
+            found = _truth(person, placed, masks[k], [front, *(mask for mask in masks[k + 1 :] if mask is not None)])
             if found is not None:
                 truth.append(found)
         return self._recorded(picture, t), truth
@@ -204,13 +215,7 @@ def _fractions(box: tuple[float, float, float, float], width: int, height: int) 
 
 def _carriage(rng: np.random.Generator, who: Appearance) -> Pose:
     """What a person's arms do during one visit."""
-    in_hand = who.bag in ("handbag", "carrier")
-    arms = [
-        "hang"
-        if in_hand and who.bag_side == side
-        else str(rng.choice(["swing", "pocket", "phone"], p=[0.86, 0.10, 0.04]))
-        for side in (1, -1)
-    ]
+    arms = [who.hand(side) or str(rng.choice(["swing", "pocket", "phone"], p=[0.86, 0.10, 0.04])) for side in (1, -1)]
     return Pose(
         phase=float(rng.uniform(0, 2 * np.pi)), arm_right=arms[0], arm_left=arms[1], glance=float(rng.normal(0, 0.12))
     )

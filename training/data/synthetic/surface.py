@@ -65,7 +65,7 @@ def tube(profile: Profile, spacing: float, square: float = 1.0, smooth: bool = T
     rings = max(int(arc[-1] / spacing), 3)
     s = ((np.arange(rings) + 0.5) * (arc[-1] / rings)).astype(np.float32)
     y, cx, cz, rx, rz = (np.interp(s, arc, column).astype(np.float32) for column in curve.T)
-    slope = [np.gradient(value, s).astype(np.float32) for value in (y, cx, cz, rx, rz)]
+    slope = np.gradient(np.stack([y, cx, cz, rx, rz]), s, axis=1).astype(np.float32)
     # Ramanujan's circumference; a squarer ring is longer.
     around = np.pi * (3 * (rx + rz) - np.sqrt((3 * rx + rz) * (rx + 3 * rz))) * (1 + 0.25 * (1 - square))
     counts = np.maximum((around / spacing).astype(np.int64), 3)

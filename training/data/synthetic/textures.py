@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .appearance import Cloth
-from .surface import Floats, Surface
+from .surface import Floats, Surface, smoothstep
 
 TILE = 256
 
@@ -43,14 +43,22 @@ def unrolled(surface: Surface) -> tuple[Floats, Floats]:
 
 
 def wrinkle(surface: Surface, strength: float, seed: int) -> None:
-    """Bend the normals, in place, as folds would: long soft ones and short ones."""
+    """Bend the normals, in place, as folds would: long soft ones, slanting ones and short ones."""
     u, v = unrolled(surface)
-    slope_v = noise(u, v, 0.22, seed, 2) * 0.6 + noise(u, v + 0.8 * u, 0.09, seed + 1, 2) * 0.45
-    slope_u = noise(u, v, 0.12, seed + 2, 2) * 0.5
+    slope_v = noise(u, v, 0.22, seed, 2) * 0.6 + noise(u, v + 0.8 * u, 0.09, seed + 1, 2) * 0.55
+    slope_v += noise(0.5 * u, v - 0.9 * u, 0.06, seed + 3, 2) * 0.35
+    slope_u = noise(u, 0.4 * v, 0.09, seed + 2, 2) * 0.7
     tangent = np.stack([-np.sin(surface.angle), np.zeros_like(u), np.cos(surface.angle)], axis=1)
     surface.normals += strength * slope_u[:, None] * tangent
     surface.normals[:, 1] += strength * slope_v
     surface.normals /= np.linalg.norm(surface.normals, axis=1, keepdims=True) + 1e-9
+
+
+def folded(surface: Surface, colour: Floats, strength: float, seed: int) -> Floats:
+    """The colours, darker in deep folds."""
+    u, v = unrolled(surface)
+    fold = noise(0.5 * u, v + 0.6 * u, 0.055, seed + 7, 2)
+    return np.asarray(colour * (1 - strength * np.clip(fold - 0.3, 0, 1.5))[:, None], np.float32)
 
 
 def _where(mask: NDArray[np.bool_] | Floats, second: Floats, first: Floats) -> Floats:
@@ -71,6 +79,30 @@ def dye(cloth: Cloth, surface: Surface, chest: float) -> Floats:
         wide, high = 0.075 * size, 0.05 * size * (1 + phase)
         inside = (z > 0) & (abs(x) < wide) & (abs(v - chest) < high)
         return _where(inside & (noise(x, v, 0.06, seed, 2) > -0.4), second, base)
+    if kind == "print":
+        wide, high = 0.12 * size, 0.10 * size * (1 + phase)
+        inside = (z > 0) & (abs(x) < wide) & (abs(v - chest + 0.06) < high)
+        third = np.clip(1.2 - second, 0.05, 0.9).astype(np.float32)
+        motif = noise(x, v, 0.09, seed, 3)
+        return _where(inside & (motif > 0.9), third, _where(inside & (motif > -0.3), second, base))
+    if kind == "text":
+        row = (v - chest) / (0.045 * size)
+        letters = noise(x * 3, np.floor(row) * 7.0, 0.05, seed, 2) > -0.5
+        return _where(
+            (z > 0) & (abs(x) < 0.10 * size) & (abs(row - 0.5) < 1.5) & (row % 1 < 0.55) & letters, second, base
+        )
+    if kind == "band":
+        return _where(abs(v - chest + 0.05) < 0.035 + 0.05 * phase, second, base)
+    if kind == "fade":
+        top = smoothstep(v, chest - 0.35, chest + 0.05)
+        return _where(1 - top, second, base)
+    if kind == "halves":
+        return _where(x > 0, second, base)
+    if kind == "pleats":
+        return (base * (0.9 + 0.22 * (np.sin(u / (0.012 * size)) > 0))[:, None]).astype(np.float32)
+    if kind == "side stripe":
+        away = abs(abs(surface.angle % np.float32(2 * np.pi) - np.pi) - np.where(x > 0, np.pi, 0))
+        return _where(away < 0.25, second, base)
     if kind == "stripes":
         return _where(((v / (0.075 * size) + phase) % 1.0) < (0.3 + 0.3 * phase), second, base)
     if kind == "pinstripes":

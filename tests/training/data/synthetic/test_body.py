@@ -56,7 +56,7 @@ def test_a_body_is_drawn_without_holes() -> None:
     placed = place(body, Pose(), view, 0.0, 5.0, 2.5)
     x1, y1, x2, y2 = placed.bounds()
     size = round((y2 - y1) * 1.5), round((x2 - x1) * 1.5)
-    sprite = draw(placed, (x1, y1, x2, y2), size, draw_light(np.random.default_rng(0)))
+    sprite = draw(placed, (x1, y1, x2, y2), size, draw_light(np.random.default_rng(0), "day"))
     assert sprite is not None
     middle = sprite.alpha[round(size[0] * 0.2) : round(size[0] * 0.45)]
     first, last = middle.argmax(1), middle.shape[1] - 1 - middle[:, ::-1].argmax(1)

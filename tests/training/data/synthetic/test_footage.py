@@ -99,7 +99,8 @@ def test_boxes_are_fractions_of_the_frame(small: FootageSummary) -> None:
 
 def test_what_is_drawn_is_inside_its_box_and_fills_it() -> None:
     size = (640, 360)
-    visits = plan_visits(stream(0, FOOTAGE_PLAN), cameras=2, people=6, seconds=30, view=footage_view(size))
+    views = [footage_view(0, camera, size) for camera in range(2)]
+    visits = plan_visits(stream(0, FOOTAGE_PLAN), views=views, people=6, seconds=30)
     studio = Studio(0, 0, footage_appearances(0, 6), visits[0], size)
     studio.scene = replace(studio.scene, shadow=0.0)
     studio.look = replace(studio.look, blur=0.0, sharpen=0.0)
@@ -138,14 +139,33 @@ def test_everybody_passes_every_camera_for_five_seconds_and_the_place_is_never_c
 
 def test_nobody_is_in_two_places_at_once() -> None:
     for seed in range(4):
-        visits = plan_visits(
-            stream(seed, FOOTAGE_PLAN), cameras=3, people=12, seconds=130, view=footage_view((640, 360))
-        )
+        views = [footage_view(seed, camera, (640, 360)) for camera in range(3)]
+        visits = plan_visits(stream(seed, FOOTAGE_PLAN), views=views, people=12, seconds=130)
         for person in range(12):
             mine = sorted((v.begin, v.end, c) for c, row in enumerate(visits) for v in row if v.person == person)
             assert {camera for _, _, camera in mine} == {0, 1, 2}
             for (_, end, here), (begin, _, there) in pairwise(mine):
                 assert begin >= end - 1e-9 or here == there
+
+
+def test_every_camera_has_a_view_and_a_look_of_its_own() -> None:
+    studios = [Studio(0, camera, footage_appearances(0, 1), [], (320, 180)) for camera in range(4)]
+    assert len({studio.view for studio in studios}) == len({studio.look for studio in studios}) == 4
+
+
+def test_what_stands_before_everybody_hides_them() -> None:
+    size = (320, 180)
+    views = [footage_view(0, 0, size)]
+    studio = Studio(
+        0,
+        0,
+        footage_appearances(0, 3),
+        plan_visits(stream(0, FOOTAGE_PLAN), views=views, people=3, seconds=20)[0],
+        size,
+    )
+    t = next(t for t in np.arange(0, 20, 0.2) if studio.frame(float(t))[1])
+    studio.scene = replace(studio.scene, front=np.ones((180, 320), bool))
+    assert studio.frame(float(t))[1] == []
 
 
 def test_look_alikes_wear_the_same_and_differ_visibly() -> None:

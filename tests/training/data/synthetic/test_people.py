@@ -8,6 +8,8 @@ import pytest
 
 from reidapp.errors import UserError
 from training.data.synthetic import render_people, write_people
+from training.data.synthetic.appearance import BAG_KINDS, UPPER_PATTERNS
+from training.data.synthetic.people import identity_appearance
 
 NAME = re.compile(r"(\d{4})_c(\d)s(\d)_(\d{6})_(\d{2})\.jpg")
 
@@ -56,6 +58,20 @@ def test_everybody_is_seen_by_two_cameras() -> None:
     for crop in render_people(identities=4, images_per_identity=6, seed=2):
         seen.setdefault(crop.pid, set()).add(crop.camera)
     assert min(len(cameras) for cameras in seen.values()) >= 2
+
+
+def test_every_eighth_person_is_dressed_like_the_one_before() -> None:
+    people = [identity_appearance(1, "train", index) for index in range(24)]
+    assert [k for k in range(1, 24) if people[k].outfit() == people[k - 1].outfit()] == [7, 15, 23]
+
+
+def test_everything_that_can_be_worn_or_carried_is() -> None:
+    people = [identity_appearance(0, "train", index) for index in range(1500)]
+    assert {p.bag for p in people} == set(BAG_KINDS)
+    assert {p.hat for p in people} == {"none", "cap", "beanie", "brim", "hood"}
+    assert {p.build.age for p in people} == {"child", "adult", "old"}
+    assert all(p.upper.collar == "hood" for p in people if p.hat == "hood")
+    assert {p.upper.cloth.pattern for p in people} >= set(UPPER_PATTERNS)
 
 
 def test_other_sizes() -> None:
