@@ -1,6 +1,7 @@
 """What every recipe must do; a new file in training/recipes is tested here by itself."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,13 @@ def shrunk(name: str, folders: list[Path]) -> tuple[Recipe, list[str]]:
     """The recipe with a small network and size, whose epochs are one batch; only some methods need two data sets.
 
     Clusters and neighbours are of two images, as many as there are of a person; only that is told to a method without
-    labels.
+    labels. One that learns from frames is told which images are of one frame: the first ones of all people, or the
+    second ones.
     """
     ((method, options),) = load_recipe(name).method.items()
     data = [f"market1501:{folder}" for folder in (folders if method == "dgd" else folders[:1])]
+    if method == "cycas":
+        data = [f"footage:{two_frames(folders[0])}"]
     sampler = load_recipe(name).sampler
     people = 4 * len(data)
     size = f"{{batch: {2 * people}}}" if "batch" in sampler else f"{{identities: {people}, images: 2}}"
@@ -71,6 +75,16 @@ def shrunk(name: str, folders: list[Path]) -> tuple[Recipe, list[str]]:
         method, []
     )
     return load_recipe(name, [*SHRUNK, *changes], small=True), data
+
+
+def two_frames(folder: Path) -> Path:
+    """The images under names that say: the first and the second image of everybody is of the first and second frame."""
+    crops = folder / "crops"
+    crops.mkdir(exist_ok=True)
+    for image in (folder / "bounding_box_train").iterdir():
+        person, _, number, _ = image.name.split("_")
+        shutil.copy(image, crops / f"{person}_c1_{number}.jpg")
+    return folder
 
 
 def finds_the_other_image(run: Path, data: list[str]) -> bool:

@@ -7,8 +7,8 @@ import numpy as np
 
 from reidapp import registry
 from reidapp.errors import UserError
-from reidapp.options import Count
-from training.data.datasets import UNLABELLED
+from reidapp.options import Count, Positive
+from training.data.datasets import NO_CAMERA, UNLABELLED
 
 
 class _Sampler:
@@ -177,6 +177,85 @@ class JoinedSampler:
             yield np.stack([part.reshape(-1, self.group) for part in parts], axis=1).ravel()
 
 
+class FramePairSampler:
+    """Batches of whole frames, two by two: a frame's people, and those of another frame of the same camera soon after.
+
+    Every frame that shows two people or more, and is followed by another such frame, is the earlier one of a pair in
+    turn; the later one is drawn. Frames differ in size, and batches do not: in a batch's last pair, people of the
+    smaller frame are left out until it fits, so that those who stay can still be found in the larger one. Where there
+    is no room for two of them, the smaller frame is empty, and images of the larger one fill the batch.
+
+    Args:
+        cameras: int ``[N]``, the camera of every image; −1: not known.
+        times: float ``[N]``, in seconds; NaN: not known. Images of one camera and time are a frame.
+        batch: images in a batch.
+        gap: seconds between the two frames at most.
+        batches: of an epoch; if not given, as many as all pairs fill.
+
+    Raises:
+        UserError: no times or cameras, no pair of frames, or a frame that is too large for a batch.
+    """
+
+    group, unlabelled = 1, 0
+
+    def __init__(
+        self,
+        cameras: np.ndarray,
+        times: np.ndarray,
+        batch: int = 64,
+        gap: Positive = 2.0,
+        batches: Count | None = None,
+    ) -> None:
+        _whole(4, batch=batch)
+        order = np.lexsort([times, cameras])
+        order = order[(cameras[order] != NO_CAMERA) & ~np.isnan(times[order])]
+        if not len(order):
+            raise UserError("sampler: no image has a camera and a time, to tell frames by; give footage:DIR")
+        begins = (np.diff(cameras[order]) != 0) | (np.diff(times[order]) != 0)
+        frames = np.split(order, np.flatnonzero(begins) + 1)
+        self._frames = [frame for frame in frames if len(frame) > 1]
+        if not self._frames:
+            raise UserError(
+                "sampler: no frame shows two people (images of one camera and time are a frame, and a gallery has few "
+                "of anybody); give footage:DIR with several people at a time"
+            )
+        first, sizes = np.array([frame[0] for frame in self._frames]), np.array([len(frame) for frame in self._frames])
+        self._ends = np.empty(len(first), np.int64)  # the first frame that is too late, or of another camera
+        for camera in np.unique(cameras[first]):
+            own = np.flatnonzero(cameras[first] == camera)
+            self._ends[own] = own[0] + np.searchsorted(times[first[own]], times[first[own]] + gap, side="right")
+        self._earlier = np.flatnonzero(self._ends > np.arange(len(first)) + 1)
+        if not len(self._earlier):
+            raise UserError(f"sampler: no two frames with two people each within {gap:g} s; raise sampler.gap")
+        if sizes.max() + 2 > batch:
+            raise UserError(
+                f"sampler: a frame shows {sizes.max()} people, too many for batches of {batch}; set "
+                f"sampler.batch={2 * sizes.max()}"
+            )
+        self.groups = self.batch_size = batch
+        self.batches = batches or int(-(-2 * sizes[self._earlier].sum() // batch))
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+        """The batches of one epoch: pairs of int indices of images, the smaller frame's first."""
+        pairs = self._pairs(rng)
+        for _ in range(self.batches):
+            batch, room = [], self.batch_size
+            while room:
+                few, many = next(pairs)
+                few = few[: room - len(many)] if room - len(many) > 1 else few[:0]
+                many = many[: room - len(few)]
+                batch.append((few, many))
+                room -= len(few) + len(many)
+            yield batch
+
+    def _pairs(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        while True:
+            for at in rng.permutation(self._earlier):
+                both = at, rng.integers(at + 1, self._ends[at])
+                few, many = sorted((rng.permutation(self._frames[frame]) for frame in both), key=len)
+                yield few, many
+
+
 Sampler = IdentitySampler | RandomSampler
 
 
@@ -196,7 +275,7 @@ def build_sampler(options: Mapping[str, Any] | None, labels: np.ndarray, cameras
     return sampler
 
 
-def split(batch: Any, sampler: Sampler | JoinedSampler, world: int, rank: int) -> Any:
+def split(batch: Any, sampler: Sampler | JoinedSampler | FramePairSampler, world: int, rank: int) -> Any:
     """The share of one of ``world`` processes: whole groups, and as many unlabelled images as the others get.
 
     Args:

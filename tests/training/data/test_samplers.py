@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from reidapp.errors import UserError
-from training.data.samplers import IdentitySampler, RandomSampler, Sampler, build_sampler, split
+from training.data.samplers import FramePairSampler, IdentitySampler, RandomSampler, Sampler, build_sampler, split
 
 UNEQUAL = np.repeat(np.arange(12), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 30, 40])
 
@@ -195,3 +195,95 @@ def test_nonsense_is_refused(options: dict[str, Any], message: str) -> None:
 def test_nobody_is_no_identity(options: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="no image has an identity"):
         build(options, np.full(9, -1))
+
+
+def filmed(*sizes: int, camera: int = 1, begin: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Cameras and times of the images of frames of so many people, one a second."""
+    times = np.repeat(begin + np.arange(len(sizes), dtype=float), sizes)
+    return np.full(len(times), camera), times
+
+
+def joined(*parts: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """In an order that says nothing."""
+    cameras, times = (np.concatenate(own) for own in zip(*parts, strict=True))
+    order = np.random.default_rng(0).permutation(len(cameras))
+    return cameras[order], times[order]
+
+
+TWO_CAMERAS = joined(filmed(3, 5, 2, 1, 4, 6, 3), filmed(4, 4, 2, camera=7, begin=0.5), filmed(9, 9, camera=-1))
+
+
+def test_pairs_are_whole_frames_of_one_camera_soon_after_each_other() -> None:
+    cameras, times = TWO_CAMERAS
+    sampler = FramePairSampler(cameras, times, batch=16, gap=1.5)
+    drawn = list(sampler.epoch(np.random.default_rng(0)))
+    assert len(drawn) == sampler.batches
+    for pairs in drawn:
+        assert sum(len(few) + len(many) for few, many in pairs) == sampler.batch_size == 16
+        real = [(few, many) for few, many in pairs if len(few)]
+        assert real
+        assert all(not len(few) for few, _ in pairs[len(real) :])
+        for number, (few, many) in enumerate(real):
+            assert 2 <= len(few) <= len(many)
+            both = np.concatenate([few, many])
+            assert set(cameras[both]) in ({1}, {7})
+            assert 0 < abs(times[few[0]] - times[many[0]]) <= 1.5
+            for part in (few, many):
+                frame = np.flatnonzero((times == times[part[0]]) & (cameras == cameras[part[0]]))
+                cut = part is few and number == len(real) - 1
+                assert set(part) <= set(frame) if cut else sorted(part) == frame.tolist()
+
+
+def test_a_later_frame_is_any_one_within_the_gap() -> None:
+    cameras, times = filmed(2, 2, 2, 2)
+    sampler = FramePairSampler(cameras, times, batch=4, gap=2.0, batches=60)
+    distances = {
+        abs(times[few[0]] - times[many[0]]) for pairs in sampler.epoch(np.random.default_rng(0)) for few, many in pairs
+    }
+    assert distances == {1.0, 2.0}
+
+
+def test_every_pair_has_its_turn() -> None:
+    cameras, times = filmed(*[2] * 20)
+    sampler = FramePairSampler(cameras, times, batch=4, gap=1.0)
+    seen = [
+        min(times[few[0]], times[many[0]]) for pairs in sampler.epoch(np.random.default_rng(0)) for few, many in pairs
+    ]
+    assert sorted(seen) == list(range(19))
+
+
+def test_the_last_pair_of_a_batch_is_cut_in_its_smaller_frame() -> None:
+    cameras, times = filmed(4, 5)
+    for batch, sizes in ((9, [4, 5]), (7, [2, 5]), (10, [4, 5, 0, 1]), (17, [4, 5, 3, 5])):
+        pairs = next(FramePairSampler(cameras, times, batch=batch).epoch(np.random.default_rng(0)))
+        assert [len(frame) for pair in pairs for frame in pair] == sizes
+
+
+def test_frame_pairs_repeat_with_the_seed_and_are_shared_out_among_processes() -> None:
+    sampler = FramePairSampler(*TWO_CAMERAS, batch=16, batches=3)
+    one, again, other = (
+        [np.concatenate([f for pair in pairs for f in pair]) for pairs in sampler.epoch(np.random.default_rng(seed))]
+        for seed in (1, 1, 2)
+    )
+    assert (np.array(one) == np.array(again)).all()
+    assert (np.array(one) != np.array(other)).any()
+    assert (np.concatenate([split(one[0], sampler, 2, rank) for rank in (0, 1)]) == one[0]).all()
+    with pytest.raises(UserError, match="a batch of 16 images cannot be shared out equally among 3 processes"):
+        split(one[0], sampler, 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("filmed_", "options", "message"),
+    [
+        ((np.array([1, 1]), np.array([np.nan, np.nan])), {}, "no image has a camera and a time"),
+        ((np.array([-1, -1]), np.array([0.0, 1.0])), {}, "no image has a camera and a time"),
+        (filmed(1, 1, 1), {}, "no frame shows two people"),
+        (filmed(2, 1, 1, 2), {}, "no two frames with two people each within 2 s; raise sampler.gap"),
+        (joined(filmed(2), filmed(2, camera=2, begin=1.0)), {}, "no two frames with two people each"),
+        (filmed(30, 4), {"batch": 31}, "a frame shows 30 people, too many for batches of 31; set sampler.batch=60"),
+        (filmed(2, 2), {"batch": 2}, "batch is 2; a whole number of at least 4 expected"),
+    ],
+)
+def test_no_pairs_of_frames(filmed_: tuple[np.ndarray, np.ndarray], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        FramePairSampler(*filmed_, **options)
