@@ -1,7 +1,9 @@
 """From a training run to one ONNX file that carries its own preprocessing and card."""
 
 import contextlib
+import copy
 import io
+import json
 import logging
 import os
 import tempfile
@@ -9,14 +11,17 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
 import torch
+from onnxscript import optimizer
 from torch import Tensor, nn
 
-from models.network import Network
+from models.camera_statistics import CameraStatistics, put_into_graph
+from models.network import Description, Network
+from models.onnx_weights import DESCRIPTION_KEY, MIN_COSINE
 from models.precision import in_fp16, to_int8
 from models.run_folder import load_network, read_facts
 from reidapp.embedding import Embedder, open_session
@@ -27,7 +32,6 @@ from reidapp.metrics import RetrievalScores
 from reidapp.model_card import METADATA_KEY, ModelCard
 
 BATCHES = (1, 2, 7, 64)
-MIN_COSINE = 0.9999
 MAX_LOSS = {"fp16": 0.003, "int8": 0.010}  # of mAP, against fp32
 PRECISIONS = ("fp32", *MAX_LOSS)
 OPSET = 20
@@ -71,22 +75,32 @@ def export_run(
         UserError: not a run, no epoch in it, ``out`` is no ``.onnx``, or a precision that is unknown or lacks examples.
         ReidappError: the exported graph gives other embeddings than the network, or loses too much.
     """
-    facts = read_facts(run)
     network = load_network(run)
-    card = ModelCard(
-        name=name or out.stem,
+    card = run_card(run, network, name or out.stem)
+    card = replace(
+        card,
         version=version,
-        height=network.height,
-        width=network.width,
-        dim=network.dim,
         precision=precision,
-        training_data=training_data if training_data is not None else _named(facts["data"]),
-        recipe=" ".join([facts["recipe"]["name"], *facts["recipe"]["changes"], f"(seed {facts['seed']})"]),
+        training_data=card.training_data if training_data is None else training_data,
         licence=licence,
         scores=scores or {},
         notes=notes,
     )
     return export_network(network, card, out, examples)
+
+
+def run_card(run: Path, network: Network, name: str) -> ModelCard:
+    """What a run says of its network."""
+    facts = read_facts(run)
+    return ModelCard(
+        name=name,
+        version="1",
+        height=network.height,
+        width=network.width,
+        dim=network.dim,
+        training_data=_named(facts["data"]),
+        recipe=" ".join([facts["recipe"]["name"], *facts["recipe"]["changes"], f"(seed {facts['seed']})"]),
+    )
 
 
 def _named(data: str | list[str]) -> str:
@@ -95,8 +109,17 @@ def _named(data: str | list[str]) -> str:
     return ", ".join(f"{kind}:{Path(folder).name}" for kind, _, folder in pairs)
 
 
-def export_network(network: Network, card: ModelCard, out: Path, examples: Examples | None = None) -> ModelCard:
+def export_network(
+    network: Network,
+    card: ModelCard,
+    out: Path,
+    examples: Examples | None = None,
+    statistics: CameraStatistics | None = None,
+) -> ModelCard:
     """Write a network in evaluation mode to ``out``, in its card's precision; see `export_run`.
+
+    Args:
+        statistics: of the cameras that the card names; in fp32 alone.
 
     Returns:
         the card in the file: the one given, with the scores on ``examples``.
@@ -112,24 +135,30 @@ def export_network(network: Network, card: ModelCard, out: Path, examples: Examp
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         full = path = Path(folder) / "fp32.onnx"
         model = to_onnx(network)
-        _write(full, model, replace(card, precision="fp32"))
-        check_parity(network, full, out.name)
+        if statistics is not None:
+            put_into_graph(model, statistics)
+        _write(full, model, replace(card, precision="fp32"), network.description)
+        check_parity(network, full, out.name, statistics)
         if card.precision in MAX_LOSS:
             assert examples is not None
             path = full.with_name("reduced.onnx")
             model = _reduced(network, model, card.precision, examples)
-            _write(path, model, card)
+            _write(path, model, card, None)
             check_batches(path, network, out.name)
         if examples is not None:
             card = replace(card, scores=card.scores | _measure(path, full, card.precision, examples, out.name))
-            _write(path, model, card)
+            _write(path, model, card, network.description if path == full else None)
         os.replace(path, out)
     flush_folder(out.parent)
     return card
 
 
 def to_onnx(network: Network) -> onnx.ModelProto:
-    """The graph from ``images`` uint8 [N, H, W, 3] to ``embeddings`` float32 [N, D], N free."""
+    """The graph from ``images`` uint8 [N, H, W, 3] to ``embeddings`` float32 [N, D], N free.
+
+    Weights keep their names, and batch norms stay by themselves, so that `models.onnx_weights` finds a network in its
+    file; ONNX Runtime folds them when it loads one.
+    """
     example = torch.zeros(2, network.height, network.width, 3, dtype=torch.uint8)
     with _silence():
         program = torch.onnx.export(
@@ -142,19 +171,36 @@ def to_onnx(network: Network) -> onnx.ModelProto:
             dynamo=True,
             external_data=False,
             verbose=False,
+            optimize=False,
         )
-    assert program is not None
+        assert program is not None
+        optimizer.fold_constants(program.model, should_fold=_not_of_weights)
+        optimizer.remove_unused_nodes(program.model)
     model: onnx.ModelProto = program.model_proto
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]  # stack traces, with the paths of this machine
     return model
 
 
-def check_parity(network: Network, path: Path, name: str) -> None:
+def check_parity(network: Network, path: Path, name: str, statistics: CameraStatistics | None = None) -> None:
     """Compare the file with the network, at several batch sizes, on noise and on images that look like pictures.
+
+    Args:
+        statistics: of cameras, if the file has them; each is compared.
 
     Raises:
         ReidappError: some cosine is below 0.9999; with the batch size and the value.
     """
-    session = open_session(path, provider="cpu")
+    if statistics is None:
+        _check_parity(network, open_session(path, provider="cpu"), name)
+        return
+    network = copy.deepcopy(network)
+    for row, camera in enumerate(["unknown", *statistics.cameras]):
+        statistics.put_into(network, row)
+        _check_parity(network, open_session(path, provider="cpu", camera=row), f"{name}, camera {camera}")
+
+
+def _check_parity(network: Network, session: Any, name: str) -> None:
     rng = np.random.default_rng(0)
     for size in BATCHES:
         for kind, images in (("noise", _noise(rng, size, network)), ("smooth images", _smooth(rng, size, network))):
@@ -188,10 +234,21 @@ def check_batches(path: Path, network: Network, name: str) -> None:
 
 def _reduced(network: Network, model: onnx.ModelProto, precision: str, examples: Examples) -> onnx.ModelProto:
     if precision == "fp16":
-        return to_onnx(in_fp16(network))
+        return _fused(to_onnx(in_fp16(network)))
     images = np.stack([resize(crop, network.height, network.width) for crop in examples.crops()])
     with _silence():
-        return to_int8(model, images)
+        return to_int8(_fused(model), images)
+
+
+def _not_of_weights(node: Any) -> bool | None:
+    """For the exporter: a transposed weight would be one without its name."""
+    return False if any(value is not None and value.is_initializer() for value in node.inputs) else None
+
+
+def _fused(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Batch norms become part of the convolutions before them, which have to be final to be rounded."""
+    fused: onnx.ModelProto = optimizer.optimize(model)
+    return fused
 
 
 def _measure(path: Path, full: Path, precision: str, examples: Examples, name: str) -> dict[str, dict[str, float]]:
@@ -221,8 +278,9 @@ def _measure(path: Path, full: Path, precision: str, examples: Examples, name: s
     return found
 
 
-def _write(path: Path, model: onnx.ModelProto, card: ModelCard) -> None:
-    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+def _write(path: Path, model: onnx.ModelProto, card: ModelCard, description: Description | None) -> None:
+    facts = {} if description is None else {DESCRIPTION_KEY: json.dumps(description)}
+    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()} | facts)
     write_flushed(path, model.SerializeToString())
 
 

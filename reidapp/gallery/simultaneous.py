@@ -36,8 +36,8 @@ def _together(pieces: list[tuple[str, list[list[float]]]]) -> Iterator[tuple[str
     """Every two boxes of one frame: (tracklet, tracklet, whether they overlap)."""
     frames: dict[float, list[tuple[str, Box]]] = defaultdict(list)
     for tracklet, path in pieces:
-        for time_s, *box in path:
-            frames[time_s].append((tracklet, Box(*box)))
+        for time_s, *corners in path:
+            frames[time_s].append((tracklet, Box(*corners)))
     for boxes in frames.values():
         for (one, box), (other, other_box) in itertools.combinations(boxes, 2):
             if one != other:

@@ -52,7 +52,7 @@ class Gallery(Dataset):
                 UNLABELLED,
                 camera[name],
                 tracklet=tracklet[first_piece.get(piece, piece)],
-                time_s=time_s,
+                time_s=float(time_s),
             )
             for chunk_id, crop_id, piece, name, time_s in rows
         )
