@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from models.run_folder import last_epoch
+from tests.training.test_recipes_contract import two_frames
 
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
@@ -66,6 +67,20 @@ def test_clusters_and_their_memory_are_those_of_one_process(crops: Path, tiny: l
     lines = [json.loads((tmp_path / name / "log.jsonl").read_text()) for name in ("one", "two")]
     assert lines[0]["clusters"] == lines[1]["clusters"]
     assert lines[0]["ari"] == lines[1]["ari"]
+
+
+@pytest.mark.slow
+def test_people_are_associated_across_processes(one_batch: list[Path], tmp_path: Path) -> None:
+    """One process has the earlier frame, the other one the later."""
+    still = "augmentation={flip: 0, shift: 0, zoom: 0, colour: 0, erase: 0}"
+    changes = [still, "input={height: 32, width: 16}", "sampler={batch: 8}", "schedule={epochs: 1, lr: 1e-3}"]
+    options = [option for change in changes for option in ("--set", change)]
+    command = ["-m", "reidapp", "train", "cycas", "--small", "--data", f"footage:{two_frames(one_batch[0])}", *options]
+    run(*command, "--out", str(tmp_path / "one"), "--set", "bn_split=2")
+    run(*TWO, *command, "--out", str(tmp_path / "two"))
+    one, two = (json.loads((tmp_path / name / "log.jsonl").read_text()) for name in ("one", "two"))
+    assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
+    assert two["right_associations"] == one["right_associations"]
 
 
 def run(*command: str) -> str:
