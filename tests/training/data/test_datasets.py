@@ -237,7 +237,7 @@ def test_several_data_sets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("market1501", "write KIND:DIR.*kinds: cuhk03, folder, gallery, manifest, market1501"),
+        ("market1501", "write KIND:DIR.*kinds: cuhk03, folder, footage, gallery, manifest, market1501"),
         ("market150:{0}", 'unknown name "market150"; did you mean "market1501"'),
         ("folder:{0}/nowhere", "no such folder"),
         ("market1501:{0}", "no usable image"),
