@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from models.camera_statistics import CameraStatistics, put_into_graph
 from models.network import Description, Network
 from models.onnx_weights import DESCRIPTION_KEY, MIN_COSINE
-from models.precision import in_fp16, to_int8
+from models.precision import fused, in_fp16, to_int8
 from models.run_folder import load_network, read_facts
 from reidapp.embedding import Embedder, open_session
 from reidapp.errors import ReidappError, UserError
@@ -234,21 +234,15 @@ def check_batches(path: Path, network: Network, name: str) -> None:
 
 def _reduced(network: Network, model: onnx.ModelProto, precision: str, examples: Examples) -> onnx.ModelProto:
     if precision == "fp16":
-        return _fused(to_onnx(in_fp16(network)))
+        return fused(to_onnx(in_fp16(network)))
     images = np.stack([resize(crop, network.height, network.width) for crop in examples.crops()])
     with _silence():
-        return to_int8(_fused(model), images)
+        return to_int8(model, images)
 
 
 def _not_of_weights(node: Any) -> bool | None:
     """For the exporter: a transposed weight would be one without its name."""
     return False if any(value is not None and value.is_initializer() for value in node.inputs) else None
-
-
-def _fused(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Batch norms become part of the convolutions before them, which have to be final to be rounded."""
-    fused: onnx.ModelProto = optimizer.optimize(model)
-    return fused
 
 
 def _measure(path: Path, full: Path, precision: str, examples: Examples, name: str) -> dict[str, dict[str, float]]:

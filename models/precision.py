@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxscript import optimizer
 from torch import Tensor, nn
 
 from models.network import Network
@@ -27,6 +28,12 @@ def in_fp16(network: Network) -> Network:
     return half
 
 
+def fused(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with its batch norms as part of the convolutions before them, which must be final to be rounded."""
+    simpler: onnx.ModelProto = optimizer.optimize(model)
+    return simpler
+
+
 def to_int8(model: onnx.ModelProto, images: np.ndarray, min_channels: int = MIN_CHANNELS) -> onnx.ModelProto:
     """The graph with its wide convolutions in 8-bit integers; the rest stays float32.
 
@@ -41,13 +48,14 @@ def to_int8(model: onnx.ModelProto, images: np.ndarray, min_channels: int = MIN_
     Raises:
         UserError: the graph has no convolution that wide.
     """
+    model = fused(copy.deepcopy(model))
     nodes = _wide_convolutions(model, min_channels)
     if not nodes:
         raise UserError(f"int8: the network has no convolution of {min_channels} channels or more; choose fp32 or fp16")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         quantize_static(
-            copy.deepcopy(model),  # it is changed
+            model,
             path,
             _Batches(images),
             quant_format=QuantFormat.QDQ,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from reidapp.embedding import Embedder
     from reidapp.footage.indexing import IndexReport
+    from reidapp.gallery.reembedding import ReembedReport
     from reidapp.gallery.search import Hit
     from reidapp.gallery.store import Gallery
     from reidapp.model_card import ModelCard
@@ -461,6 +462,38 @@ def models_pull(
 
 
 @app.command()
+def adapt(
+    gallery: GalleryOption,
+    out: Annotated[Path, typer.Option(help="The ONNX file of the new version.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Batch norm statistics of each camera; no training.")] = False,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="Model to adapt: a run's folder, or as for reembed --model; the gallery's own without.",
+            show_default=False,
+        ),
+    ] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Move the gallery to the new version at once.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Adapt a model to a gallery's own cameras, from its stored crops, without labels."""
+    from reidapp.embedding import Embedder
+    from reidapp.gallery.store import Gallery
+    from training.adapting import adapt_quick
+
+    if not quick:
+        raise UserError("adapt: only --quick is offered by this version")
+    opened = Gallery.open(gallery)
+    beginning = None if start is None else Path(start) if Path(start).is_dir() else _model_for(opened, start)
+    result = adapt_quick(opened, out, beginning)
+    moved = _reembedded(opened, Embedder(out)) if apply else None
+    facts = result.to_dict() | ({"reembed": moved.to_dict()} if moved else {})
+    _show(facts, "\n".join(map(str, [result, *([moved] if moved else [])])), json)
+    if moved and moved.interrupted:
+        raise typer.Exit(130)
+
+
+@app.command()
 def reembed(
     gallery: GalleryOption,
     model: Annotated[
@@ -474,6 +507,7 @@ def reembed(
     json: JsonOption = False,
 ) -> None:
     """Move a gallery to another model: its stored crops are embedded again, and the old vectors stay."""
+    from reidapp.embedding import Embedder
     from reidapp.gallery.store import Gallery
 
     opened = Gallery.open(gallery)
@@ -481,7 +515,10 @@ def reembed(
         known = opened.models()
         _show({"models": [each.to_dict() for each in known]}, "\n".join(map(str, known)), json)
         return
-    _reembed(opened, _embedder_for(opened, model), json)
+    report = _reembedded(opened, Embedder(_model_for(opened, model)))
+    _show(report.to_dict(), f"{gallery}: {report}", json)
+    if report.interrupted:
+        raise typer.Exit(130)
 
 
 @app.command()
@@ -538,24 +575,21 @@ def _own_model(gallery: "Gallery") -> "Embedder":
     return Embedder(gallery.model_file)
 
 
-def _embedder_for(gallery: "Gallery", model: str) -> "Embedder":
-    """Of a file, of a model that the gallery has, or of a shipped one."""
-    from reidapp.embedding import Embedder
+def _model_for(gallery: "Gallery", model: str) -> Path:
+    """The file itself, that of a model which the gallery has, or that of a shipped one."""
+    from models import zoo
     from reidapp.gallery.reembedding import model_called
 
     known = None if Path(model).is_file() else model_called(gallery, model)
-    return Embedder(known.file) if known else _embedder(model)
+    return known.file if known else zoo.path_of(model)
 
 
-def _reembed(gallery: "Gallery", embedder: "Embedder", json: bool) -> None:
+def _reembedded(gallery: "Gallery", embedder: "Embedder") -> "ReembedReport":
     from reidapp.gallery.reembedding import reembed as move
 
     _note(f"model {embedder.card.name}/{embedder.card.version} on {embedder.provider}")
     with _progress("embedding", "crops") as advance:
-        report = move(gallery, embedder, embedder.path, advance)
-    _show(report.to_dict(), f"{gallery.path}: {report}", json)
-    if report.interrupted:
-        raise typer.Exit(130)
+        return move(gallery, embedder, embedder.path, advance)
 
 
 def _only(data: list[str]) -> str:

@@ -1,0 +1,99 @@
+"""How good embeddings of a gallery are, as far as that can be known without labels.
+
+Crops of one tracklet are of one person, and tracklets seen at the same time in one camera are of two. Both hold within
+a camera only; that different cameras see one person alike is what nobody has said. So the third measure looks at how
+much cameras draw neighbours to themselves, which is less where embeddings are of people and not of cameras.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations, product
+from typing import Any
+
+import numpy as np
+
+from reidapp.kreciprocal import nearest
+
+_NEIGHBOURS = 10
+_LOOKED_AT = 64  # nearest crops, of which those of the crop's own tracklet are left out
+_PAIRS = 200_000  # of crops, at most
+
+
+@dataclass(frozen=True)
+class LabelFreeScores:
+    """None where there is nothing to measure on.
+
+    Attributes:
+        within: mean cosine of two crops of one tracklet.
+        apart: mean cosine of two crops of tracklets that were seen at the same time in one camera.
+        auc: how often the first is above the second: area under the ROC curve, 0.5 by chance.
+        same_camera: share of a crop's 10 nearest, beyond its own tracklet, that are from its own camera.
+        same_camera_by_chance: that share if cameras made no difference. People who were seen by one camera alone raise
+            it above chance, so it need not go down to it.
+    """
+
+    crops: int
+    within: float | None
+    apart: float | None
+    auc: float | None
+    same_camera: float | None
+    same_camera_by_chance: float | None
+
+    def to_dict(self) -> dict[str, float | None]:
+        return {name: value if value is None else round(value, 4) for name, value in asdict(self).items()}
+
+
+def label_free_scores(
+    embeddings: np.ndarray, tracklets: np.ndarray, cameras: np.ndarray, apart: Sequence[tuple[int, int]]
+) -> LabelFreeScores:
+    """
+    Args:
+        embeddings: float32 ``[N, D]``, rows of length one.
+        tracklets, cameras: int ``[N]``.
+        apart: pairs of tracklets that are of two people (`simultaneous`).
+    """
+    rows = {int(name): np.flatnonzero(tracklets == name) for name in np.unique(tracklets)}
+    same = _cosines(embeddings, (pair for own in rows.values() for pair in combinations(own, 2)))
+    known = [(rows[one], rows[other]) for one, other in apart if one in rows and other in rows]
+    other = _cosines(embeddings, (pair for one, two in known for pair in product(one, two)))
+    drawn, chance = _same_camera(embeddings, tracklets, cameras)
+    return LabelFreeScores(
+        crops=len(embeddings),
+        within=_mean(same),
+        apart=_mean(other),
+        auc=_auc(same, other) if len(same) and len(other) else None,
+        same_camera=drawn,
+        same_camera_by_chance=chance,
+    )
+
+
+def _cosines(embeddings: np.ndarray, pairs: Iterator[tuple[Any, Any]]) -> np.ndarray:
+    chosen = np.array(list(pairs), np.int64).reshape(-1, 2)
+    chosen = chosen[:: max(1, -(-len(chosen) // _PAIRS))]
+    return np.einsum("nd,nd->n", embeddings[chosen[:, 0]], embeddings[chosen[:, 1]])
+
+
+def _auc(above: np.ndarray, below: np.ndarray) -> float:
+    """P(a > b) + ½ P(a = b) for a and b drawn at random."""
+    ordered = np.sort(below)
+    places = np.searchsorted(ordered, above, "left") + np.searchsorted(ordered, above, "right")
+    return float(places.mean() / (2 * len(below)))
+
+
+def _same_camera(
+    embeddings: np.ndarray, tracklets: np.ndarray, cameras: np.ndarray
+) -> tuple[float | None, float | None]:
+    if len(np.unique(cameras)) < 2:
+        return None, None
+    indices, _ = nearest(embeddings, _LOOKED_AT)
+    outside = tracklets[indices] != tracklets[:, None]
+    counted = outside & (outside.cumsum(1) <= _NEIGHBOURS)
+    drawn = (cameras[indices] == cameras[:, None])[counted]
+    of_camera, of_tracklet = np.bincount(cameras), np.bincount(tracklets)
+    own = of_tracklet[tracklets]
+    chance = (of_camera[cameras] - own) / np.maximum(len(cameras) - own, 1)
+    return _mean(drawn), float(chance.mean())
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if len(values) else None

@@ -1,0 +1,145 @@
+"""``adapt --quick``: the round index → adapt → re-embed → search → back again, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.export import export_network
+from models.network import Network
+from reidapp.box import Box
+from reidapp.embedding import Embedder
+from reidapp.errors import UserError
+from reidapp.gallery import schema
+from reidapp.gallery.reembedding import model_called, reembed
+from reidapp.gallery.search import Searcher
+from reidapp.gallery.store import Gallery, NewChunk, NewCrop, NewTracklet, PathPoint
+from reidapp.imaging import decode_crop, encode_crop
+from reidapp.model_card import ModelCard
+from training import adapting
+from training.adapting import adapt_quick
+
+PEOPLE, CROPS = 9, 4
+LOOKS = {
+    "gate": (0.5, 0),
+    "hall": (0.4, 140),
+    "yard": (1.0, 0),
+    "attic": (0.8, 30),
+}  # contrast and brightness of a camera
+HEIGHT, WIDTH = 32, 16
+
+
+def person(number: int, crop: int, camera: str) -> np.ndarray:
+    """Coloured blocks, a little noise, and the camera's look on all of it."""
+    blocks = np.random.default_rng(number).integers(0, 256, (4, 2, 3))
+    noise = np.random.default_rng((number, crop)).normal(0, 20, (HEIGHT, WIDTH, 3))
+    contrast, brightness = LOOKS[camera]
+    image = (np.kron(blocks, np.ones((8, 8, 1))) + noise) * contrast + brightness
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def chunk_of(camera: str, people: range, embedder: Embedder) -> NewChunk:
+    """A tracklet for each person; all are there together, side by side."""
+    tracklets = []
+    for number in people:
+        box = Box(number / 10, 0.2, number / 10 + 0.05, 0.8)
+        shots = [NewCrop(float(i), box, 0.9, encode_crop(person(number, i, camera))) for i in range(CROPS)]
+        tracklets.append(NewTracklet([PathPoint(0.0, box), PathPoint(3.0, box)], shots))
+    crops = [decode_crop(shot.webp) for tracklet in tracklets for shot in tracklet.crops]
+    return NewChunk(0, 0.0, 4, 4 * len(people), 3.0, tracklets, embedder.embed(crops, camera))
+
+
+def add_camera(gallery: Gallery, number: int, camera: str, people: range, embedder: Embedder) -> None:
+    video_id = schema.identifier("video", camera)
+    with gallery.writing() as writer:
+        video = schema.Video(
+            id=video_id, path=f"/none/{camera}.mp4", size=1, mtime_ns=1, start_ms=1_000_000 * number,
+            start_source="name", duration_s=60.0, width=640, height=360, settings={}, done=True, note=None,
+        )  # fmt: skip
+        writer.add_video(camera, "UTC", video)
+        writer.add_chunk(video_id, chunk_of(camera, people, embedder))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained network: it sees colours and edges, and every camera's look."""
+    torch.manual_seed(0)
+    network = Network({"height": HEIGHT, "width": WIDTH, "backbone": "resnet18", "head": "bnneck"}).eval()
+    path = tmp_path_factory.mktemp("model") / "start.onnx"
+    export_network(network, ModelCard("start", "1", HEIGHT, WIDTH, network.dim, scores={"p": {"mAP": 0.5}}), path)
+    return path
+
+
+def new_gallery(folder: Path, model: Path, cameras: dict[str, int]) -> Gallery:
+    """People 0, 1, … before each of some cameras."""
+    embedder = Embedder(model)
+    gallery = Gallery.create(folder / "gallery", model, embedder.card, embedder.identity)
+    for number, (camera, people) in enumerate(cameras.items()):
+        add_camera(gallery, number, camera, range(people), embedder)
+    return gallery
+
+
+def found_elsewhere(gallery: Gallery) -> float:
+    """Share of the gate's people whose first hit in the hall and the yard is right."""
+    embedder = Embedder(gallery.model_file)
+    searcher = Searcher(gallery, embedder)
+    right = []
+    for number in range(PEOPLE):
+        query = embedder.embed([person(number, 9, "gate")], "gate")
+        for camera in ("hall", "yard"):
+            (hit,) = searcher.search(query, cameras=[camera], top=1).hits
+            right.append(round(hit.box.x1 * 10) == number)
+    return float(np.mean(right))
+
+
+@pytest.mark.slow
+def test_the_whole_round(model: Path, tmp_path: Path) -> None:
+    gallery = new_gallery(tmp_path, model, {"gate": PEOPLE, "hall": PEOPLE, "yard": PEOPLE, "attic": 2})
+    before = found_elsewhere(gallery)
+    result = adapt_quick(gallery, tmp_path / "new.onnx")
+    assert (result.card.name, result.card.version, result.card.scores) == ("start", "1+1", {})
+    assert result.card.cameras == ["gate", "hall", "yard"]
+    assert result.cameras == {"attic": 0, "gate": 36, "hall": 36, "yard": 36}
+    assert result.warnings == ["fewer than 16 crops, so the common statistics: attic (8)"]
+    assert "gate (36), hall (36), yard (36)" in result.card.training_data
+    assert result.before.crops == 116
+    assert (result.after.same_camera or 1) < (result.before.same_camera or 0)
+
+    adapted = Embedder(result.model)
+    assert reembed(gallery, adapted, result.model).embedded == 116
+    assert found_elsewhere(gallery) > before
+    hit = next(h for t in gallery.tracklets() if t.camera == "hall" for h in t.crops)
+    stored = Searcher(gallery, adapted).search(adapted.embed([decode_crop(hit.file.read_bytes())], "hall"), top=1)
+    assert stored.hits[0].score > 0.999  # embedded with the statistics of its own camera
+
+    old = model_called(gallery, "start/1")
+    assert old is not None
+    back = reembed(gallery, Embedder(old.file), old.file)
+    assert (back.embedded, back.reused) == (0, 116)
+    assert found_elsewhere(gallery) == before
+    assert adapt_quick(gallery, tmp_path / "newer.onnx", start=result.model).card.version == "1+2"
+
+
+def test_one_camera_is_said(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapting, "export_network", lambda *args, **options: None)  # takes its seconds
+    result = adapt_quick(new_gallery(tmp_path, model, {"gate": PEOPLE}), tmp_path / "new.onnx")
+    assert "one camera: nothing between cameras can get better" in result.warnings[0]
+    assert (result.before.same_camera, result.after.same_camera) == (None, None)
+    assert "–" in str(result)
+
+
+@pytest.mark.parametrize(
+    ("cameras", "why"),
+    [({}, "no crop in it to adapt to; index footage first"), ({"gate": 2, "hall": 3}, "at most 12 crops of a camera")],
+)
+def test_too_little(model: Path, tmp_path: Path, cameras: dict[str, int], why: str) -> None:
+    gallery = new_gallery(tmp_path, model, cameras)
+    with pytest.raises(UserError, match=why):
+        adapt_quick(gallery, tmp_path / "new.onnx")
+    assert not (tmp_path / "new.onnx").exists()
+
+
+def test_a_wrong_name_is_said_before_any_work(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"must end in \.onnx"):
+        adapt_quick(new_gallery(tmp_path, model, {}), tmp_path / "run")
