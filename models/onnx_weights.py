@@ -2,17 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from models.network import Network
 from reidapp.embedding import open_session
 from reidapp.errors import UserError
-from reidapp.model_card import METADATA_KEY, ModelCard
+from reidapp.model_card import read_card
 
 DESCRIPTION_KEY = "reidapp.network"  # metadata: the network's description, as JSON
 MIN_COSINE = 0.9999
@@ -29,18 +29,16 @@ def load_onnx(path: Path) -> Network:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such model file")
-    try:
-        model = onnx.load(path)
-    except DecodeError as error:
-        raise UserError(f"{path}: not an ONNX model") from error
-    facts = {entry.key: entry.value for entry in model.metadata_props}
-    if METADATA_KEY not in facts:
-        raise UserError(f"{path}: not exported by reidapp; its network is not known. Give the --start RUN it is from")
-    precision = ModelCard.from_json(facts[METADATA_KEY], str(path)).precision
-    if precision != "fp32":
+    card = read_card(path)
+    if card is None:
+        raise UserError(f"{path}: not exported by reidapp, so its network is not known; start from the run it is from")
+    if card.precision != "fp32":
         raise UserError(
-            f"{path}: {precision}, whose weights are rounded; start from the same model in fp32, or its run"
+            f"{path}: {card.precision}, whose weights are rounded; start from the same model in fp32, or its run"
         )
+    session = open_session(path, provider="cpu")
+    model = onnx.load(path)
+    facts = {entry.key: entry.value for entry in model.metadata_props}
     if DESCRIPTION_KEY not in facts:
         raise UserError(f"{path}: exported by an earlier version, without its network; export its run again")
     network = Network(json.loads(facts[DESCRIPTION_KEY])).eval()
@@ -50,13 +48,13 @@ def load_onnx(path: Path) -> Network:
         if name in own:
             values = torch.from_numpy(numpy_helper.to_array(weight).copy())
             own[name].copy_(values[0] if values.ndim > own[name].ndim else values)
-    _check(network, path)
+    _check(network, session, path)
     return network
 
 
-def _check(network: Network, path: Path) -> None:
+def _check(network: Network, session: Any, path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, network.height, network.width, 3), dtype=np.uint8)
-    (expected,) = open_session(path, provider="cpu").run(["embeddings"], {"images": images})
+    (expected,) = session.run(["embeddings"], {"images": images})
     with torch.inference_mode():
         found = network.embed(torch.from_numpy(images)).numpy()
     if not (found * expected).sum(1).min() >= MIN_COSINE:

@@ -25,7 +25,6 @@ ASSEMBLING = {"reidapp/cli.py", "reidapp/demo.py", "reidapp/bench.py"}
 USED_BY_OTHERS = {
     "python-multipart": "FastAPI's file uploads",
     "tzdata": "zoneinfo, on systems without a time zone database",
-    "onnxscript": "torch.onnx.export",
     "tensorboard": "torch.utils.tensorboard",
     "psycopg": "SQLAlchemy, by a postgresql:// address",
     "ray": "indexing on a cluster, not there yet",

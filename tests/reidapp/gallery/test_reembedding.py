@@ -18,8 +18,9 @@ from reidapp.gallery.reembedding import model_called, reembed
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery, GalleryWriter, NewChunk, NewCrop, NewTracklet
 from reidapp.imaging import decode_crop, encode_crop
+from reidapp.server import service
 from tests.reidapp.gallery.test_search import START_MS, add_video, chunk_of
-from tests.small_gallery import ColourEmbedder, query_crop
+from tests.small_gallery import ColourEmbedder, ShirtDetector, png, query_crop
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (40, 3), dtype=np.uint8)
 
@@ -220,3 +221,16 @@ def test_models_are_called_by_name_version_or_id(gallery: Gallery, file: Path) -
     assert model_called(gallery, "c0c0") is None  # too short to mean an id
     with pytest.raises(UserError, match=r'"colours": .* has several; name one: colours/2 \(ha1fha1f\), colours/1'):
         model_called(gallery, "colours")
+
+
+def test_a_running_server_follows(gallery: Gallery, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    monkeypatch.setattr(service, "Embedder", lambda path: opened.append(path) or Half())
+    running = service.SearchService(gallery, ColourEmbedder(), ShirtDetector())
+    query = running.take_query(png(query_crop("red")), "red.png").id
+    assert running.search(query).rows == 24
+    reembed(gallery, Half(), file)
+    assert running.search(query).rows == 24
+    assert running.search(query).rows == 24
+    assert opened == [gallery.model_file]
+    assert running.embedder.identity == Half.identity
