@@ -120,7 +120,7 @@ class Look:
 
 
 def draw_look(rng: np.random.Generator, setting: str) -> Look:
-    """One camera's look. Spreads over cameras are about twice those of real ones (benchmarks/crop_statistics.py)."""
+    """One camera's look. Cameras differ more than real ones do (benchmarks/crop_statistics.py)."""
     warm, tint = rng.normal(0, 0.03), rng.normal(0, 0.012)
     if setting != "day":
         warm += float(rng.choice([-0.03, 0.03, 0.06]))
