@@ -1,6 +1,7 @@
-"""From a feature map to one vector: average pooling, or generalised mean pooling."""
+"""From a feature map to vectors: average pooling, of all of it or of stripes, and generalised mean pooling."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidapp import registry
@@ -50,3 +51,8 @@ def build_pool(name: str, where: str) -> nn.Module:
         hint = registry.suggestion(name, list(POOLS))
         raise UserError(f'{where}: unknown pool "{name}"{hint}; known: {", ".join(POOLS)}')
     return POOLS[name]()
+
+
+def stripe_means(feature_map: Tensor, stripes: int) -> Tensor:
+    """[N, C, h, w] → [N, m C]: the mean of each of m stripes, from top to bottom."""
+    return F.adaptive_avg_pool2d(feature_map, (stripes, 1)).squeeze(3).transpose(1, 2).flatten(1)

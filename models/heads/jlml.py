@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.backbones.jlml import BRANCHES, check_branches
+from models.pooling import stripe_means
 from reidapp.errors import UserError
 from reidapp.options import Count
 
@@ -68,8 +68,3 @@ class JLML(nn.Module):
             outputs[name] = embed(stripe_means(own, stripes))
             weights[f"{name}_weight"] = embed.get_parameter("0.weight")
         return outputs | {"features": torch.cat(list(outputs.values()), 1)} | weights
-
-
-def stripe_means(feature_map: Tensor, stripes: int) -> Tensor:
-    """[N, C, h, w] → [N, m C]: the mean of each of m stripes, from top to bottom."""
-    return F.adaptive_avg_pool2d(feature_map, (stripes, 1)).squeeze(3).transpose(1, 2).flatten(1)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from models.backbones.jlml import JLMLResNet39
 from models.export import export_network
-from models.heads.jlml import JLML, stripe_means
+from models.heads.jlml import JLML
 from models.network import Network
+from models.pooling import stripe_means
 from reidapp.embedding import Embedder
 from reidapp.errors import UserError
 from reidapp.model_card import ModelCard
