@@ -41,6 +41,10 @@ class CameraStatistics:
                 network.get_buffer(name).copy_(table[row])
 
 
+def has_batch_norm(network: nn.Module) -> bool:
+    return any(isinstance(layer, _BatchNorm) for layer in network.modules())
+
+
 def fit_statistics(network: nn.Module, common: np.ndarray, by_camera: Mapping[str, np.ndarray]) -> CameraStatistics:
     """The statistics of crops, for all cameras together and for each; the network's own are left as they are.
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from models.camera_batch_norm import look
-from models.camera_statistics import CameraStatistics, fit_statistics
+from models.camera_statistics import CameraStatistics, fit_statistics, has_batch_norm
 from models.export import export_network, run_card
 from models.network import Network
 from models.onnx_weights import load_onnx
-from models.run_folder import load_network
+from models.run_folder import load_network, read_facts
 from reidapp.errors import UserError
 from reidapp.gallery.label_free import LabelFreeScores, label_free_scores
 from reidapp.gallery.store import Gallery
@@ -20,10 +20,24 @@ from reidapp.imaging import decode_crop, resize
 from reidapp.model_card import ModelCard, read_card
 from training.data.datasets import Record
 from training.data.datasets.gallery import Gallery as GalleryData
+from training.engine import train
+from training.recipe import load_recipe
 
 _CROPS = 8192  # looked at, at most: more change the statistics no further
 _OF_A_CAMERA = 1024
 _FEWEST = 16  # crops that make statistics of a camera; each counts at every place of its feature maps
+_FEWEST_TO_TRAIN = 64
+_MODEL = "model.onnx"  # in the run folder
+
+RECIPE = "ise"
+_CHANGES = (  # a recipe is for ten thousands of crops and an ImageNet start; here are hundreds, and a model that works
+    "bn_split=1",
+    "sampler={identities: 16, images: 4, each: identities, batches: 25, spread_cameras: true}",
+    "augmentation={flip: 0.5, pad: 0.04, erase: 0.3, fill: mean}",
+    "optimizer={adamw: {weight_decay: 5.0e-4}}",
+    "schedule={images: 16000, epochs: 10, lr: 2.0e-4, warmup_epochs: 1}",
+)
+_OF_METHOD = ("camera_norm=true", "clustering={dbscan: {eps: 0.5, k1: 20, k2: 6}}")
 
 
 @dataclass(frozen=True)
@@ -31,8 +45,9 @@ class AdaptResult:
     """A new model version, and what can be known about it without labels.
 
     Attributes:
-        cameras: {camera: crops whose statistics it has; 0 where there were too few, and it has the common ones}.
+        cameras: {camera: crops whose statistics it has; 0 where it has the common ones}.
         before, after: of the same crops.
+        tried: {batch-norm statistics: scores with these}, where there was a choice.
     """
 
     model: Path
@@ -41,11 +56,17 @@ class AdaptResult:
     before: LabelFreeScores
     after: LabelFreeScores
     warnings: list[str] = field(default_factory=list)
+    tried: dict[str, LabelFreeScores] = field(default_factory=dict)
+
+    @property
+    def improved(self) -> bool:
+        return self.after.improves(self.before)
 
     def to_dict(self) -> dict[str, Any]:
         named = {"model": str(self.model), "name": self.card.name, "version": self.card.version}
-        measured = {"before": self.before.to_dict(), "after": self.after.to_dict()}
-        return named | {"cameras": self.cameras} | measured | {"warnings": self.warnings}
+        measured = {"before": self.before.to_dict(), "after": self.after.to_dict(), "improved": self.improved}
+        tried = {"tried": {name: scores.to_dict() for name, scores in self.tried.items()}} if self.tried else {}
+        return named | {"cameras": self.cameras} | measured | tried | {"warnings": self.warnings}
 
     def __str__(self) -> str:
         title = (
@@ -63,7 +84,12 @@ class AdaptResult:
             f"{_number(getattr(self.before, name))} → {_number(getattr(self.after, name))}  {text}"
             for name, text in what.items()
         ]
-        return "\n  ".join([*lines, *measured])
+        choices = [
+            f"with {name}: {_number(scores.auc)}, and {_number(scores.same_camera)} from the own camera"
+            for name, scores in self.tried.items()
+        ]
+        verdict = [] if self.improved else ["not better, as far as that can be known: keep the old model"]
+        return "\n  ".join([*lines, *measured, *choices, *verdict])
 
 
 def adapt_quick(gallery: Gallery, out: Path, start: Path | None = None) -> AdaptResult:
@@ -79,9 +105,7 @@ def adapt_quick(gallery: Gallery, out: Path, start: Path | None = None) -> Adapt
     """
     if out.suffix != ".onnx":
         raise UserError(f"{out}: the name of the file must end in .onnx")
-    data = GalleryData(gallery.path)
-    if not data.train:
-        raise UserError(f"{gallery.path}: no crop in it to adapt to; index footage first")
+    data = _crops_of(gallery)
     network, card = _start(start or gallery.model_file)
     records = _chosen(data.train)
     cameras = np.array([record.camid for record in records])
@@ -95,10 +119,102 @@ def adapt_quick(gallery: Gallery, out: Path, start: Path | None = None) -> Adapt
     by_camera = {name: images[cameras == data.cameras.index(name)] for name, count in fitted.items() if count}
     statistics = fit_statistics(network, images, by_camera)
     after = _scores(_embedded(network, statistics, images, [data.cameras[number] for number in cameras]), records, data)
-    card = _adapted(card, gallery, fitted)
+    what = f"batch norm statistics of crops of one's own cameras: {_counted(fitted)}"
+    card = _adapted(card, gallery, fitted, what, f"adapt --quick to version {card.version}")
     statistics.put_into(network, 0)
     export_network(network, card, out, statistics=statistics)
     return AdaptResult(out, card, fitted, before, after, _warnings(counts))
+
+
+def adapt(
+    gallery: Gallery,
+    out: Path,
+    recipe: str = RECIPE,
+    *,
+    start: Path | None = None,
+    changes: Sequence[str] = (),
+    source: Sequence[str] = (),
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    quiet: bool = False,
+    lines: bool = False,
+) -> AdaptResult:
+    """Train a model on a gallery's crops, without labels, and export the new version as ``model.onnx`` in the run.
+
+    Crops are clustered by features with each camera's batch norm statistics, clusters agree with the tracklets, and
+    batches show a cluster from as many cameras as there are. Afterwards batch norms get the statistics of the gallery's
+    crops: of each camera where that improves on common ones, as far as can be known without labels.
+
+    Args:
+        out: the run folder.
+        recipe: a name or a file, of a method that clusters.
+        start: as for `adapt_quick`.
+        changes: of the recipe, after those that every adapting has.
+        source, seed, device, resume, quiet, lines: see `training.engine.train`. A run that is resumed keeps its start.
+
+    Raises:
+        UserError: too few crops, one camera, no tracklet with two crops, a recipe that does not cluster, no cluster,
+            or a start that cannot be read back.
+    """
+    data = _crops_of(gallery)
+    _check_enough(gallery, data)
+    start = Path(read_facts(out)["recipe"]["start"]) if resume else start or gallery.model_file
+    ((method, options),) = load_recipe(recipe).method.items()
+    if "clustering" not in options:
+        raise UserError(f"adapt: recipe {recipe} makes no clusters; take ise, cluster_contrast or spcl")
+    own = [f"start={start}", *_CHANGES, *(f"method.{method}.{change}" for change in _OF_METHOD)]
+    network, card = _start(start)
+    records = _chosen(data.train)
+    images = _images(records, network)
+    before = _scores(look(network, images, network.embed).numpy(), records, data)
+    run = train(
+        load_recipe(recipe, [*own, *changes]), f"gallery:{gallery.path}", out,
+        source=source, seed=seed, device=device, resume=resume, quiet=quiet, lines=lines,
+    )  # fmt: skip
+    network = load_network(out)
+    cameras = [data.cameras[record.camid] for record in records]
+    counts = {name: cameras.count(name) for name in data.cameras}
+    fitted = {name: count if count >= _FEWEST else 0 for name, count in counts.items()}
+    statistics, tried = None, {}
+    after = _scores(look(network, images, network.embed).numpy(), records, data)
+    if has_batch_norm(network):
+        by_camera = {name: images[np.array(cameras) == name] for name, count in fitted.items() if count}
+        statistics = fit_statistics(network, images, by_camera)
+        common = _scores(_embedded(network, statistics, images, [""] * len(images)), records, data)
+        own_camera = _scores(_embedded(network, statistics, images, cameras), records, data)
+        tried = {"common statistics": common, "statistics of each camera": own_camera}
+        after = own_camera if own_camera.improves(common) else common
+        statistics.put_into(network, 0)
+        if after is common:
+            statistics = None
+    if statistics is None:
+        fitted = dict.fromkeys(fitted, 0)
+    what = f"{len(data.train)} unlabelled crops of one's own cameras: {_counted(counts)}"
+    how = f"adapt --recipe {' '.join([recipe, *changes])} to version {card.version}, {run.images} images"
+    card = _adapted(card, gallery, fitted, "; ".join([what, *source]), how)
+    export_network(network, card, out / _MODEL, statistics=statistics)
+    return AdaptResult(out / _MODEL, card, fitted, before, after, run.warnings, tried)
+
+
+def _crops_of(gallery: Gallery) -> GalleryData:
+    data = GalleryData(gallery.path)
+    if not data.train:
+        raise UserError(f"{gallery.path}: no crop in it to adapt to; index footage first")
+    return data
+
+
+def _check_enough(gallery: Gallery, data: GalleryData) -> None:
+    of_tracklet = np.bincount([record.tracklet for record in data.train])
+    if len(data.train) < _FEWEST_TO_TRAIN:
+        few = f"{len(data.train)} crops in it, and training needs {_FEWEST_TO_TRAIN}"
+    elif len(data.cameras) < 2:
+        few = "one camera in it, and training is to find people again between cameras"
+    elif of_tracklet.max() < 2:
+        few = "no tracklet in it has two crops, so nothing could be known of what training does"
+    else:
+        return
+    raise UserError(f"{gallery.path}: {few}; index more footage, or take --quick")
 
 
 def _start(path: Path) -> tuple[Network, ModelCard]:
@@ -144,9 +260,12 @@ def _scores(embeddings: np.ndarray, records: Sequence[Record], data: GalleryData
     return label_free_scores(embeddings, tracklets, cameras, data.apart)
 
 
-def _adapted(card: ModelCard, gallery: Gallery, fitted: dict[str, int]) -> ModelCard:
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in counts.items() if count)
+
+
+def _adapted(card: ModelCard, gallery: Gallery, fitted: dict[str, int], what: str, how: str) -> ModelCard:
     """The start's card with a new version; its scores do not hold any more."""
-    from_what = ", ".join(f"{name} ({count})" for name, count in fitted.items() if count)
     taken = {model.card.version for model in gallery.models() if model.card.name == card.name}
     base = card.version.partition("+")[0]
     version = next(v for number in range(1, len(taken) + 2) if (v := f"{base}+{number}") not in taken)
@@ -154,8 +273,8 @@ def _adapted(card: ModelCard, gallery: Gallery, fitted: dict[str, int]) -> Model
         card,
         version=version,
         cameras=[name for name, count in fitted.items() if count],
-        training_data=f"{card.training_data}; batch norm statistics of crops of one's own cameras: {from_what}",
-        recipe=f"{card.recipe}, adapt --quick to version {card.version}",
+        training_data=f"{card.training_data}; {what}",
+        recipe=f"{card.recipe}, {how}",
         scores={},
     )
 

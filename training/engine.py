@@ -19,6 +19,7 @@ import reidapp
 from models.camera_batch_norm import look, look_by_camera
 from models.ghost_batch_norm import split_batch_norm
 from models.network import Network
+from models.onnx_weights import load_onnx
 from models.pretrained import load_pretrained
 from models.run_folder import (
     CLASSIFIER,
@@ -38,7 +39,7 @@ from training.data.datasets import Record, load_datasets
 from training.data.samplers import split
 from training.distributed import Team, average_statistics, from_first, join, leave, parallel
 from training.optimization import Optimization, build_optimizer
-from training.progress import Notes, bar
+from training.progress import Notes
 from training.recipe import Recipe
 from training.run_writer import RunWriter
 
@@ -86,6 +87,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     quiet: bool = False,
+    lines: bool = False,
 ) -> TrainResult:
     """Train a recipe's network.
 
@@ -99,13 +101,14 @@ def train(
         device: ``auto`` (CUDA if it is there), ``cpu``, ``cuda``, ``cuda:1``.
         resume: continue the run in ``out``, which must be of the same recipe, data and seed.
         quiet: no progress bar; warnings are still shown.
+        lines: progress and warnings as JSON (`training.progress`).
 
     Raises:
         UserError: bad recipe, data or folder.
         ReidappError: the loss is no longer a number.
     """
     began, team = time.monotonic(), join(device)
-    notes, quiet = Notes(silent=not team.first), quiet or not team.first
+    notes, quiet = Notes(silent=not team.first, lines=lines), quiet or not team.first
     specs = [data] if isinstance(data, str) else list(data)
     with _keeping(out, notes):
         run = _set_up(recipe, specs, list(source), out, seed, resume, team, notes, quiet)
@@ -122,7 +125,7 @@ def train(
     with (
         _keeping(out, notes),
         closing(run.writer),
-        bar("training", images, notes.console, quiet, images_done) as advance,
+        notes.bar("training", images, quiet, images_done) as advance,
     ):
         advance(0, _summary(done, epochs, means))
         for epoch in range(done + 1, epochs + 1):
@@ -177,7 +180,7 @@ def _set_up(
     dataset = load_datasets(specs, source)
     if not dataset.train:
         raise UserError(f"data {dataset.spec}: no training images")
-    method = _method(recipe, dataset.train, network)
+    method = _method(recipe, dataset.train, dataset.apart, network)
     build_optimizer(recipe, network, method)
     if late := [milestone for milestone in recipe.schedule.milestones if milestone >= recipe.schedule.epochs]:
         notes.warn(
@@ -188,7 +191,7 @@ def _set_up(
     writer = RunWriter(out, facts, recipe.to_yaml(), resume, team.first, recipe.keep_every)
 
     try:
-        with bar("reading images", len(dataset.train), notes.console, quiet) as advance:
+        with notes.bar("reading images", len(dataset.train), quiet) as advance:
             crops = decode(dataset.train, network.height, network.width, out, advance)
         if not crops.records:
             path, why = crops.skipped[0]
@@ -198,7 +201,7 @@ def _set_up(
             )
         if skipped := dataset.skipped + crops.skipped:
             notes.warn_left_out(skipped)
-            method = _method(recipe, crops.records, network)
+            method = _method(recipe, crops.records, dataset.apart, network)
     except (ReidappError, KeyboardInterrupt):
         writer.discard()
         raise
@@ -280,9 +283,11 @@ def _network(recipe: Recipe, resumed: Path | None, notes: Notes) -> Network:
         return Network(read_facts(resumed)["network"])
     if recipe.start is not None:
         run = Path(recipe.start)
+        notes.say(f"network starts from {run}")
+        if run.suffix == ".onnx":
+            return load_onnx(run)
         if "projection" in read_facts(run)["network"]:
             raise UserError(f"{recipe.where}: start: {run} was made by HER; name the run it was made from")
-        notes.say(f"network starts from {run}")
         return load_network(run)
     network = Network(recipe.network())
     if recipe.pretrained is not None:
@@ -290,7 +295,7 @@ def _network(recipe: Recipe, resumed: Path | None, notes: Notes) -> Network:
     return network
 
 
-def _method(recipe: Recipe, records: Sequence[Record], network: Network) -> Any:
+def _method(recipe: Recipe, records: Sequence[Record], apart: Sequence[tuple[int, int]], network: Network) -> Any:
     ((name, options),) = recipe.method.items()
     method = registry.find("training.methods", name)
     if recipe.loss and "losses" not in inspect.signature(method).parameters:
@@ -302,6 +307,7 @@ def _method(recipe: Recipe, records: Sequence[Record], network: Network) -> Any:
         options,
         f"{recipe.where}, method",
         records=records,
+        apart=apart,
         losses=recipe.loss,
         sampler=recipe.sampler,
         schedule=recipe.schedule,

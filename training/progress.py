@@ -1,9 +1,12 @@
-"""What a long run tells its user, on standard error."""
+"""What a long run tells its user, or the program that started it, on standard error."""
 
+import json
+import sys
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -16,25 +19,50 @@ class Notes:
 
     Args:
         silent: keep, but don't show.
+        lines: all that is shown is JSON, an object a line: ``{"note": …}``, ``{"warning": …}``, and bars as `Lines`.
     """
 
-    def __init__(self, silent: bool = False) -> None:
+    def __init__(self, silent: bool = False, lines: bool = False) -> None:
         self.console = Console(stderr=True, quiet=silent)
         self.warnings: list[str] = []
+        self._silent, self._lines = silent, lines
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False)
+        self._show("note", text, text)
 
     def warn(self, text: str, prefix: str = "") -> None:
         if text not in self.warnings:
             self.warnings.append(text)
-            self.console.print(f"warning: {prefix}{text}", style="yellow", markup=False, highlight=False)
+            self._show("warning", f"{prefix}{text}", f"warning: {prefix}{text}", style="yellow")
 
     def warn_left_out(self, skipped: Sequence[tuple[Path, str]]) -> None:
         """Of images that were not used: how many, and the first few with the reason."""
         if skipped:
             images = "1 image" if len(skipped) == 1 else f"{len(skipped)} images"
             self.warn(f"{images} left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]))
+
+    def bar(self, title: str, total: int, quiet: bool, completed: int = 0) -> AbstractContextManager["Advance"]:
+        if self._lines:
+            return _counted(Lines(title), total, quiet, completed)
+        return bar(title, total, self.console, quiet, completed)
+
+    def _show(self, kind: str, text: str, for_people: str, style: str | None = None) -> None:
+        if not self._lines:
+            self.console.print(for_people, style=style, markup=False, highlight=False)
+        elif not self._silent:
+            _write({kind: text})
+
+
+class Lines:
+    """Progress as JSON: ``{"step": …, "done": …, "total": …, "text": …}``, a line a second at most."""
+
+    def __init__(self, step: str) -> None:
+        self.step, self._next = step, 0.0
+
+    def __call__(self, done: float, total: float, text: str = "") -> None:
+        if done >= total or time.monotonic() >= self._next:
+            self._next = time.monotonic() + 1
+            _write({"step": self.step, "done": done, "total": total, "text": text})
 
 
 class Advance(Protocol):
@@ -62,6 +90,23 @@ def bar(title: str, total: int, console: Console, quiet: bool, completed: int = 
                 progress.update(task, summary=summary)
 
         yield advance
+
+
+@contextmanager
+def _counted(lines: Lines, total: int, quiet: bool, completed: int) -> Iterator[Advance]:
+    done, text = completed, ""
+
+    def advance(count: int, summary: str | None = None) -> None:
+        nonlocal done, text
+        done, text = done + count, text if summary is None else summary
+        if not quiet:
+            lines(done, total, text)
+
+    yield advance
+
+
+def _write(facts: dict[str, Any]) -> None:
+    print(json.dumps(facts, ensure_ascii=False), file=sys.stderr, flush=True)
 
 
 class _Rate(ProgressColumn):

@@ -107,7 +107,8 @@ class Recipe(_Strict):
     (``imagenet`` or a file) is the engine's.
 
     Attributes:
-        start: a run folder, whose network, head and all, goes on in place of ``backbone``, ``head``, ``input``.
+        start: a run folder, or an fp32 file of `reidapp export`, whose network, head and all, goes on in place of
+            ``backbone``, ``head``, ``input``.
         precision: of the network's arithmetic; weights and losses stay in float32.
         compile: compile the network with torch.compile.
         accumulate: batches whose gradients are averaged before each step of the optimizer; at an epoch's end, fewer.

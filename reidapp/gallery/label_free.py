@@ -17,6 +17,7 @@ from reidapp.kreciprocal import nearest
 _NEIGHBOURS = 10
 _LOOKED_AT = 64  # nearest crops, of which those of the crop's own tracklet are left out
 _PAIRS = 200_000  # of crops, at most
+_NOISE = 0.002  # of an area under the curve, which is near 1 already
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,15 @@ class LabelFreeScores:
 
     def to_dict(self) -> dict[str, float | None]:
         return {name: value if value is None else round(value, 4) for name, value in asdict(self).items()}
+
+    def improves(self, before: "LabelFreeScores") -> bool:
+        """Tracklets are told apart no worse and cameras draw no more neighbours to themselves; one of both is better.
+
+        Training that takes cameras for people raises ``auc`` too, and is known by ``same_camera``.
+        """
+        apart = (self.auc or 0.0) - (before.auc or 0.0)
+        drawn = (before.same_camera or 0.0) - (self.same_camera or 0.0)
+        return apart >= -_NOISE and drawn >= 0 and (apart > _NOISE or drawn > 0)
 
 
 def label_free_scores(

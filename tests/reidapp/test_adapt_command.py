@@ -25,7 +25,8 @@ def test_moving_to_the_model_it_has(world: World) -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["adapt", "--out", "new.onnx"], "only --quick"),
+        (["adapt", "--out", "run", "--recipe", "bot"], "and training needs 64"),
+        (["adapt", "--out", "run", "--progress", "dots"], "bar or json"),
         (["adapt", "--quick", "--out", "run"], "must end in .onnx"),
         (["adapt", "--quick", "--out", "new.onnx", "--start", "smal"], 'did you mean "small"?'),
         (["reembed", "--model", "smal"], 'did you mean "small"?'),

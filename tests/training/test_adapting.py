@@ -1,4 +1,4 @@
-"""``adapt --quick``: the round index → adapt → re-embed → search → back again, and what is refused."""
+"""``adapt``, quick and by training: the round index → adapt → re-embed → search → back again, and what is refused."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from reidapp.gallery.store import Gallery, NewChunk, NewCrop, NewTracklet, PathP
 from reidapp.imaging import decode_crop, encode_crop
 from reidapp.model_card import ModelCard
 from training import adapting
-from training.adapting import adapt_quick
+from training.adapting import adapt, adapt_quick
 
 PEOPLE, CROPS = 9, 4
 LOOKS = {
@@ -143,3 +143,53 @@ def test_too_little(model: Path, tmp_path: Path, cameras: dict[str, int], why: s
 def test_a_wrong_name_is_said_before_any_work(model: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"must end in \.onnx"):
         adapt_quick(new_gallery(tmp_path, model, {}), tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_training_on_a_gallery(model: Path, tmp_path: Path) -> None:
+    gallery = new_gallery(tmp_path, model, {"gate": PEOPLE, "hall": PEOPLE, "yard": PEOPLE})
+    short = ["schedule.images=256", "sampler={identities: 4, images: 4, each: identities, batches: 8}"]
+    result = adapt(gallery, tmp_path / "run", changes=short, quiet=True)
+    assert result.model == tmp_path / "run" / "model.onnx"
+    assert result.card.version == "1+1"
+    assert "108 unlabelled crops of one's own cameras: gate (36), hall (36), yard (36)" in result.card.training_data
+    assert result.card.recipe.endswith(f"adapt --recipe ise {' '.join(short)} to version 1, 256 images")
+    assert set(result.tried) == {"common statistics", "statistics of each camera"}
+    assert result.after in result.tried.values()
+    assert reembed(gallery, Embedder(result.model), result.model).embedded == 108
+
+    log = (tmp_path / "run" / "log.jsonl").read_text()
+    again = adapt(gallery, tmp_path / "run", changes=short, resume=True, quiet=True)  # the gallery's model is new now
+    assert (tmp_path / "run" / "log.jsonl").read_text() == log
+    assert again.after == result.after
+
+
+@pytest.mark.parametrize(
+    ("cameras", "recipe", "why"),
+    [
+        ({}, "ise", "no crop in it to adapt to; index footage first"),
+        ({"gate": 4, "hall": 4}, "ise", "32 crops in it, and training needs 64"),
+        ({"gate": 20}, "ise", "one camera in it"),
+        ({"gate": 9, "hall": 9}, "bot", "makes no clusters; take ise"),
+        ({"gate": 9, "hall": 9}, "isse", 'did you mean "ise"'),
+    ],
+)
+def test_what_cannot_be_trained_on(model: Path, tmp_path: Path, cameras: dict[str, int], recipe: str, why: str) -> None:
+    gallery = new_gallery(tmp_path, model, cameras)
+    with pytest.raises(UserError, match=why):
+        adapt(gallery, tmp_path / "run", recipe)
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_cluster(model: Path, tmp_path: Path) -> None:
+    gallery = new_gallery(tmp_path, model, {"gate": PEOPLE, "hall": PEOPLE})
+    with pytest.raises(UserError, match=r"no cluster found.*raise eps"):
+        adapt(gallery, tmp_path / "run", changes=["method.ise.clustering={dbscan: {min_samples: 99}}"], quiet=True)
+
+
+def test_tracklets_of_one_crop(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.training.test_adapting.CROPS", 1)
+    monkeypatch.setattr(adapting, "_FEWEST_TO_TRAIN", 4)
+    gallery = new_gallery(tmp_path, model, {"gate": PEOPLE, "hall": PEOPLE})
+    with pytest.raises(UserError, match="no tracklet in it has two crops"):
+        adapt(gallery, tmp_path / "run")

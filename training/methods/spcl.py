@@ -35,8 +35,8 @@ class SpCL(Clustered):
     |A ∩ A_tight| / |A ∪ A_tight|, the compactness. Who has no cluster is a class of one.
 
     Args:
-        records, sampler, dims, recipe, camera_norm: see `Clustered`; camera_norm is for the first features. In place of
-            a cluster, a group of the sampler may be K crops outside of all clusters.
+        records, sampler, dims, recipe, camera_norm, apart: see `Clustered`; camera_norm is for the first features. In
+            place of a cluster, a group of the sampler may be K crops outside of all clusters.
         clustering: DBSCAN; the paper has eps 0.6.
         gap: between eps and the tighter and looser one; the paper has 0.02.
         keep: share of the first epoch's clusters that are independent; the paper has 0.9.
@@ -60,8 +60,9 @@ class SpCL(Clustered):
         momentum: BelowOne = 0.2,
         tau: Positive = 0.05,
         camera_norm: bool = False,
+        apart: Sequence[tuple[int, int]] = (),
     ) -> None:
-        super().__init__(records, clustering, sampler, dims, recipe, camera_norm)
+        super().__init__(records, clustering, sampler, dims, recipe, camera_norm, apart)
         if not isinstance(self.clustering, DBSCAN) or gap >= self.clustering.eps:
             raise UserError(f"{recipe}, method: clustering by dbscan, with an eps above gap, expected")
         self.gap, self.keep, self.momentum, self.tau = gap, keep, momentum, tau
@@ -74,8 +75,9 @@ class SpCL(Clustered):
     def epoch(self, rng: np.random.Generator, done: float, extract: Extract) -> Iterator[np.ndarray]:
         if done == 0:
             self.memory.copy_(centroids(self.look(extract), self.rows.cpu()))
-        clusters = self.reliable(self.memory[: (~self.source).sum()], first=done == 0)
-        labels = self.use(from_first(clusters))
+        vectors = self.memory[: (~self.source).sum()]
+        clusters = self.reliable(vectors, first=done == 0)
+        labels = self.use(self.constrain(from_first(clusters), vectors))
         outside, next_ = rng.permutation(np.flatnonzero(labels < 0)), labels.max() + 1
         groups, classes = labels.copy(), labels.copy()
         groups[outside] = next_ + np.arange(len(outside)) // self.sampler.group

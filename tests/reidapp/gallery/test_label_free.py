@@ -1,9 +1,11 @@
 """What is known without labels: held against slow definitions, and what must hold."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from reidapp.gallery.label_free import label_free_scores
+from reidapp.gallery.label_free import LabelFreeScores, label_free_scores
 
 
 def drawn(seed: int, noise: float, shift: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[int, int]]]:
@@ -61,3 +63,19 @@ def test_nothing_to_measure_on() -> None:
     assert (found.within, found.apart, found.auc, found.same_camera) == (None, None, None, None)
     all_one = label_free_scores(np.ones((4, 1), np.float32), np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1]), [(0, 1)])
     assert all_one.auc == 0.5  # a collapsed network tells nobody apart
+
+
+@pytest.mark.parametrize(
+    ("auc", "same_camera", "better"),
+    [
+        (0.95, 0.50, True),
+        (0.90, 0.49, True),
+        (0.90, 0.50, False),  # as before
+        (0.89, 0.40, False),  # tracklets are mixed up
+        (0.99, 0.51, False),  # cameras are taken for people
+        (None, 0.40, True),
+    ],
+)
+def test_what_is_better(auc: float | None, same_camera: float, better: bool) -> None:
+    before = LabelFreeScores(100, 0.8, 0.4, None if auc is None else 0.9, 0.5, 0.3)
+    assert replace(before, auc=auc, same_camera=same_camera).improves(before) is better
