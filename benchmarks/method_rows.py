@@ -7,7 +7,7 @@ its last epoch. OMP_NUM_THREADS says how many cores a run takes.
 import argparse
 import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,11 +43,17 @@ class Row:
     def options(self, changes: Sequence[str]) -> list[str]:
         return [*(["--small"] if self.small else []), *(part for change in changes for part in ("--set", change))]
 
+    def filled(self, places: Mapping[str, object]) -> tuple[list[str], str]:
+        """Changes and data with folders for the placeholders; other braces are YAML's."""
+        texts = [*self.common, *self.changes, self.data]
+        for name, place in places.items():
+            texts = [text.replace(f"{{{name}}}", str(place)) for text in texts]
+        return texts[:-1], texts[-1]
+
     @property
     def command(self) -> str:
         """To be typed; folders in capitals."""
-        changes = [change.format(start="START") for change in (*self.common, *self.changes)]
-        spec = self.data.format(market="MARKET", footage="FOOTAGE")
+        changes, spec = self.filled({name: name.upper() for name in ("market", "start", "footage")})
         words = ["reidapp", "train", self.recipe, *self.options(changes), "--data", spec, "--out", "RUN"]
         return shlex.join([*words, "--seed", str(SEED)])
 
@@ -144,8 +150,8 @@ def _run(
         stop(f"row {row.name} needs {', '.join(missing)}")
     out: Path = arguments.work / row.name
     resumed = last_epoch(out) is not None
-    changes = [change.format(**places) for change in (*row.common, *row.changes)]
-    recipe, spec = load_recipe(row.recipe, changes, small=row.small), row.data.format(**places)
+    changes, spec = row.filled(places)
+    recipe = load_recipe(row.recipe, changes, small=row.small)
     trained = train(recipe, spec, out, seed=SEED, device=arguments.device, resume=resumed)
     result: dict[str, Any] = {"method": row.method, "command": row.command, "seed": SEED, "images": trained.images}
     result |= measure(row, out, f"market_500_251:{places['market']}")

@@ -36,7 +36,7 @@ def read_facts(run: Path) -> dict[str, Any]:
     Raises:
         UserError: the folder is not a training run.
     """
-    run = run.parent if _EPOCH.fullmatch(run.name) else run
+    run = run.parent if is_epoch(run) else run
     try:
         facts: dict[str, Any] = json.loads((run / FACTS).read_text("utf-8"))
     except FileNotFoundError as error:
@@ -53,8 +53,13 @@ def last_epoch(run: Path) -> Path | None:
 
 def epochs(run: Path) -> list[Path]:
     """The folders of the epochs that were saved completely; ``run`` itself if it is one."""
-    found = [run] if _EPOCH.fullmatch(run.name) else sorted(run.glob("epoch-*"))
-    return [path for path in found if _EPOCH.fullmatch(path.name) and path.is_dir()]
+    found = [run] if is_epoch(run) else sorted(run.glob("epoch-*"))
+    return [path for path in found if is_epoch(path) and path.is_dir()]
+
+
+def is_epoch(path: Path) -> bool:
+    """Whether it is called like an epoch of a run."""
+    return _EPOCH.fullmatch(path.name) is not None
 
 
 def epoch_number(epoch: Path) -> int:
@@ -66,6 +71,9 @@ def load_network(run: Path) -> Network:
     """The network of a run, or of one of its epochs, in evaluation mode."""
     description = read_facts(run)["network"]
     epoch = last_epoch(run)
+    if epoch is None and is_epoch(run):
+        kept = ", ".join(path.name for path in epochs(run.parent))
+        raise UserError(f"{run}: no such epoch; those of this run: {kept or 'none'}")
     if epoch is None:
         raise UserError(f"{run}: no epoch of this run was finished; train again")
     network = Network(description)

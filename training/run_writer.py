@@ -12,7 +12,17 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from models.run_folder import CLASSIFIER, FACTS, OPTIMIZER, TRUNK, epoch_number, epochs, last_epoch, read_facts
+from models.run_folder import (
+    CLASSIFIER,
+    FACTS,
+    OPTIMIZER,
+    TRUNK,
+    epoch_number,
+    epochs,
+    is_epoch,
+    last_epoch,
+    read_facts,
+)
 from reidapp import files
 from reidapp.errors import UserError
 
@@ -29,7 +39,8 @@ class RunWriter:
         keep_every: of how many epochs one checkpoint stays when the next ones come; None: of none.
 
     Raises:
-        UserError: the folder holds a run and ``resume`` is off, or another run, or none, or it cannot be made.
+        UserError: the folder holds a run and ``resume`` is off, or another run, or none, or it cannot be made, or its
+            name is an epoch's.
     """
 
     def __init__(
@@ -43,6 +54,8 @@ class RunWriter:
     ) -> None:
         self.run, self._log, self._writes, self._keep_every = run, run / "log.jsonl", writes, keep_every
         self._new = not run.exists()
+        if is_epoch(run):
+            raise UserError(f"--out {run}: epochs in a run folder are called so; name the run's folder, or another one")
         if resume:
             before = read_facts(run)
             if "her" in before:

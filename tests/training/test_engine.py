@@ -90,6 +90,19 @@ def test_epochs_can_be_kept_and_used_by_themselves(crops: Path, tiny: list[str],
     np.testing.assert_allclose(Embedder(tmp_path / "model.onnx").embed(pictures), expected, atol=1e-4)
 
 
+def test_a_run_is_not_called_like_an_epoch(crops: Path, tiny: list[str], tmp_path: Path) -> None:
+    """Else it would take itself for an older epoch, and be removed with what is in it."""
+    run(crops, tmp_path / "run", tiny, "schedule.epochs=1")
+    for out, resume in ((tmp_path / "epoch-5", False), (tmp_path / "run" / "epoch-001", True)):
+        with pytest.raises(
+            UserError, match=f"--out {out}: epochs in a run folder are called so; name the run's folder"
+        ):
+            run(crops, out, tiny, "schedule.epochs=1", resume=resume)
+    assert not (tmp_path / "epoch-5").exists()
+    with pytest.raises(UserError, match="run/epoch-009: no such epoch; those of this run: epoch-001"):
+        load_network(tmp_path / "run" / "epoch-009")
+
+
 def test_a_budget_of_images(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     result = run(crops, tmp_path / "run", tiny, "schedule.images=100")
     assert result.images == 104  # the next whole batch of 8

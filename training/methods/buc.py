@@ -83,7 +83,8 @@ class BUC(ImagesAsClasses):
         self.register_buffer("merges", torch.zeros((), dtype=torch.int64))  # done so far
 
     def epoch(self, rng: np.random.Generator, done: float, extract: Extract) -> Iterator[np.ndarray]:
-        due = 1 + int((done - self.first) / (1 - self.first) * self.planned) if done >= self.first else 0
+        left = self.epochs_from(self.first)
+        due = 1 + (left - self.epochs_from(done)) * self.planned // left if done >= self.first else 0
         if self.merges < min(due, self.planned):
             features = self.look(extract, self.compare)
             pairs = min(self.pairs, int(self.labels.max()) - 1)

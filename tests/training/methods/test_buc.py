@@ -157,6 +157,15 @@ def test_merges_come_when_the_code_makes_them() -> None:
     assert merges == [0] * 20 + [1 + n // 2 for n in range(38)]
 
 
+def test_no_merge_is_lost_where_every_epoch_has_one() -> None:
+    """Not by what shares of a run are rounded to either."""
+    for epochs, first in ((5, 0.4), (6, 0.5), (9, 1 / 3), (10, 0.6)):
+        method = build(BUC, 40, epochs=epochs, first=first, merge=1 / (epochs - round(first * epochs) + 1.5))
+        assert method.planned == method.epochs_from(first)
+        run(method, people(10), epochs)
+        assert method.merges == method.planned
+
+
 def test_people_are_found_and_reported() -> None:
     method = build(BUC, 40, pids=np.repeat(range(10), 4).tolist(), merge=0.25)
     run(method, people(10), 20)
