@@ -165,8 +165,8 @@ def _entry(name: str) -> Entry:
         return Entry(name, "detector", "built in", 0, "Apache-2.0 (OpenCV's)", [], "", "")
     if release := releases().get(name):
         if path := detector_files.pulled().get(name):
-            there = _of_file(path, name, "pulled")
-            return dataclasses.replace(there, kind="detector", licence=release.licence, scores=[release.scores])
+            size, scores = path.stat().st_size, [release.scores]
+            return Entry(name, "detector", "pulled", size, release.licence, scores, sha256_of(path), str(path))
         size = round(release.megabytes * 1e6)
         return Entry(name, "detector", "to pull", size, release.licence, [release.scores], release.sha256, "")
     if Path(name).is_file():

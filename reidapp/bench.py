@@ -12,6 +12,7 @@ import shutil
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 
 import reidapp
 from reidapp import measures
+from reidapp.detector_files import pulled
 from reidapp.embedding import Embedder
 from reidapp.errors import UserError
 from reidapp.files import write_whole
@@ -40,6 +42,7 @@ from reidapp.measures import (
     Query,
     RankedHit,
     RetrievalScores,
+    Stay,
     TimeScores,
     TrackletScores,
     WorstCases,
@@ -263,11 +266,12 @@ def run_bench(
 
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: not a folder; give another --out")
+    out = out.resolve()  # results are kept with the paths of their pictures
     settings = IndexSettings.checked(sampling=sampling, detector=detector, zone="UTC")
     open_detector(settings.detector)  # refused now, not after minutes of drawing
     embedder = Embedder(zoo.path_of(model or zoo.DEFAULT))
     if world is not None:
-        Truth.read(world)  # so is a world without its truth
+        _check_videos(Truth.read(world), world)  # so is a world without its truth
         results = [_measured(world.resolve(), world.resolve().name, out, settings, embedder, bars)]
     else:
         results = []
@@ -284,6 +288,14 @@ def run_bench(
         "cores": os.cpu_count(),
     }
     return BenchReport(shown, results)
+
+
+def _check_videos(truth: Truth, world: Path) -> None:
+    """Truth and tracklets are compared by camera and second of the video, so a camera must have one video only."""
+    of_camera = Counter(camera for camera, _ in {(s.camera, s.video) for s in truth.sightings})
+    camera, videos = of_camera.most_common(1)[0]
+    if videos > 1:
+        raise UserError(f"{world}: {videos} videos of camera {camera}; a world has one of each, give others as worlds")
 
 
 def _drawn(out: Path, number: int, size: WorldSize, bars: Bars) -> Path:
@@ -335,9 +347,9 @@ def _measure(
     _check_whole(report, footage)
     looks = list(_looks(found, settings, listening.heard))
     followed = [Followed(one, tuple(truth.people_in(one.camera, one.path))) for one in gallery.tracklets()]
-    with bars(f"{name}: searching", "queries") as advance:
-        queries = _queries(truth, followed, Searcher(gallery, embedder), embedder, advance)
     found_stays = measures.stays(truth.appearances(), followed)
+    with bars(f"{name}: searching", "queries") as advance:
+        queries = _queries(truth, followed, found_stays, Searcher(gallery, embedder), embedder, advance)
     return WorldResult(
         name=name,
         footage=footage,
@@ -385,13 +397,14 @@ def _looks(found: Footage, settings: IndexSettings, heard: Iterable[list[Detecti
 def _queries(
     truth: Truth,
     followed: Sequence[Followed],
+    found: Sequence[Stay],
     searcher: Searcher,
     embedder: Embedder,
     advance: Callable[[int, int], None],
 ) -> list[Query]:
     """Search for everybody from each camera, in all others where he really is."""
     who = {one.tracklet.id: one.person for one in followed}
-    present = {(stay.person, stay.camera) for stay in truth.appearances()}
+    present = {(stay.appearance.person, stay.appearance.camera) for stay in found}
     wanted = sorted(
         (p, camera) for p, camera in present if any((p, c) in present for c in truth.cameras if c != camera)
     )
@@ -404,7 +417,7 @@ def _queries(
             embedding = embedder.embed([read_image(crop.file)])
             result = searcher.search(embedding, cameras=sorted(indexed - {camera}), top=len(followed))
             hits = tuple(RankedHit(hit, who[hit.tracklet]) for hit in result.hits)
-        queries.append(Query(person, camera, crop, hits))
+        queries.append(Query(person, camera, crop, hits, measures.missed_elsewhere(found, person, camera)))
         advance(done, len(wanted))
     return queries
 
@@ -418,7 +431,7 @@ def _check_whole(report: IndexReport, footage: Path) -> None:
 
 def _key(footage: Path, settings: IndexSettings, embedder: Embedder) -> str:
     """Stands for all that a result depends on, this program's source included."""
-    detector = Path(settings.detector.partition(":")[2])
+    detector = pulled().get(settings.detector) or Path(settings.detector.partition(":")[2]).expanduser()
     weights = detector.read_bytes() if detector.is_file() else b""
     videos = sorted((path.name, path.stat().st_size) for path in footage.rglob("*") if path.is_file())
     sources = sorted(Path(reidapp.__file__).parent.rglob("*.py"))

@@ -35,6 +35,7 @@ def download(url: str, path: Path, *, timeout_s: float = 30.0, progress: Progres
             httpx.Client(timeout=timeout_s, follow_redirects=True) as client,
             client.stream("GET", url, headers={"Accept-Encoding": "identity", **tag.headers()}) as response,
         ):
+            _check_redirects(response)
             goes_on = tag.fits(response)
             if goes_on or response.status_code == 200:
                 _receive(response, path, _Tag.sent_with(response, path, url) if not goes_on else tag, progress)
@@ -93,10 +94,8 @@ class _Tag:
         if not self.start or response.status_code != 206 or self.size is None:
             return False
         expected = f"bytes {self.start}-{self.size - 1}/{self.size}"
-        new = response.headers.get("ETag", "")
-        return response.headers.get("Content-Range") == expected and (
-            not self.validator.startswith('"') or new in ("", self.validator)
-        )
+        now = response.headers.get("ETag" if self.validator.startswith('"') else "Last-Modified", "")
+        return response.headers.get("Content-Range") == expected and now in ("", self.validator)
 
     def save(self) -> None:
         if self.validator and self.size:
@@ -106,6 +105,13 @@ class _Tag:
 
 def _tag_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
+
+
+def _check_redirects(response: httpx.Response) -> None:
+    """What begins encrypted must stay so: of a first download nothing else says that the bytes are its project's."""
+    first, *rest = [each.url for each in (*response.history, response)]
+    if first.scheme == "https" and any(url.scheme != "https" for url in rest):
+        raise UserError(f"{first}: not fetched: the server leads on to an address without https ({rest[-1]})")
 
 
 def _receive(response: httpx.Response, path: Path, tag: _Tag, progress: Progress | None) -> None:

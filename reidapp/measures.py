@@ -256,16 +256,19 @@ class Query:
     """One person searched for in all cameras but one, with the best crop that the gallery has from that one.
 
     ``crop`` is None where the gallery has none: the person was missed there, and nothing could be searched with.
+    ``missed`` appearances in the other cameras have no tracklet, and so cannot be among the hits.
     """
 
     person: int
     camera: str
     crop: CropInfo | None
     hits: tuple[RankedHit, ...]
+    missed: int = 0
 
     @cached_property
     def precision_and_rank1(self) -> tuple[float, float]:
-        """Average precision, and 1 if the first hit is right; 0 and 0 where no hit is."""
+        """Average precision, to which missed appearances add 0 each; and 1 if the first hit is right. 0 and 0 where no
+        hit is."""
         people = np.array([_NOBODY if hit.person is None else hit.person for hit in self.hits], np.int64)
         if self.person not in people:
             return 0.0, 0.0
@@ -273,7 +276,8 @@ class Query:
         scores = evaluate_distances(
             ranks, np.array([self.person]), np.zeros(1, np.int64), people, one_camera, same_camera="keep"
         )
-        return scores.mAP, scores.rank1
+        right = int((people == self.person).sum())
+        return scores.mAP * right / (right + self.missed), scores.rank1
 
 
 def best_crop(truth: Truth, followed: Iterable[Followed], person: int, camera: str) -> CropInfo | None:
@@ -281,6 +285,12 @@ def best_crop(truth: Truth, followed: Iterable[Followed], person: int, camera: s
     mine = [one.tracklet for one in followed if (one.person, one.tracklet.camera) == (person, camera)]
     crops = [crop for tracklet in mine for crop in tracklet.crops if _shows(truth, camera, crop) == person]
     return max(crops, key=lambda crop: crop.quality, default=None)
+
+
+def missed_elsewhere(found: Iterable[Stay], person: int, camera: str) -> int:
+    """A person's appearances in all cameras but one of which there is no tracklet."""
+    missed = (stay.appearance for stay in found if not stay.tracklets)
+    return sum(each.person == person and each.camera != camera for each in missed)
 
 
 def _shows(truth: Truth, camera: str, crop: CropInfo) -> int | None:
@@ -291,8 +301,8 @@ def _shows(truth: Truth, camera: str, crop: CropInfo) -> int | None:
 class RetrievalScores:
     """Over every person and camera from which somebody seen elsewhere too can be searched for.
 
-    A query that cannot be asked, or that has no right hit to be found, since indexing missed the person, scores 0:
-    finding fewer people can't raise the mean.
+    A query that cannot be asked, or that has no right hit to be found, since indexing missed the person, scores 0. An
+    appearance that was missed counts as a right hit that is never reached: it must not make a ranking look better.
 
     Attributes:
         without_crop: queries that could not be asked.

@@ -12,7 +12,7 @@ from typing import Any
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
 from reidapp.gallery.store import Gallery, ModelInfo
-from reidapp.imaging import decode_crop
+from reidapp.imaging import read_image
 
 Progress = Callable[[float, float, str], None]
 """Called with crops done, crops in all, and the camera at work."""
@@ -61,6 +61,7 @@ def reembed(
         file: the embedder's; it is copied into the gallery.
 
     Raises:
+        UserError: a stored crop is gone or damaged.
         ReidappError: the gallery is being written by another process, or the final count is wrong.
     """
     report = ReembedReport(f"{embedder.card.name}/{embedder.card.version}")
@@ -72,7 +73,7 @@ def reembed(
         try:
             for chunk in chunks:
                 progress(report.embedded, total, chunk.camera)
-                crops = [decode_crop(path.read_bytes()) for path in chunk.crops]
+                crops = [read_image(path) for path in chunk.crops]
                 writer.add_vectors(chunk.id, embedder.identity, embedder.embed(crops, chunk.camera))
                 report.embedded += len(crops)
             progress(total, total, "")

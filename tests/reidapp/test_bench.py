@@ -109,10 +109,18 @@ def test_a_finished_world_is_not_done_again(out: Path, report: BenchReport) -> N
 
 
 @pytest.mark.slow
-def test_another_setting_is_measured_anew_on_the_same_footage(out: Path, report: BenchReport) -> None:
+def test_another_setting_is_measured_anew_on_the_same_footage(
+    out: Path, report: BenchReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And, though the folder was named from where the command ran, its page can be written from anywhere."""
     steps = Steps()
-    run_bench(out, seeds=[0], size=SMALL, sampling="0.5fps", bars=steps)
+    monkeypatch.chdir(out.parent)
+    run_bench(Path(out.name), seeds=[0], size=SMALL, sampling="0.5fps", bars=steps)
     assert steps.begun == ["world 0: indexing", "world 0: searching"]
+    monkeypatch.chdir("/")
+    again = run_bench(out, seeds=[0], size=SMALL, sampling="0.5fps", bars=steps)
+    assert len(steps.begun) == 2
+    assert "<article>" in page(again)
 
 
 @pytest.mark.slow
@@ -175,6 +183,15 @@ def test_what_makes_no_sense_is_one_line(
     assert code == 2
     (line,) = [line for line in error.splitlines() if line.startswith("reidapp")]
     assert says in line
+
+
+def test_several_videos_of_a_camera_would_be_mixed_up(tmp_path: Path) -> None:
+    rows = [f"gate,gate/{name}.mp4,2026-03-02T1{hour}:00:00Z,0.1,7,0,0,1,1,1" for hour, name in enumerate("ab")]
+    header = "camera,video,time_utc,pts_s,person,x1,y1,x2,y2,visible"
+    (tmp_path / "truth.csv").write_text("\n".join([header, *rows]))
+    with pytest.raises(UserError, match="2 videos of camera gate; a world has one of each"):
+        run_bench(tmp_path / "out", world=tmp_path, bars=Steps())
+    assert not (tmp_path / "out").exists()
 
 
 def test_worlds_share_nothing_with_what_models_learn_from(tmp_path: Path) -> None:

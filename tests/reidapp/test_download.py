@@ -1,5 +1,6 @@
 """Downloads from a server on this machine, in all the ways in which a network lets one down."""
 
+import functools
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import time
 from collections import namedtuple
 from pathlib import Path
 
+import httpx
 import pytest
 
 from reidapp.download import download
@@ -66,6 +68,34 @@ def test_what_does_not_fit_is_not_glued_together(server: Server, tmp_path: Path,
     download(url, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == server.data
     assert server.asked[-1] == ("bytes=100000-" if change in ("tag", "no ranges") else "")
+
+
+@pytest.mark.parametrize(("tags", "dates"), [(('"one"', '"two"'), ("", "")), (("", ""), ("Mon, 02", "Tue, 03"))])
+def test_a_server_that_does_not_know_if_range(
+    server: Server, tmp_path: Path, tags: tuple[str, str], dates: tuple[str, str]
+) -> None:
+    server.careless, server.tag, server.date = True, tags[0], dates[0]
+    broken_off(server, tmp_path / "file")
+    server.data, server.tag, server.date = DATA[::-1], tags[1], dates[1]
+    download(server.url, tmp_path / "file")
+    assert server.asked == ["bytes=100000-", ""]
+    assert (tmp_path / "file").read_bytes() == server.data
+
+
+@pytest.mark.parametrize("way", [["https://a/1", "http://b/2"], ["https://a/1", "http://b/2", "https://c/3"]])
+def test_https_stays_https(way: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        following = way[way.index(str(request.url)) + 1 :]
+        return (
+            httpx.Response(302, headers={"Location": following[0]})
+            if following
+            else httpx.Response(200, stream=httpx.ByteStream(DATA))
+        )
+
+    monkeypatch.setattr(httpx, "Client", functools.partial(httpx.Client, transport=httpx.MockTransport(answer)))
+    with pytest.raises(UserError, match=r"^https://a/1: not fetched: the server leads on to .* without https"):
+        download(way[0], tmp_path / "file")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_partial_file_with_nothing_to_check_it_by_is_not_kept(server: Server, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Every measure on cases made by hand, whose answers are known."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from reidapp.measures import (
     measure_retrieval,
     measure_times,
     measure_tracklets,
+    missed_elsewhere,
     poorest,
     stays,
 )
@@ -237,6 +239,22 @@ def query(*people: int | None, person: int = 1, crop: CropInfo | None = CROP) ->
 )
 def test_average_precision(people: list[int | None], precision: float, rank1: float) -> None:
     assert query(*people).precision_and_rank1 == pytest.approx((precision, rank1))
+
+
+def test_a_missed_appearance_makes_no_ranking_better() -> None:
+    """Of two appearances elsewhere the second is ranked sixth, or is missed."""
+    ranked, missed = query(1, 2, 3, 4, 5, 1), replace(query(1, 2, 3, 4, 5), missed=1)
+    assert ranked.precision_and_rank1 == pytest.approx(((1 + 2 / 6) / 2, 1.0))
+    assert missed.precision_and_rank1 == pytest.approx((1 / 2, 1.0))
+
+
+def test_appearances_elsewhere_that_were_missed() -> None:
+    truth = Truth([sighting(who, t, LEFT, camera) for who in (1, 2) for camera in ("gate", "yard") for t in (0.0, 9.0)])
+    at_gate = Followed(tracklet(along(LEFT, [0.0])), (1,))
+    every = found(at_gate, truth=truth)
+    assert missed_elsewhere(every, 1, "gate") == 2  # both in the yard
+    assert missed_elsewhere(every, 1, "yard") == 1
+    assert missed_elsewhere(every, 2, "yard") == 2
 
 
 def test_who_was_missed_counts_as_not_found() -> None:

@@ -209,6 +209,15 @@ def test_a_damaged_file_is_found_and_mended(release: Server, folder: Path) -> No
     assert "is the recorded one; runs as yolox" in catalogue.verify("yolox-nano")
 
 
+def test_a_file_that_is_no_model_any_more_spoils_no_list(release: Server, folder: Path) -> None:
+    pull_here(release)
+    (folder / "yolox-nano.onnx").write_bytes(b"")
+    entry = {e.name: e for e in catalogue.entries()}["yolox-nano"]
+    assert (entry.state, entry.kind, entry.size) == ("pulled", "detector", 0)
+    with pytest.raises(UserError, match=r"the recorded one is .*; pull yolox-nano again"):
+        catalogue.verify("yolox-nano")
+
+
 def test_a_record_that_is_none(release: Server, folder: Path) -> None:
     pull_here(release)
     (folder / "yolox-nano.json").write_text("{}")

@@ -12,14 +12,17 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from models import zoo
 from reidapp.errors import ReidappError, UserError
 from reidapp.gallery import schema, vectors
 from reidapp.gallery.reembedding import model_called, reembed
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery, GalleryWriter, NewChunk, NewCrop, NewTracklet
 from reidapp.imaging import decode_crop, encode_crop
+from reidapp.model_card import model_identity
 from reidapp.server import service
 from tests.reidapp.gallery.test_search import START_MS, add_video, chunk_of
+from tests.reidapp.test_cli import as_json
 from tests.small_gallery import ColourEmbedder, ShirtDetector, png, query_crop
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (40, 3), dtype=np.uint8)
@@ -209,6 +212,15 @@ def test_a_shard_that_is_gone_is_said(gallery: Gallery, file: Path) -> None:
     assert gallery.model_id == ColourEmbedder.identity
 
 
+@pytest.mark.parametrize(("data", "why"), [(None, "no such image file"), (b"", "not an image"), (b"RIFF", "not an")])
+def test_a_crop_that_cannot_be_read_is_named(gallery: Gallery, file: Path, data: bytes | None, why: str) -> None:
+    crop = max(gallery.path.rglob("*.webp"))
+    crop.unlink() if data is None else crop.write_bytes(data)
+    with pytest.raises(UserError, match=f"^{crop}: {why}"):
+        reembed(gallery, Half(), file)
+    assert gallery.model_id == ColourEmbedder.identity
+
+
 def test_models_are_called_by_name_version_or_id(gallery: Gallery, file: Path) -> None:
     reembed(gallery, Half(), file)
     first, second = gallery.models()
@@ -221,6 +233,16 @@ def test_models_are_called_by_name_version_or_id(gallery: Gallery, file: Path) -
     assert model_called(gallery, "c0c0") is None  # too short to mean an id
     with pytest.raises(UserError, match=r'"colours": .* has several; name one: colours/2 \(ha1fha1f\), colours/1'):
         model_called(gallery, "colours")
+
+
+def test_a_shipped_name_means_the_shipped_model(tmp_path: Path) -> None:
+    """Though the gallery has another one of that name, such as that of an earlier version of reidapp."""
+    (tmp_path / "old.onnx").write_bytes(b"stands for an earlier model")
+    card = replace(ColourEmbedder.card, name="small")
+    made = Gallery.create(tmp_path / "gallery", tmp_path / "old.onnx", card, ColourEmbedder.identity)
+    add_video(made, 0, "gate", [chunk(0, COLOURS[:2])], START_MS)
+    assert as_json("reembed", "--gallery", made.path, "--model", "small")["embedded"] == 4
+    assert made.model_id == model_identity(zoo.path_of("small"))
 
 
 def test_a_running_server_follows(gallery: Gallery, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
