@@ -32,12 +32,12 @@ _MODEL = "model.onnx"  # in the run folder
 RECIPE = "ise"
 _CHANGES = (  # a recipe is for ten thousands of crops and an ImageNet start; here are hundreds, and a model that works
     "bn_split=1",
-    "sampler={identities: 16, images: 4, each: identities, batches: 25, spread_cameras: true}",
+    "sampler={identities: 16, images: 4, each: identities, batches: 12, spread_cameras: true}",
     "augmentation={flip: 0.5, pad: 0.04, erase: 0.3, fill: mean}",
     "optimizer={adamw: {weight_decay: 5.0e-4}}",
-    "schedule={images: 16000, epochs: 10, lr: 2.0e-4, warmup_epochs: 1}",
+    "schedule={images: 8000, epochs: 10, lr: 1.0e-4, warmup_epochs: 1}",
 )
-_OF_METHOD = ("camera_norm=true", "clustering={dbscan: {eps: 0.5, k1: 20, k2: 6}}")
+_OF_METHOD = ("camera_norm=true", "clustering={dbscan: {eps: 0.4, min_samples: 2, k1: 8, k2: 3}}")
 
 
 @dataclass(frozen=True)
