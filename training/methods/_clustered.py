@@ -77,6 +77,8 @@ class Clustered(nn.Module):
             raise UserError(f"{recipe}: camera_norm needs cameras, and no crop's name or folder says one; take it away")
         self.camera_norm, self.dim, self.recipe = camera_norm, dims["features"], recipe
         self._options = {**_BATCHES, **sampler}
+        if not self._options["batches"]:
+            raise UserError(f"{recipe}: how many clusters there will be is not known; say sampler.batches=200, or so")
         self._found: dict[str, float] = {}
         self.sampler = self.sampler_of(self.join(np.zeros((~self.source).sum(), np.int64)))
         self.register_buffer("labels", torch.zeros(len(records), dtype=torch.int64), persistent=False)

@@ -65,6 +65,8 @@ class SpCL(Clustered):
         super().__init__(records, clustering, sampler, dims, recipe, camera_norm, apart)
         if not isinstance(self.clustering, DBSCAN) or gap >= self.clustering.eps:
             raise UserError(f"{recipe}, method: clustering by dbscan, with an eps above gap, expected")
+        if self.clustering.metric == "jaccard" and self.clustering.eps + gap >= 1:
+            raise UserError(f"{recipe}, method: at eps + gap everything is a neighbour; Jaccard needs a sum below 1")
         self.gap, self.keep, self.momentum, self.tau = gap, keep, momentum, tau
         self.register_buffer("rows", torch.from_numpy(self.join(np.arange((~self.source).sum()))), persistent=False)
         self.register_buffer("memory", torch.zeros(int(self.rows.max()) + 1, self.dim))

@@ -173,6 +173,7 @@ def test_features_by_camera_are_asked_for() -> None:
         ({"source": [-1, 3]}, "some crops of --source have no identity; give these data as --data"),
         ({"source": [1, 2], "sampler": {"identities": 3}}, "make sampler.identities an even number"),
         ({"sampler": {"batch": 16}}, 'sampler: unknown key "batch"'),
+        ({"sampler": {"batches": None}}, "recipe r: how many clusters there will be is not known; say sampler.batches"),
         ({"clustering": {"dbscn": {}}}, 'unknown name "dbscn"; did you mean "dbscan"'),
         ({"clustering": {"dbscan": {"esp": 1}}}, r'method.clustering.dbscan: unknown key "esp"; did you mean "eps"'),
     ],

@@ -164,3 +164,10 @@ def test_the_order_of_the_files_decides_nothing() -> None:
 def test_it_needs_two_more_densities(options: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="recipe r, method: clustering by dbscan, with an eps above gap, expected"):
         build(SpCL, **options)
+
+
+def test_all_its_densities_tell_neighbours_from_others() -> None:
+    with pytest.raises(UserError, match=r"at eps \+ gap everything is a neighbour; Jaccard needs a sum below 1"):
+        build(SpCL, clustering={"dbscan": {"eps": 0.99}})
+    build(SpCL, clustering={"dbscan": {"eps": 0.97}})
+    build(SpCL, clustering={"dbscan": {"eps": 0.99, "metric": "cosine"}})
