@@ -368,6 +368,14 @@ def _measure(
     )
 
 
+def retrieval(gallery: Gallery, footage: Path) -> RetrievalScores:
+    """How well a gallery's model finds people, of footage with its truth."""
+    truth, embedder = Truth.read(footage), Embedder(gallery.model_file)
+    followed = [Followed(one, tuple(truth.people_in(one.camera, one.path))) for one in gallery.tracklets()]
+    found = measures.stays(truth.appearances(), followed)
+    return measures.measure_retrieval(_queries(truth, followed, found, Searcher(gallery, embedder), embedder))
+
+
 class _Listening:
     """A detector whose detections are kept: a gallery has only those that made a tracklet."""
 
@@ -400,7 +408,7 @@ def _queries(
     found: Sequence[Stay],
     searcher: Searcher,
     embedder: Embedder,
-    advance: Callable[[int, int], None],
+    advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Query]:
     """Search for everybody from each camera, in all others where he really is."""
     who = {one.tracklet.id: one.person for one in followed}
@@ -414,7 +422,7 @@ def _queries(
         crop = measures.best_crop(truth, followed, person, camera)
         hits: tuple[RankedHit, ...] = ()
         if crop:
-            embedding = embedder.embed([read_image(crop.file)])
+            embedding = embedder.embed([read_image(crop.file)], camera)
             result = searcher.search(embedding, cameras=sorted(indexed - {camera}), top=len(followed))
             hits = tuple(RankedHit(hit, who[hit.tracklet]) for hit in result.hits)
         queries.append(Query(person, camera, crop, hits, measures.missed_elsewhere(found, person, camera)))
