@@ -33,7 +33,6 @@ from reidapp.footage.detection import Detection, Detector, open_detector
 from reidapp.footage.indexing import Footage, IndexReport, find_footage, index_footage
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery
-from reidapp.imaging import read_image
 from reidapp.measures import (
     CalibrationScores,
     DetectionScores,
@@ -47,6 +46,7 @@ from reidapp.measures import (
     TrackletScores,
     WorstCases,
 )
+from reidapp.query import embed_query
 from reidapp.settings import IndexSettings
 from reidapp.truth import Truth
 
@@ -349,7 +349,8 @@ def _measure(
     followed = [Followed(one, tuple(truth.people_in(one.camera, one.path))) for one in gallery.tracklets()]
     found_stays = measures.stays(truth.appearances(), followed)
     with bars(f"{name}: searching", "queries") as advance:
-        queries = _queries(truth, followed, found_stays, Searcher(gallery, embedder), embedder, advance)
+        searcher = Searcher(gallery, embedder)
+        queries = _queries(truth, followed, found_stays, searcher, embedder, listening.detector, advance)
     return WorldResult(
         name=name,
         footage=footage,
@@ -373,7 +374,8 @@ def retrieval(gallery: Gallery, footage: Path) -> RetrievalScores:
     truth, embedder = Truth.read(footage), Embedder(gallery.model_file)
     followed = [Followed(one, tuple(truth.people_in(one.camera, one.path))) for one in gallery.tracklets()]
     found = measures.stays(truth.appearances(), followed)
-    return measures.measure_retrieval(_queries(truth, followed, found, Searcher(gallery, embedder), embedder))
+    searcher, detector = Searcher(gallery, embedder), open_detector(gallery.detector)
+    return measures.measure_retrieval(_queries(truth, followed, found, searcher, embedder, detector))
 
 
 class _Listening:
@@ -408,9 +410,10 @@ def _queries(
     found: Sequence[Stay],
     searcher: Searcher,
     embedder: Embedder,
+    detector: Detector,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Query]:
-    """Search for everybody from each camera, in all others where he really is."""
+    """Search for everybody from each camera with a stored crop, as `reidapp search` does, in all other cameras."""
     who = {one.tracklet.id: one.person for one in followed}
     present = {(stay.appearance.person, stay.appearance.camera) for stay in found}
     wanted = sorted(
@@ -422,7 +425,7 @@ def _queries(
         crop = measures.best_crop(truth, followed, person, camera)
         hits: tuple[RankedHit, ...] = ()
         if crop:
-            embedding = embedder.embed([read_image(crop.file)], camera)
+            embedding = embed_query([crop.file], searcher.gallery, embedder, detector)
             result = searcher.search(embedding, cameras=sorted(indexed - {camera}), top=len(followed))
             hits = tuple(RankedHit(hit, who[hit.tracklet]) for hit in result.hits)
         queries.append(Query(person, camera, crop, hits, measures.missed_elsewhere(found, person, camera)))

@@ -255,21 +255,17 @@ def search(
     json: JsonOption = False,
 ) -> None:
     """Find a person: tracklets, best first."""
-    import numpy as np
-
     from reidapp.footage.detection import open_detector
     from reidapp.gallery.search import Searcher
     from reidapp.gallery.store import Gallery
-    from reidapp.imaging import read_image
-    from reidapp.query import read_query
+    from reidapp.query import embed_query
 
     opened = Gallery.open(gallery)
     embedder = _embedder(model) if model else _own_model(opened)
     searcher = Searcher(opened, embedder)
     finder = open_detector(detector or opened.detector)
-    crops = [read_query(read_image(path), finder).crop(person) for path in image]
     result = searcher.search(
-        np.asarray(embedder.embed(crops)),
+        embed_query(image, opened, embedder, finder, person),
         cameras=camera or None,
         after=_time(after, "--after", opened),
         before=_time(before, "--before", opened),

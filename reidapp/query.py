@@ -1,12 +1,16 @@
 """From the user's picture to a query: the one person in it who is meant."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from reidapp.embedding import Embeds
 from reidapp.errors import UserError
 from reidapp.footage.detection import Detection, Detector
-from reidapp.imaging import cut
+from reidapp.gallery.store import Gallery
+from reidapp.imaging import cut, read_image
 
 # A crop of a standing person is about twice as high as wide, and small. A telephone's picture is upright too, but large
 # (height : width 1.3 to 1.8), and its people are smaller or several. Detectors are not asked about what must be a crop:
@@ -73,3 +77,25 @@ def read_query(image: np.ndarray, detector: Detector) -> QueryImage:
     if upright and (not found or filled):
         return QueryImage(image, [], is_crop=True)
     return QueryImage(image, sorted(found, key=lambda d: d.box.x1), is_crop=False)
+
+
+def embed_query(
+    files: Sequence[Path], gallery: Gallery, embedder: Embeds, detector: Detector, person: int | None = None
+) -> np.ndarray:
+    """Embeddings float32 ``[Q, D]`` of pictures of one person.
+
+    A best shot of the gallery is embedded as indexing did it: whole, and with its camera's statistics where the model
+    has some. Which camera took any other picture is not known, so the model's common ones hold.
+
+    Args:
+        person: see `QueryImage.crop`.
+
+    Raises:
+        UserError: a file that is no image, or a picture in which it is not clear who is meant.
+    """
+    embeddings = []
+    for file in files:
+        image, camera = read_image(file), gallery.camera_of_crop(file)
+        query = QueryImage(image, [], is_crop=True) if camera else read_query(image, detector)
+        embeddings.append(embedder.embed([query.crop(person)], camera))
+    return np.concatenate(embeddings)

@@ -332,6 +332,21 @@ class Gallery:
                 raise UserError(f"crop {crop_id}: not in this gallery")
             return self.crop_path(crop.chunk_id, crop.id)
 
+    def camera_of_crop(self, file: Path) -> str | None:
+        """The camera of the best shot that a file holds; None for a file that is none of this gallery's."""
+        crop = (
+            select(schema.Crop.chunk_id, schema.Camera.name)
+            .join(schema.Chunk, schema.Chunk.id == schema.Crop.chunk_id)
+            .join(schema.Video, schema.Video.id == schema.Chunk.video_id)
+            .join(schema.Camera, schema.Camera.id == schema.Video.camera_id)
+            .where(schema.Crop.id == file.stem)
+        )
+        with Session(self.engine) as session:
+            found = session.execute(crop).one_or_none()
+        if found is None or self.crop_path(found[0], file.stem).resolve() != file.resolve():
+            return None
+        return str(found[1])
+
     def crop_path(self, chunk_id: str, crop_id: str) -> Path:
         return self._chunk_folder(chunk_id) / f"{crop_id}.webp"
 

@@ -1,4 +1,6 @@
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,8 +9,8 @@ from reidapp.box import Box
 from reidapp.errors import UserError
 from reidapp.footage.detection import Detection
 from reidapp.imaging import cut
-from reidapp.query import QueryImage, read_query
-from tests.small_gallery import ShirtDetector, Walk, frame_at, query_crop
+from reidapp.query import QueryImage, embed_query, read_query
+from tests.small_gallery import ColourEmbedder, ShirtDetector, Walk, frame_at, make_gallery, query_crop
 
 RED, BLUE = Walk("red", 0, 1, 0.7, 0.7), Walk("blue", 0, 1, 0.2, 0.2)
 
@@ -119,3 +121,39 @@ def test_several_people_must_be_chosen_from() -> None:
 def test_listing_is_in_pixels() -> None:
     people = [Detection(Box(0.0, 0.5, 0.1, 1.0), 0.9)]
     assert QueryImage(np.zeros((200, 100, 3), np.uint8), people, False).listing() == "1: x 0–10, y 100–200"
+
+
+class Listening(ColourEmbedder):
+    """Remembers of which cameras and sizes it was given crops."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str | None, tuple[int, ...]]] = []
+
+    def embed(self, crops: Sequence[np.ndarray], camera: str | None = None) -> np.ndarray:
+        self.heard += [(camera, crop.shape[:2]) for crop in crops]
+        return super().embed(crops, camera)
+
+
+def test_a_stored_crop_is_embedded_as_its_cameras(tmp_path: Path) -> None:
+    """Whole, whatever a detector would find in it; a copy of it is a picture from anywhere."""
+    gallery, embedder = make_gallery(tmp_path), Listening()
+    tracklets = gallery.tracklets()
+    stored = [tracklets[0].crops[0].file, tracklets[-1].crops[0].file]
+    copy = tmp_path / stored[0].name
+    shutil.copy(stored[0], copy)
+    embeddings = embed_query([*stored, copy], gallery, embedder, SeesPeopleEverywhere())
+    assert [camera for camera, _ in embedder.heard] == [tracklets[0].camera, tracklets[-1].camera, None]
+    assert embedder.heard[0][1] == embedder.heard[2][1]
+    assert embeddings.shape == (3, 64)
+    with pytest.raises(UserError, match="a crop of one person already"):
+        embed_query(stored, gallery, embedder, SeesPeopleEverywhere(), person=1)
+
+
+def test_only_the_best_shots_of_the_gallery_have_a_camera(tmp_path: Path) -> None:
+    gallery = make_gallery(tmp_path)
+    (crop, *_) = gallery.tracklets()[0].crops
+    beside = crop.file.with_name("other.webp")
+    shutil.copy(crop.file, beside)
+    assert gallery.camera_of_crop(crop.file) == gallery.tracklets()[0].camera
+    assert gallery.camera_of_crop(crop.file.parent / ".." / crop.file.parent.name / crop.file.name) is not None
+    assert gallery.camera_of_crop(beside) is None
