@@ -1,14 +1,17 @@
 """Frames with their presentation times, by PyAV."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.error
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -19,11 +22,12 @@ from reidapp.errors import UserError
 # enough, longer.
 _SEEK_MARGINS_S = (2.0, 10.0, 60.0, 300.0)
 _BEYOND = 5  # a single frame after the end may be one damaged time stamp; so many in a row are the end
+_LONGEST_GROUP = 300  # packets from keyframe to keyframe that are held in memory; longer groups come in parts
 
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a video's header says. ``duration_s`` is 0 where it doesn't say; ``created`` is UTC; the size is upright."""
+    """What a video's header says. ``duration_s`` is 0 where it doesn't; ``created`` is UTC; the size is as shown."""
 
     duration_s: float
     frame_rate: float  # frames per second, on average
@@ -53,24 +57,32 @@ def probe(path: Path) -> VideoFacts:
             duration = float(stream.duration * stream.time_base)
         elif container.duration:
             duration = container.duration / av.time_base
-        first = next(_decoded(container, stream), None)
-        width, height = stream.width, stream.height
+        first = next(_decoded(_packets(container, stream)), None)
+        width, height = _shown_size(stream)
         if first is not None and round(first.rotation / 90) % 2:
             width, height = height, width
         return VideoFacts(duration, _frame_rate(stream), width, height, _created(container))
 
 
-def frames(path: Path, start_s: float, end_s: float, fps: float | None) -> Iterator[Frame]:
+def frames(
+    path: Path, start_s: float, end_s: float, fps: float | None, keyframes: bool = False, threads: int = 0
+) -> Iterator[Frame]:
     """Frames with ``start_s`` ≤ time < ``end_s``, at most one per 1/fps second, in order.
 
     Time is cut into slots of 1/fps counted from the start of the video, and the first frame of each slot is taken: the
-    choice does not depend on where reading began. Damaged packets are passed over.
+    choice does not depend on where reading began. What no taken frame needs is not decoded. Damaged packets are passed
+    over.
+
+    Args:
+        fps: None takes every frame.
+        keyframes: only these are decoded, and choose among.
+        threads: of the decoder; 0 takes all cores. How damage looks depends on their number.
 
     Raises:
         UserError: the file cannot be opened.
     """
-    last_s, last_slot, beyond = -float("inf"), -1, 0
-    for time_s, frame in _read_from(path, start_s):
+    slots, last_s, beyond = _Slots(fps), -float("inf"), 0
+    for time_s, frame, size in _read_from(path, start_s, fps, keyframes, threads):
         if time_s >= end_s - 1e-6:
             beyond += 1
             if beyond == _BEYOND:
@@ -80,11 +92,9 @@ def frames(path: Path, start_s: float, end_s: float, fps: float | None) -> Itera
         if time_s <= last_s:
             continue  # a damaged time stamp: the frames before it were later
         last_s = time_s
-        slot = int(time_s * fps + 1e-6) if fps else last_slot + 1
         # A slot that begins before the start belongs to whoever reads what is before.
-        if slot > last_slot and time_s >= start_s - 1e-6:
-            yield Frame(time_s, _upright(frame))
-        last_slot = slot
+        if slots.begins(time_s) and time_s >= start_s - 1e-6:
+            yield Frame(time_s, _as_shown(frame, size))
 
 
 def frame_at(path: Path, time_s: float) -> np.ndarray:
@@ -92,50 +102,152 @@ def frame_at(path: Path, time_s: float) -> np.ndarray:
     return next(frames(path, time_s - 0.01, time_s + 1.0, None)).image
 
 
-def _read_from(path: Path, start_s: float) -> Iterator[tuple[float, VideoFrame]]:
-    """Frames and their times, from before ``start_s`` on if there are any."""
+class _Slots:
+    """Slots of 1/fps seconds from the start of the video; without ``fps`` every frame has its own."""
+
+    def __init__(self, fps: float | None) -> None:
+        self._fps = fps
+        self._last: int | None = None
+
+    def begins(self, time_s: float) -> bool:
+        """Whether a frame is the first of its slot; to be asked in order of time."""
+        if self._fps is None:
+            return True
+        before, self._last = self._last, int(time_s * self._fps + 1e-6)
+        return self._last != before
+
+
+def _read_from(
+    path: Path, start_s: float, fps: float | None, keyframes: bool, threads: int
+) -> Iterator[tuple[float, VideoFrame, tuple[int, int]]]:
+    """Frames that may be the first of a slot, from before ``start_s`` on if there are any: time, frame, size shown."""
     for margin_s in _SEEK_MARGINS_S:
         with _opened(path) as container:
             stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
+            stream.thread_type, stream.thread_count = "AUTO", threads
             whole = start_s <= margin_s or not _seek(container, stream, start_s - margin_s)
-            timed = _timed(container, stream)
+            clock, packets, size = _Clock(container, stream), _packets(container, stream), _shown_size(stream)
+            timed = (
+                _keyframes(packets, clock, fps) if keyframes else clock.timed(_decoded(_needed(packets, clock, fps)))
+            )
             first = next(timed, None)
             if not whole and margin_s != _SEEK_MARGINS_S[-1] and (first is None or first[0] >= start_s):
                 continue
             if first is not None:
-                yield first
-                yield from timed
+                yield *first, size
+                for time_s, frame in timed:
+                    yield time_s, frame, size
             return
 
 
-def _timed(container: InputContainer, stream: VideoStream) -> Iterator[tuple[float, VideoFrame]]:
-    """Decoded frames with their times since the first frame of the video."""
-    time_base, zero = float(stream.time_base or 0), stream.start_time or 0
-    # AVI keeps no presentation times: FFmpeg numbers packets as they are stored, which B-frames put out of order.
-    in_stored_order = container.format.name == "avi"
-    step_s = 1 / _frame_rate(stream)
-    time_s = None
-    for frame in _decoded(container, stream):
-        stamp = frame.dts if in_stored_order else frame.pts
-        if stamp is not None:
-            time_s = (stamp - zero) * time_base
-        elif time_s is not None:
-            time_s += step_s  # MPEG program streams tell the time of some frames only
-        else:
-            continue
-        yield time_s, frame
+class _Clock:
+    """Time stamps as seconds since the first frame of the video."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._time_base, self._zero = float(stream.time_base or 0), stream.start_time or 0
+        # AVI keeps no presentation times: FFmpeg numbers packets as they are stored, which B-frames put out of order.
+        # A frame that comes out bears the number of the packet that went in last.
+        self.in_stored_order = container.format.name == "avi"
+        self._stream = stream
+        self._step_s = 1 / _frame_rate(stream)
+
+    def of(self, stamped: "Packet[VideoStream] | VideoFrame") -> float | None:
+        """The time of a packet or of a decoded frame; None where it has none."""
+        stamp = stamped.dts if self.in_stored_order else stamped.pts
+        return None if stamp is None else (stamp - self._zero) * self._time_base
+
+    def timed(self, decoded: Iterable[VideoFrame]) -> Iterator[tuple[float, VideoFrame]]:
+        """Frames with their times. MPEG program streams tell the time of some frames only."""
+        time_s = None
+        for frame in decoded:
+            told = self.of(frame)
+            if told is not None and self.in_stored_order:
+                told -= self._stream.codec_context.reorder_depth * self._step_s
+            time_s = told if told is not None else None if time_s is None else time_s + self._step_s
+            if time_s is not None:
+                yield time_s, frame
 
 
-def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+def _packets(container: InputContainer, stream: VideoStream) -> "Iterator[Packet[VideoStream]]":
     try:
-        for packet in container.demux(stream):
-            try:
-                yield from packet.decode()
-            except av.error.FFmpegError:
-                continue  # this packet is damaged; the next keyframe mends the picture
+        yield from container.demux(stream)
     except av.error.FFmpegError:
         return  # the file is cut off here; the caller sees how far the frames went
+
+
+def _decoded(packets: "Iterable[Packet[VideoStream]]") -> Iterator[VideoFrame]:
+    for packet in packets:
+        try:
+            yield from packet.decode()
+        except av.error.FFmpegError:
+            continue  # this packet is damaged; the next keyframe mends the picture
+
+
+def _keyframes(
+    packets: "Iterable[Packet[VideoStream]]", clock: _Clock, fps: float | None
+) -> Iterator[tuple[float, VideoFrame]]:
+    """Keyframes that begin a slot, each decoded by itself: a decoder holds frames back until it knows what follows."""
+    slots = _Slots(fps)
+    for packet in packets:
+        time_s = clock.of(packet)
+        if not packet.is_keyframe or packet.is_discard or time_s is None or not slots.begins(time_s):
+            continue
+        decoder = packet.stream.codec_context
+        try:
+            for frame in [*decoder.decode(packet), *decoder.decode(None)][:1]:
+                yield time_s, frame
+        except av.error.FFmpegError:
+            pass  # a damaged one
+        decoder.flush_buffers()
+
+
+def _needed(
+    packets: "Iterable[Packet[VideoStream]]", clock: _Clock, fps: float | None
+) -> "Iterator[Packet[VideoStream]]":
+    """The packets without which the first frame of each slot cannot be decoded.
+
+    What follows the last such frame up to the next keyframe is left out, and of what comes before it the decoder passes
+    over frames that no other refers to. At 2 fps, that is a quarter of the usual two seconds between keyframes, and
+    most B-frames (benchmarks/decoding.py).
+    """
+    if fps is None or clock.in_stored_order:
+        yield from packets
+        return
+    slots = _Slots(fps)
+    for group, following in itertools.pairwise(itertools.chain(_groups(packets), [[]])):
+        times = [clock.of(packet) for packet in group]
+        if any(time_s is None for time_s in times):
+            group[0].stream.codec_context.skip_frame = "DEFAULT"
+            yield from group
+            continue
+        shown = sorted(t for t, packet in zip(times, group, strict=True) if t is not None and not packet.is_discard)
+        wanted = {time_s for time_s in shown if slots.begins(time_s)}
+        end = 1 + max((i for i, time_s in enumerate(times) if time_s in wanted), default=-1)
+        if not _stands_alone(following, clock):
+            end = len(group)
+        for packet, time_s in zip(group[:end], times, strict=False):
+            packet.stream.codec_context.skip_frame = "DEFAULT" if time_s in wanted else "NONREF"
+            yield packet
+
+
+def _groups(packets: "Iterable[Packet[VideoStream]]") -> "Iterator[list[Packet[VideoStream]]]":
+    """Packets from one keyframe to the next. The empty one at the end, which empties the decoder, is by itself."""
+    group: list[Packet[VideoStream]] = []
+    for packet in packets:
+        if group and (packet.is_keyframe or not packet.size or len(group) == _LONGEST_GROUP):
+            yield group
+            group = []
+        group.append(packet)
+    if group:
+        yield group
+
+
+def _stands_alone(group: "list[Packet[VideoStream]]", clock: _Clock) -> bool:
+    """Whether nothing in a group refers to frames before it: it begins with a keyframe, and shows nothing before it."""
+    if not group or not group[0].is_keyframe:
+        return False
+    times = [clock.of(packet) for packet in group]
+    return all(time_s is not None and times[0] is not None and time_s >= times[0] for time_s in times)
 
 
 def _seek(container: InputContainer, stream: VideoStream, target_s: float) -> bool:
@@ -148,10 +260,18 @@ def _seek(container: InputContainer, stream: VideoStream, target_s: float) -> bo
     return True
 
 
-def _upright(frame: VideoFrame) -> np.ndarray:
-    """RGB as a player shows it: a telephone held upright records lying frames and how to turn them."""
+def _shown_size(stream: VideoStream) -> tuple[int, int]:
+    """Width and height of a frame, before it is turned, when its pixels are square."""
+    pixel = stream.sample_aspect_ratio or Fraction(1)
+    if not Fraction(1, 4) <= pixel <= 4:  # no camera's; a damaged header's
+        pixel = Fraction(1)
+    return round(stream.width * max(pixel, 1)), round(stream.height / min(pixel, 1))
+
+
+def _as_shown(frame: VideoFrame, size: tuple[int, int]) -> np.ndarray:
+    """RGB as a player shows it: with square pixels, and a telephone's lying frames, which say so, turned upright."""
     turns = round(frame.rotation / 90) % 4
-    image = frame.to_ndarray(format="rgb24")
+    image = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 

@@ -32,23 +32,29 @@ def write_numbered(
     b_frames: int = 2,
     ticks: int = 1000,
     options: dict[str, str] | None = None,
+    codec: str = "libx264",
+    x26x: str = "",
 ) -> None:
-    """H.264 in whatever container the suffix names, with one frame at each time.
+    """A video in whatever container the suffix names, with one frame at each time.
 
     Args:
         gop: frames from one keyframe to the next.
         b_frames: between two others; frames are then stored in another order than shown.
         ticks: of the clock that times are rounded to, in a second.
         options: of the container.
+        codec: libx264, libx265, mpeg4 or mjpeg.
+        x26x: more of the encoder's parameters, each after a colon.
     """
     with av.open(str(path), "w", options=options or {}) as container:
-        stream: Any = container.add_stream("libx264", rate=10)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream: Any = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.codec_context.time_base = Fraction(1, ticks)
-        stream.options = {
-            "x264-params": f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes={b_frames}:b-adapt=0:threads=1",
-            "crf": "18",
-        }
+        if codec.startswith("libx26"):
+            fixed = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes={b_frames}:b-adapt=0:log-level=none" + x26x
+            stream.options = {f"{codec[3:]}-params": fixed, "crf": "18", "threads": "1"}
+        else:
+            stream.codec_context.gop_size, stream.codec_context.max_b_frames = gop, b_frames
+            stream.codec_context.bit_rate = 4_000_000
         for number, time_s in enumerate(times_s):
             frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
             frame.pts, frame.time_base = round(time_s * ticks), Fraction(1, ticks)
