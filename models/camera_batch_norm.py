@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-FEWEST = 32  # crops of a camera that has statistics of its own: with fewer, they are noise
+FEWEST = 16  # crops of a camera that has statistics of its own; each counts at every place of its feature maps
 _BATCH = 256
 _OPTIONS = {"momentum": None, "splits": 1}  # of a batch norm that averages over whole batches
 

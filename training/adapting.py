@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.camera_batch_norm import look
+from models.camera_batch_norm import FEWEST, look
 from models.camera_statistics import CameraStatistics, fit_statistics, has_batch_norm
 from models.export import export_network, run_card
 from models.network import Network
@@ -25,7 +25,6 @@ from training.recipe import load_recipe
 
 _CROPS = 8192  # looked at, at most: more change the statistics no further
 _OF_A_CAMERA = 1024
-_FEWEST = 16  # crops that make statistics of a camera; each counts at every place of its feature maps
 _FEWEST_TO_TRAIN = 64
 _MODEL = "model.onnx"  # in the run folder
 
@@ -110,10 +109,10 @@ def adapt_quick(gallery: Gallery, out: Path, start: Path | None = None) -> Adapt
     records = _chosen(data.train)
     cameras = np.array([record.camid for record in records])
     counts = {name: int((cameras == number).sum()) for number, name in enumerate(data.cameras)}
-    fitted = {name: count if count >= _FEWEST else 0 for name, count in counts.items()}
+    fitted = {name: count if count >= FEWEST else 0 for name, count in counts.items()}
     if not any(fitted.values()):
         most = max(counts.values())
-        raise UserError(f"{gallery.path}: at most {most} crops of a camera; {_FEWEST} are needed. Index more footage")
+        raise UserError(f"{gallery.path}: at most {most} crops of a camera; {FEWEST} are needed. Index more footage")
     images = _images(records, network)
     before = _scores(look(network, images, network.embed).numpy(), records, data)
     by_camera = {name: images[cameras == data.cameras.index(name)] for name, count in fitted.items() if count}
@@ -175,7 +174,7 @@ def adapt(
     network = load_network(out)
     cameras = [data.cameras[record.camid] for record in records]
     counts = {name: cameras.count(name) for name in data.cameras}
-    fitted = {name: count if count >= _FEWEST else 0 for name, count in counts.items()}
+    fitted = {name: count if count >= FEWEST else 0 for name, count in counts.items()}
     statistics, tried = None, {}
     after = _scores(look(network, images, network.embed).numpy(), records, data)
     if has_batch_norm(network):
@@ -232,7 +231,7 @@ def _chosen(records: Sequence[Record]) -> list[Record]:
     of_camera: dict[int, list[Record]] = {}
     for record in records:
         of_camera.setdefault(record.camid, []).append(record)
-    most = max(_FEWEST, min(_OF_A_CAMERA, _CROPS // len(of_camera)))
+    most = max(FEWEST, min(_OF_A_CAMERA, _CROPS // len(of_camera)))
     return [record for own in of_camera.values() for record in own[:: -(-len(own) // most)]]
 
 
@@ -280,8 +279,8 @@ def _adapted(card: ModelCard, gallery: Gallery, fitted: dict[str, int], what: st
 
 
 def _warnings(counts: dict[str, int]) -> list[str]:
-    few = [f"{name} ({count})" for name, count in counts.items() if count < _FEWEST]
-    warnings = [f"fewer than {_FEWEST} crops, so the common statistics: {', '.join(few)}"] if few else []
+    few = [f"{name} ({count})" for name, count in counts.items() if count < FEWEST]
+    warnings = [f"fewer than {FEWEST} crops, so the common statistics: {', '.join(few)}"] if few else []
     if len(counts) == 1:
         warnings.append("one camera: nothing between cameras can get better, only the fit to this one")
     return warnings
