@@ -86,36 +86,51 @@ def read_card(path: Path) -> ModelCard | None:
     Raises:
         UserError: not an ONNX model, or a card that cannot be read.
     """
-    fields = list(_top_level_fields(path.read_bytes(), path))
-    if _GRAPH_FIELD not in {number for number, _ in fields}:
-        raise UserError(f"{path}: not an ONNX model")
-    for number, data in fields:
-        if number == _METADATA_FIELD:
-            entry = {key: bytes(text) for key, text in _top_level_fields(data, path)}  # 1: the key, 2: the value
-            if entry.get(1) == METADATA_KEY.encode():
-                return ModelCard.from_json(entry.get(2, b"").decode(errors="replace"), str(path))
-    return None
+    text = _card_text(_model_fields(path), path)
+    return None if text is None else ModelCard.from_json(text, str(path))
 
 
 def model_identity(path: Path) -> str:
     """A model's identity: sha256 over its weights and preprocessing, as 64 hex digits.
 
     Everything in the ONNX file counts but the metadata: correcting a card does not make another model. The input size
-    and the resize rule, which live in the card, are part of the graph's input shape and of the reidapp version.
+    and the resize rule, which live in the card, are part of the graph's input shape and of the reidapp version. Of the
+    card, only the cameras' names count: they say whose crops which statistics are for.
     """
     digest = hashlib.sha256()
-    fields = list(_top_level_fields(path.read_bytes(), path))
-    if _GRAPH_FIELD not in {number for number, _ in fields}:
-        raise UserError(f"{path}: not an ONNX model")
+    fields = _model_fields(path)
     for number, data in fields:
         if number != _METADATA_FIELD:
             digest.update(number.to_bytes(4, "little"))
             digest.update(data)
+    try:
+        cameras = json.loads(_card_text(fields, path) or "{}").get("cameras")
+    except (ValueError, AttributeError):  # whoever needs the card will say so
+        cameras = None
+    if cameras:
+        digest.update(_METADATA_FIELD.to_bytes(4, "little"))
+        digest.update(json.dumps(cameras).encode())
     return digest.hexdigest()
 
 
 _GRAPH_FIELD = 7  # of ModelProto
 _METADATA_FIELD = 14  # metadata_props
+
+
+def _model_fields(path: Path) -> list[tuple[int, memoryview]]:
+    fields = list(_top_level_fields(path.read_bytes(), path))
+    if _GRAPH_FIELD not in {number for number, _ in fields}:
+        raise UserError(f"{path}: not an ONNX model")
+    return fields
+
+
+def _card_text(fields: list[tuple[int, memoryview]], path: Path) -> str | None:
+    for number, data in fields:
+        if number == _METADATA_FIELD:
+            entry = {key: bytes(text) for key, text in _top_level_fields(data, path)}  # 1: the key, 2: the value
+            if entry.get(1) == METADATA_KEY.encode():
+                return entry.get(2, b"").decode(errors="replace")
+    return None
 
 
 def _top_level_fields(data: bytes | memoryview, path: Path) -> Iterator[tuple[int, memoryview]]:

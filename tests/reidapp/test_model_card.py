@@ -37,6 +37,17 @@ def test_identity_is_of_the_weights_not_of_the_card(tmp_path: Path) -> None:
     assert model_identity(write(tmp_path / "e.onnx", opset=18)) != plain
 
 
+def test_the_names_of_the_cameras_are_part_of_the_identity(tmp_path: Path) -> None:
+    """They say which statistics hold: the same graph with two names swapped embeds both cameras' crops otherwise."""
+
+    def identity(*cameras: str, notes: str = "") -> str:
+        card = dataclasses.replace(CARD, cameras=list(cameras), notes=notes)
+        return model_identity(write(tmp_path / "a.onnx", metadata={METADATA_KEY: card.to_json()}))
+
+    assert len({identity(), identity("gate", "hall"), identity("hall", "gate"), identity("gate,hall")}) == 4
+    assert identity("gate", notes="corrected") == identity("gate")
+
+
 @pytest.mark.parametrize(
     "data",
     [
