@@ -130,6 +130,8 @@ def pull(
     Raises:
         UserError: other bytes than those pinned or recorded, or a file that does not run.
     """
+    from reidapp.download import without_user
+
     folder = folder or default_folder()
     path = model_file(folder, release.name)
     partial = folder / PARTIAL / path.name
@@ -143,7 +145,7 @@ def pull(
             found = Record(
                 release.name,
                 release.detector,
-                url or release.url or release.weights,
+                without_user(url or release.url or release.weights)[0],
                 partial.stat().st_size,
                 sha256_of(partial),
                 datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,10 +1,13 @@
 """A file from a web address, in as many attempts as it takes."""
 
+import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 import httpx
 
@@ -14,7 +17,14 @@ from reidapp.files import write_whole
 Progress = Callable[[float, float | None], None]
 
 
-def download(url: str, path: Path, *, timeout_s: float = 30.0, progress: Progress | None = None) -> None:
+def download(
+    url: str,
+    path: Path,
+    *,
+    most_mb: float = float("inf"),
+    timeout_s: float = 30.0,
+    progress: Progress | None = None,
+) -> None:
     """Fetch ``url`` into ``path``, going on from what an earlier attempt left there.
 
     What is on the disk is only added to if the server says that its file is still the same: the request carries the
@@ -22,23 +32,27 @@ def download(url: str, path: Path, *, timeout_s: float = 30.0, progress: Progres
     Otherwise the file begins anew. Proxies are those of HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
 
     Args:
+        url: a user and password in it are for the server alone: no message and no file has them.
         path: not to be read by anybody before this returns; beside it lies ``NAME.json`` with the tag.
+        most_mb: a larger file is not fetched, whether the server says its size or not.
         timeout_s: how long the server may be silent.
         progress: called with the megabytes that are there, and those there will be (None: the server does not say).
 
     Raises:
         UserError: not fetched, in one line; what came is kept if it can be gone on from.
     """
+    whole, (url, user) = url, without_user(url)
     tag = _Tag.of(path, url)
     try:
         with (
-            httpx.Client(timeout=timeout_s, follow_redirects=True) as client,
+            httpx.Client(timeout=timeout_s, follow_redirects=True, auth=user) as client,
             client.stream("GET", url, headers={"Accept-Encoding": "identity", **tag.headers()}) as response,
         ):
             _check_redirects(response)
             goes_on = tag.fits(response)
             if goes_on or response.status_code == 200:
-                _receive(response, path, _Tag.sent_with(response, path, url) if not goes_on else tag, progress)
+                tag = tag if goes_on else _Tag.sent_with(response, path, url)
+                _receive(response, path, tag, most_mb * 1e6, progress)
                 tag.file.unlink(missing_ok=True)
                 return
     except httpx.TimeoutException as error:
@@ -50,9 +64,18 @@ def download(url: str, path: Path, *, timeout_s: float = 30.0, progress: Progres
         raise UserError(f"{path}: not written ({error.strerror or error}){_kept(path)}") from error
     if response.status_code in (206, 416) and tag.start:
         tag.file.unlink()
-        download(url, path, timeout_s=timeout_s, progress=progress)
+        download(whole, path, most_mb=most_mb, timeout_s=timeout_s, progress=progress)
     else:
         raise UserError(f"{url}: the server answers {response.status_code} {response.reason_phrase}{_kept(path)}")
+
+
+def without_user(url: str) -> tuple[str, tuple[str, str] | None]:
+    """``https://USER:PASSWORD@HOST/FILE`` → the address that may be shown, and the two."""
+    found = re.match(r"([^:/?#]+://)([^/?#]*)@(.*)", url)
+    if not found:
+        return url, None
+    name, _, password = found[2].partition(":")
+    return found[1] + found[3], (unquote(name), unquote(password))
 
 
 def discard(path: Path) -> None:
@@ -111,12 +134,16 @@ def _check_redirects(response: httpx.Response) -> None:
     """What begins encrypted must stay so: of a first download nothing else says that the bytes are its project's."""
     first, *rest = [each.url for each in (*response.history, response)]
     if first.scheme == "https" and any(url.scheme != "https" for url in rest):
-        raise UserError(f"{first}: not fetched: the server leads on to an address without https ({rest[-1]})")
+        last, _ = without_user(str(rest[-1]))
+        raise UserError(f"{first}: not fetched: the server leads on to an address without https ({last})")
 
 
-def _receive(response: httpx.Response, path: Path, tag: _Tag, progress: Progress | None) -> None:
+def _receive(response: httpx.Response, path: Path, tag: _Tag, most: float, progress: Progress | None) -> None:
     if not tag.start:
         discard(path)
+    too_large = UserError(f"{tag.url}: not fetched: more than {most / 1e6:g} MB; is that the right file?")
+    if tag.size and tag.size > most:
+        raise too_large
     missing, free = (tag.size or 0) - tag.start, shutil.disk_usage(path.parent).free
     if missing > free:
         raise UserError(f"{path}: {missing / 1e6:.1f} MB to come, {free / 1e6:.1f} MB free; make room, or use --to")
@@ -126,6 +153,9 @@ def _receive(response: httpx.Response, path: Path, tag: _Tag, progress: Progress
     try:
         with path.open("ab", buffering=0) as file:
             for piece in response.iter_raw():
+                if done + len(piece) > most:
+                    tag.file.unlink(missing_ok=True)
+                    raise too_large
                 while piece:  # an unbuffered write may take a part only
                     taken = file.write(piece)
                     done, piece = done + taken, piece[taken:]
@@ -133,9 +163,17 @@ def _receive(response: httpx.Response, path: Path, tag: _Tag, progress: Progress
                     progress(done / 1e6, tag.size / 1e6 if tag.size else None)
             os.fsync(file.fileno())
     except BaseException:
-        if not tag.file.is_file():
+        if tag.file.is_file():
+            _flush(path)
+        else:
             path.unlink(missing_ok=True)
         raise
+
+
+def _flush(path: Path) -> None:
+    """What is kept to go on from must outlive a power cut: a first download has no sha256 to find holes by."""
+    with contextlib.suppress(OSError), path.open("rb") as file:  # an error on the way here says more
+        os.fsync(file.fileno())
 
 
 def _kept(path: Path) -> str:

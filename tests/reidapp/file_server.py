@@ -16,7 +16,7 @@ class Server(ThreadingHTTPServer):
         stop_after: bytes after which an answer stops, by breaking off, or silently if ``stalls``.
         length, ranges: whether Content-Length is sent, and ranges are understood.
         careless: answers a range whatever If-Range says.
-        asked: the Range header of each request, "" without one.
+        asked, users: the Range and Authorization headers of each request, "" without one.
     """
 
     daemon_threads = True
@@ -25,7 +25,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.data, self.tag, self.date = DATA, '"one"', ""
         self.status, self.stop_after, self.stalls, self.length, self.ranges = 200, len(DATA) * 9, False, True, True
-        self.careless, self.asked = False, list[str]()
+        self.careless, self.asked, self.users = False, list[str](), list[str]()
         self.awake = threading.Event()
 
     @property
@@ -43,6 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
         server, start = self.server, 0
         asked = self.headers.get("Range", "")
         server.asked.append(asked)
+        server.users.append(self.headers.get("Authorization", ""))
         if server.status != 200:
             self.send_error(server.status)
             return

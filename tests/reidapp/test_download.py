@@ -1,5 +1,6 @@
 """Downloads from a server on this machine, in all the ways in which a network lets one down."""
 
+import base64
 import functools
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 import time
 from collections import namedtuple
 from pathlib import Path
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -148,6 +150,47 @@ def test_no_content_length(server: Server, tmp_path: Path) -> None:
     download(server.url, tmp_path / "file", progress=lambda done, total: seen.append((done, total)))
     assert (tmp_path / "file").read_bytes() == DATA
     assert seen[-1] == (0.3, None)
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_a_file_much_larger_than_it_should_be(server: Server, tmp_path: Path, length: bool) -> None:
+    server.length = length
+    with pytest.raises(UserError, match=r"people\.onnx: not fetched: more than 0\.2 MB; is that the right file\?$"):
+        download(server.url, tmp_path / "file", most_mb=0.2)
+    assert os.listdir(tmp_path) == []
+    download(server.url, tmp_path / "file", most_mb=0.3)
+
+
+def test_what_is_kept_is_on_the_disk(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed = []
+    flush = os.fsync
+
+    def listening(handle: int) -> None:
+        flushed.append(os.fstat(handle).st_ino)
+        flush(handle)
+
+    monkeypatch.setattr(os, "fsync", listening)
+    broken_off(server, tmp_path / "file")
+    assert (tmp_path / "file").stat().st_ino in flushed
+
+
+@pytest.mark.parametrize("user", ["me:secret", "me:s%65cret%40home"])
+def test_a_password_in_the_address_is_for_the_server_alone(
+    server: Server, tmp_path: Path, user: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    url = server.url.replace("//", f"//{user}@")
+    server.stop_after = 100_000
+    with pytest.raises(UserError) as caught:
+        download(url, tmp_path / "file")
+    server.stop_after = len(DATA) * 9
+    assert str(caught.value).startswith(server.url)
+    assert json.loads((tmp_path / "file.json").read_text())["url"] == server.url
+    download(url, tmp_path / "file")
+    expected = base64.b64encode(unquote(user).encode()).decode()
+    assert server.users == [f"Basic {expected}"] * 2
+    assert server.asked[-1] == "bytes=100000-"
+    assert not any("ecret" in record.getMessage() or "me:" in record.getMessage() for record in caplog.records)
 
 
 @pytest.mark.parametrize("status", [404, 403, 500, 416])
