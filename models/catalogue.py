@@ -13,12 +13,13 @@ from models import zoo
 from reidapp import detector_files, registry
 from reidapp.detector_files import Record, Release, releases, run_detector, sha256_of
 from reidapp.errors import UserError
-from reidapp.model_card import ModelCard, model_identity, read_card
+from reidapp.model_card import model_identity, read_card
 
 if TYPE_CHECKING:
     from reidapp.download import Progress
 
 BUILT_IN = "hog"  # OpenCV's; the only detector without a file
+_MARGIN = 4  # times the size that a release has, beyond which no download can be of it
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ def pull(
         from reidapp.download import download
 
         address = url or release.url
-        obtain = functools.partial(download, address, timeout_s=timeout_s, progress=progress)
+        most = _MARGIN * release.megabytes
+        obtain = functools.partial(download, address, most_mb=most, timeout_s=timeout_s, progress=progress)
         return detector_files.pull(release, obtain, folder, address)
     if url:
         raise UserError(f"--from: {name} is fetched by torchvision from its own address; leave it out")
@@ -138,7 +140,7 @@ def pull(
     def export(path: Path) -> None:
         from models.export_detector import export_detector
 
-        export_detector(release.weights, path)
+        export_detector(release.weights, path, timeout_s)
 
     return detector_files.pull(release, export, folder)
 
@@ -177,9 +179,16 @@ def _entry(name: str) -> Entry:
 
 
 def _of_file(path: Path, name: str, state: str) -> Entry:
-    card: ModelCard | None = read_card(path)
-    licence, scores = (card.licence, card.score_lines()) if card else ("", [])
-    kind = "model" if card else "other"
+    licence, scores = "", list[str]()
+    try:
+        card = read_card(path)
+    except UserError as error:
+        if state == "own":
+            raise
+        card, scores = None, [f"damaged: {error}"]  # the others are listed all the same
+    if card:
+        licence, scores = card.licence, card.score_lines()
+    kind = "model" if card or state == "shipped" else "other"
     return Entry(name, kind, state, path.stat().st_size, licence, scores, sha256_of(path), str(path))
 
 

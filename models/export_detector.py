@@ -1,6 +1,9 @@
 """torchvision's person detectors as ONNX files, resizing and suppression of overlaps included."""
 
+import contextlib
+import socket
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +23,14 @@ MAX_SCORE_DIFFERENCE = 0.01
 SIZES = ((240, 320), (320, 240), (97, 131))  # on which the file and the network are compared
 
 
-def export_detector(weights: str, out: Path) -> None:
+def export_detector(weights: str, out: Path, timeout_s: float = 30.0) -> None:
     """Fetch weights by torchvision's own download, which checks their hash, and write the detector that they are of.
 
     Args:
         weights: torchvision's name, for example ``SSDLite320_MobileNet_V3_Large_Weights.COCO_V1``.
         out: the ONNX file. Input ``images`` uint8 [1, H, W, 3] RGB, H and W free; outputs ``boxes`` float32 [K, 4]
             (x1 y1 x2 y2 in pixels), ``scores`` float32 [K], ``labels`` int64 [K], all 1: only people.
+        timeout_s: how long the server may be silent.
 
     Raises:
         UserError: the weights could not be fetched.
@@ -34,12 +38,24 @@ def export_detector(weights: str, out: Path) -> None:
     """
     chosen = get_weight(weights)
     try:
-        state = chosen.get_state_dict(progress=True, check_hash=True, weights_only=True)
+        with _patience(timeout_s):
+            state = chosen.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:  # no network, an HTTP error, a full disk; a wrong checksum
         raise UserError(f"{chosen.url}: not fetched ({' '.join(str(error).split())}); nothing kept") from error
     network = build(weights)
     network.load_state_dict(state)
     write_onnx(network, out)
+
+
+@contextlib.contextmanager
+def _patience(timeout_s: float) -> Iterator[None]:
+    """How long a connection may be silent; torchvision's download has no option for it."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(timeout_s)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def build(weights: str) -> SSD | FasterRCNN:

@@ -5,7 +5,6 @@ measured is in `measures.py`, and the page with the worst cases in `bench_page.p
 """
 
 import hashlib
-import json
 import os
 import resource
 import shutil
@@ -27,7 +26,7 @@ from reidapp import measures
 from reidapp.detector_files import pulled
 from reidapp.embedding import Embedder
 from reidapp.errors import UserError
-from reidapp.files import write_whole
+from reidapp.files import locked, write_whole
 from reidapp.footage.decoding import frames
 from reidapp.footage.detection import Detection, Detector, open_detector
 from reidapp.footage.indexing import Footage, IndexReport, find_footage, index_footage
@@ -118,10 +117,6 @@ class BenchReport:
             "spread": _over(worlds, statistics.stdev) if len(worlds) > 1 else None,
             "worlds": worlds,
         }
-
-    def write_json(self, file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, json.dumps(self.to_dict(), indent=1, ensure_ascii=False).encode())
 
     def write_page(self, folder: Path) -> Path:
         """One HTML file that needs nothing else; returns its path."""
@@ -260,6 +255,7 @@ def run_bench(
 
     Raises:
         UserError: a folder, model or setting that cannot be used.
+        ReidappError: another process works in ``out``.
         KeyboardInterrupt: stopped; finished worlds are kept.
     """
     from models import zoo
@@ -272,12 +268,15 @@ def run_bench(
     embedder = Embedder(zoo.path_of(model or zoo.DEFAULT))
     if world is not None:
         _check_videos(Truth.read(world), world)  # so is a world without its truth
-        results = [_measured(world.resolve(), world.resolve().name, out, settings, embedder, bars)]
-    else:
-        results = []
-        for seed in dict.fromkeys(seeds):
-            footage = _drawn(out, seed, size, bars)
-            results.append(_measured(footage, f"world {seed}", footage.parent, settings, embedder, bars))
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out / ".lock", f"{out}: another `reidapp bench` works here; wait until it ends, or give another --out"):
+        if world is not None:
+            results = [_measured(world.resolve(), world.resolve().name, out, settings, embedder, bars)]
+        else:
+            results = []
+            for seed in dict.fromkeys(seeds):
+                footage = _drawn(out, seed, size, bars)
+                results.append(_measured(footage, f"world {seed}", footage.parent, settings, embedder, bars))
     shown = {
         "version": reidapp.__version__,
         "model": embedder.card.name,

@@ -173,7 +173,7 @@ def bench_footage(
     out: Annotated[
         Path, typer.Option(help="Folder that keeps worlds and results; finished ones are not done again.")
     ] = Path("bench"),
-    json: Annotated[Path | None, typer.Option(help="Write the numbers to a JSON file.")] = None,
+    json: JsonOption = False,
     report: Annotated[Path | None, typer.Option(help="Write a page with the worst cases into a folder.")] = None,
 ) -> None:
     """Footage → gallery → queries, held against the truth."""
@@ -198,11 +198,9 @@ def bench_footage(
     except KeyboardInterrupt:
         _note(f"interrupted; finished worlds are kept in {out}, and the same command goes on after them")
         raise
-    if json:
-        result.write_json(json)
     if report:
         _note(f"page: {result.write_page(report)}")
-    print(result)
+    _show(result.to_dict(), str(result), json)
 
 
 @app.command()
@@ -427,9 +425,10 @@ def models_verify(
             sound.append(verify(name))
         except UserError as error:
             wrong.append(str(error))
+    if json or not wrong:
+        _show({"sound": sound, "wrong": wrong}, "\n".join(sound), json)
     if wrong:
         raise UserError("; ".join(wrong))
-    _show({"sound": sound}, "\n".join(sound), json)
 
 
 @models.command("pull")
@@ -600,9 +599,17 @@ def _model_for(gallery: "Gallery", model: str) -> Path:
     """The file itself, that of a shipped model, or that of one which the gallery has."""
     from models import zoo
     from reidapp.gallery.reembedding import model_called
+    from reidapp.registry import suggestion
 
-    known = None if Path(model).is_file() or model in zoo.names() else model_called(gallery, model)
-    return known.file if known else zoo.path_of(model)
+    if Path(model).is_file() or model in zoo.names():
+        return zoo.path_of(model)
+    if known := model_called(gallery, model):
+        return known.file
+    names = [f"{each.card.name}/{each.card.version}" for each in gallery.models()]
+    hint, shipped = suggestion(model, [*zoo.names(), *names]), ", ".join(zoo.names())
+    raise UserError(
+        f'model "{model}": no such file or model{hint}; shipped: {shipped}; {gallery.path} has {", ".join(names)}'
+    )
 
 
 def _reembedded(gallery: "Gallery", embedder: "Embedder", lines: bool = False) -> "ReembedReport":

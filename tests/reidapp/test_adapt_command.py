@@ -1,6 +1,5 @@
 """`adapt` and `reembed` as commands."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,18 @@ from tests.reidapp.test_cli import as_json, refused, reidapp
 
 def test_the_models_of_a_gallery_are_listed(world: World) -> None:
     (model,) = as_json("reembed", "--gallery", world.gallery)["models"]
-    assert (model["name"], model["version"], model["active"]) == ("small", "1", True)
+    assert (model["name"], model["active"]) == ("small", True)
     assert model["crops"] == Gallery.open(world.gallery).summary().crops
-    assert reidapp("reembed", "--gallery", world.gallery).stdout.startswith(f"small/1  {model['id'][:8]}  ")
+    line = reidapp("reembed", "--gallery", world.gallery).stdout
+    assert line.startswith(f"small/{model['version']}  {model['id'][:8]}  ")
 
 
 def test_moving_to_the_model_it_has(world: World) -> None:
-    done = reidapp("reembed", "--gallery", world.gallery, "--model", "small/1", "--json")
-    assert json.loads(done.stdout)["embedded"] == 0
+    (model,) = Gallery.open(world.gallery).models()
+    name = f"small/{model.card.version}"
+    assert as_json("reembed", "--gallery", world.gallery, "--model", name)["embedded"] == 0
+    line = refused(2, "reembed", "--gallery", world.gallery, "--model", "large")
+    assert line.endswith(f'model "large": no such file or model; shipped: small; {world.gallery} has {name}')
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ import pytest
 from reidapp.bench import BenchReport, WorldSize, run_bench
 from reidapp.bench_page import page
 from reidapp.cli import main
-from reidapp.errors import UserError
+from reidapp.errors import ReidappError, UserError
+from reidapp.files import locked
 from reidapp.measures import CalibrationScores
 from tests.conftest import World
 from training.data.synthetic.people import identity_appearance, write_people
@@ -144,14 +145,13 @@ def test_the_page_needs_nothing_else(report: BenchReport) -> None:
 
 @pytest.mark.slow
 def test_the_command(world: World, tmp_path: Path) -> None:
-    files = ["--json", tmp_path / "a/b.json", "--report", tmp_path / "page"]
-    command = ["bench", "footage", "--world", world.footage, "--out", tmp_path / "bench", *files]
+    asked = ["--json", "--report", tmp_path / "page"]
+    command = ["bench", "footage", "--world", world.footage, "--out", tmp_path / "bench", *asked]
     done = subprocess.run(
         [sys.executable, "-m", "reidapp", *map(str, command)], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "mAP across cameras" in done.stdout
-    facts = json.loads((tmp_path / "a/b.json").read_text())
+    facts = json.loads(done.stdout)
     assert facts["worlds"][0]["retrieval"]["queries"] == 8
     assert facts["settings"]["detector"] == "hog"
     assert (tmp_path / "page/index.html").stat().st_size > 10_000
@@ -183,6 +183,12 @@ def test_what_makes_no_sense_is_one_line(
     assert code == 2
     (line,) = [line for line in error.splitlines() if line.startswith("reidapp")]
     assert says in line
+
+
+def test_two_runs_in_one_folder_do_not_undo_each_other(tmp_path: Path) -> None:
+    with locked(tmp_path / ".lock"), pytest.raises(ReidappError, match="another `reidapp bench` works here"):
+        run(tmp_path, Steps())
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_several_videos_of_a_camera_would_be_mixed_up(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -100,6 +101,24 @@ def test_pulled_listed_verified_used(release: Server, folder: Path) -> None:
     assert open_detector("yolox-nano").detect([np.zeros((8, 8, 3), np.uint8)]) == [[]]
     line = refused(2, "index", folder / "nothing", "--gallery", folder / "g", "--detector", "yolox-nano")
     assert line == f"reidapp: {folder / 'nothing'}: no such file or folder"  # the detector was found
+
+
+def test_a_password_is_not_recorded(release: Server, folder: Path) -> None:
+    url = release.url.replace("//", "//me:secret@")
+    done = reidapp("models", "pull", "yolox-nano", "--from", url)
+    assert done.returncode == 0, done.stderr
+    record = Record.read(folder, "yolox-nano")
+    assert record is not None
+    assert record.url == release.url
+    assert "secret" not in done.stdout + done.stderr + (folder / "yolox-nano.json").read_text()
+
+
+def test_what_cannot_be_the_detector_is_not_fetched(release: Server, folder: Path) -> None:
+    release.data, release.length = bytes(16_000_000), False
+    release.stop_after = len(release.data)
+    with pytest.raises(UserError, match=r"not fetched: more than 14\.8 MB; is that the right file"):
+        catalogue.pull("yolox-nano", url=release.url)
+    assert left(folder) == set()
 
 
 def test_what_is_not_pulled_is_not_there(folder: Path) -> None:
@@ -203,6 +222,11 @@ def test_a_damaged_file_is_found_and_mended(release: Server, folder: Path) -> No
     damaged[5000] ^= 1
     (folder / "yolox-nano.onnx").write_bytes(damaged)
     assert "pull yolox-nano again" in refused(2, "models", "verify")
+    done = reidapp("models", "verify", "--json")
+    assert done.returncode == 2
+    found = json.loads(done.stdout)
+    assert [line.partition(":")[0] for line in found["sound"]] == [*zoo.names(), "hog"]
+    assert "pull yolox-nano again" in found["wrong"][0]
     check = doctor.check_detectors()
     assert (check.status, check.remedy) == ("fail", "reidapp models pull yolox-nano")
     pull_here(release)
@@ -255,11 +279,13 @@ def test_torchvision_fetches_and_the_export_is_kept(folder: Path, monkeypatch: p
     from tests.models.test_export_detector import lively
 
     def random_weights(self: WeightsEnum, **_: object) -> Any:
+        assert socket.getdefaulttimeout() == 7
         return lively(str(self)).state_dict()
 
     monkeypatch.setattr(WeightsEnum, "get_state_dict", random_weights)
-    record, fetched = catalogue.pull("ssdlite")
+    record, fetched = catalogue.pull("ssdlite", timeout_s=7)
     assert fetched
+    assert socket.getdefaulttimeout() is None
     assert left(folder) == {"ssdlite.onnx", "ssdlite.json"}
     assert record.url == releases()["ssdlite"].weights
     assert len(open_detector("ssdlite").detect([np.zeros((90, 160, 3), np.uint8)])) == 1
@@ -305,6 +331,16 @@ def test_list_names_everything(folder: Path) -> None:
     for name in (*zoo.names(), "hog", *releases()):
         assert re.search(rf"^{name} ", text, re.MULTILINE)
     assert hashlib.sha256(zoo.path_of("small").read_bytes()).hexdigest()[:12] in text
+
+
+def test_a_damaged_shipped_model_spoils_no_list(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "small.onnx").write_bytes(b"half a mod")
+    monkeypatch.setattr(zoo, "FOLDER", tmp_path)
+    entry = {e.name: e for e in catalogue.entries()}["small"]
+    assert (entry.kind, entry.state) == ("model", "shipped")
+    assert "damaged" in str(entry)
+    with pytest.raises(UserError, match=r"the pinned one is .*; install reidapp again"):
+        catalogue.verify("small")
 
 
 def test_card_is_the_one_that_onnx_runtime_reads() -> None:
