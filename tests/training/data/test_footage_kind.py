@@ -14,7 +14,8 @@ from reidapp.errors import UserError
 from reidapp.imaging import read_image
 from training.data.datasets import load_dataset
 from training.data.datasets.footage import Footage
-from training.data.synthetic.footage import COLUMNS
+from training.data.synthetic.footage import COLUMNS, write_footage
+from training.data.synthetic.seeds import SEED_FILE, bench_seed
 
 START = datetime(2026, 3, 2, 10, tzinfo=UTC)
 FPS, SECONDS = 6, 2
@@ -132,6 +133,25 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     (film(tmp_path) / ".crops.lock").mkdir()  # a folder without the right to write stops only those without all rights
     with pytest.raises(UserError, match="crops cannot be written there"):
         load_dataset(f"footage:{tmp_path}")
+
+
+def test_worlds_of_the_bench_are_not_trained_on(tmp_path: Path) -> None:
+    """Nor are crops that an earlier version has cut out of one."""
+    film(tmp_path)
+    Footage(tmp_path)
+    for seed, refused in ((5, False), (bench_seed(0), True)):
+        (tmp_path / SEED_FILE).write_text(f"{seed}\n")
+        if refused:
+            with pytest.raises(UserError, match="a world of `reidapp bench`, and no model may learn"):
+                load_dataset(f"footage:{tmp_path}")
+        else:
+            assert load_dataset(f"footage:{tmp_path}").train
+
+
+def test_generated_footage_says_its_seed(tmp_path: Path) -> None:
+    write_footage(tmp_path / "f", cameras=1, people=1, seconds=10, size=(64, 64), fps=1, seed=bench_seed(3), workers=1)
+    with pytest.raises(UserError, match="a world of `reidapp bench`"):
+        load_dataset(f"footage:{tmp_path / 'f'}")
 
 
 def test_it_loads_no_torch() -> None:

@@ -14,6 +14,7 @@ from reidapp.footage.decoding import frames, probe
 from reidapp.imaging import cut, encode_crop
 from reidapp.truth import HALF, Truth
 from training.data.datasets import Dataset, Record, images_in
+from training.data.synthetic.seeds import check_training_footage
 from training.progress import Notes, bar
 
 FPS = 3.0
@@ -28,12 +29,14 @@ class Footage(Dataset):
     folder, they are cut out again.
 
     Raises:
-        UserError: neither crops nor footage with its truth in the folder, or a folder that cannot be written to.
+        UserError: neither crops nor footage with its truth in the folder, a world of `reidapp bench`, or a folder that
+            cannot be written to.
     """
 
     protocol = "footage"
 
     def __init__(self, folder: Path) -> None:
+        check_training_footage(folder)
         crops = folder / "crops"
         if not crops.is_dir():
             truth = Truth.read(folder)

@@ -13,7 +13,7 @@ from reidapp.errors import UserError
 
 from .parallel import spread
 from .plan import Visit, plan_visits
-from .seeds import FOOTAGE_PLAN, check_seed, stream
+from .seeds import FOOTAGE_PLAN, SEED_FILE, check_seed, stream
 from .studio import Person, Studio, footage_appearances, footage_view, look_alike_pairs
 
 CAMERA_NAMES = ("gate", "hall", "yard", "dock", "lobby", "ramp", "stairs", "passage", "court", "depot")
@@ -107,7 +107,7 @@ def write_footage(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FootageSummary:
-    """Write one H.264 video per camera into ``out``/<camera>/ and ``out``/truth.csv.
+    """Write one H.264 video per camera into ``out``/<camera>/, ``out``/truth.csv, and the seed beside it.
 
     Every person passes every camera for at least 5 s. The same arguments give the same bytes, whatever the number of
     workers.
@@ -123,6 +123,7 @@ def write_footage(
     visits = plan_visits(stream(seed, FOOTAGE_PLAN), views=views, people=people, seconds=seconds)
     frames = round(seconds * fps)
     out.mkdir(parents=True, exist_ok=True)
+    (out / SEED_FILE).write_text(f"{seed}\n")
     tasks = [_Task(out, seed, camera, people, tuple(visits[camera]), frames, fps, size) for camera in range(cameras)]
     count = 0
     with (out / "truth.csv").open("w", newline="") as file:

@@ -1,5 +1,6 @@
 """Where chance comes from: one stream per (seed, namespace, index), so that namespaces never share a draw."""
 
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
@@ -19,6 +20,7 @@ FOOTAGE_PLAN = "footage-plan"
 FOOTAGE_FRAME = "footage-frame"
 
 FIRST_BENCH_SEED = 1_000_000  # seeds from here on are of the worlds of `reidapp bench`; no model learns from them
+SEED_FILE = "seed.txt"  # in a folder of generated footage
 
 NAMESPACES = (
     TRAIN_IDENTITY,
@@ -59,6 +61,26 @@ def check_training_seed(seed: int) -> None:
     if seed >= FIRST_BENCH_SEED:
         raise UserError(
             f"seed is {seed}; from {FIRST_BENCH_SEED} on they are kept for `reidapp bench`, give a lower one"
+        )
+
+
+def check_training_footage(folder: Path) -> None:
+    """Refuse footage to train on that is kept to measure by.
+
+    Raises:
+        UserError: it is, or its seed file holds no seed.
+    """
+    file = folder / SEED_FILE
+    if not file.is_file():
+        return
+    try:
+        seed = int(file.read_text())
+    except ValueError as error:
+        raise UserError(f"{file}: no seed in it; make the footage anew") from error
+    if seed >= FIRST_BENCH_SEED:
+        raise UserError(
+            f"data footage:{folder}: a world of `reidapp bench`, and no model may learn from what measures it; "
+            "`reidapp synth footage` makes footage to train on"
         )
 
 
