@@ -7,6 +7,7 @@ from reidapp.registry import suggestion
 
 FOLDER = Path(__file__).parent
 DEFAULT = "small"
+VERSIONS = FOLDER / "versions.txt"  # NAME/VERSION and identity of every model that has shipped; lines are only added
 PINS = FOLDER / "sha256.txt"  # renewed, where a model was made anew, by: cd models/zoo && sha256sum *.onnx > sha256.txt
 
 
@@ -19,6 +20,11 @@ def pinned(name: str) -> str | None:
     """The sha256 that a shipped model's file must have."""
     pins = (line.split() for line in PINS.read_text().splitlines())
     return {file: digest for digest, file in pins}.get(f"{name}.onnx")
+
+
+def versions() -> dict[str, str]:
+    """{NAME/VERSION: identity} of every model that has shipped."""
+    return dict(line.split() for line in VERSIONS.read_text().splitlines())
 
 
 def path_of(name_or_path: str) -> Path:
