@@ -38,6 +38,8 @@ models = typer.Typer(help="Models and detectors: which there are, and whether th
 app.add_typer(models, name="models")
 bench = typer.Typer(help="Measure the product on generated worlds, against the truth.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+gallery_ = typer.Typer(help="Look into a gallery, and correct its cameras.", no_args_is_help=True)
+app.add_typer(gallery_, name="gallery")
 
 GalleryOption = Annotated[Path, typer.Option("--gallery", "-g", help="Folder of the gallery.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -206,31 +208,57 @@ def bench_footage(
 @app.command()
 def index(
     folder: Annotated[Path, typer.Argument(help="Folder of recordings (or one video).")],
-    gallery: GalleryOption,
+    gallery: Annotated[
+        Path | None, typer.Option("--gallery", "-g", help="Folder of the gallery; not for --dry-run.")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Shipped model's name or an ONNX file; the gallery's own if it has one.")
     ] = None,
     detector: DetectorOption = "hog",
     sampling: Annotated[str, typer.Option(help="Frames to look at: Nfps, or all.")] = "2fps",
     template: Annotated[
-        str | None, typer.Option(help="Of paths, such as {camera}/{start:%Y-%m-%d_%H-%M-%S}; guessed without.")
+        str | None,
+        typer.Option(
+            help="Of paths, such as {camera}/{start:%Y-%m-%d_%H-%M-%S}, or a recorder: frigate, reolink, hikvision, "
+            "dahua, unifi-protect, blue-iris, axis, …; guessed without."
+        ),
     ] = None,
     zone: Annotated[
-        str | None, typer.Option(help="Time zone of the cameras (IANA name); this machine's without.")
+        str | None, typer.Option(help="Time zone of new cameras (IANA name); this machine's without.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Index a folder of footage into a gallery. Run it again to add what is new, or to go on after an interruption."""
     from reidapp.footage.detection import open_detector
     from reidapp.footage.indexing import find_footage, index_footage
-    from reidapp.settings import IndexSettings
+    cameras: Annotated[
+        Path | None, typer.Option(help="TOML file: [name] of each camera with its name, zone, offset, group.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be indexed as what, with gaps; makes nothing.")
+    ] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="With --dry-run: open every file; exact lengths.")] = False,
+    from reidapp.settings import IndexSettings, read_cameras
 
     settings = IndexSettings.checked(sampling=sampling, detector=detector, template=template, zone=zone)
     finder = open_detector(settings.detector)
-    footage = find_footage(folder, settings)
+    footage = find_footage(folder, settings, said)
     target, embedder = _gallery_to_write(gallery, model)
     _note(f"detector {settings.detector} on {finder.provider}; model {embedder.card.name} on {embedder.provider}")
+    if probe and not dry_run:
+        raise UserError("index: --probe belongs to --dry-run; indexing opens every file anyway")
     with _progress("indexing", "s of video") as advance:
+    said = read_cameras(cameras) if cameras else {}
+    if dry_run:
+        from reidapp.footage.survey import survey
+
+        plan = find_footage(folder, settings, said)
+        with _progress("probing", "files") if probe else contextlib.nullcontext(lambda *_: None) as advance:
+            found = survey(plan, settings.zone, probe, advance)
+        _show(found.to_dict(), str(found), json)
+        return
+    if gallery is None:
+        raise UserError("index: missing --gallery FOLDER (only --dry-run needs none)")
         report = index_footage(footage, target, embedder, finder, settings, advance)
     _show(report.to_dict(), _index_summary(report, gallery), json)
     if report.interrupted:
@@ -242,7 +270,9 @@ def search(
     gallery: GalleryOption,
     image: Annotated[list[Path], typer.Option("--image", "-i", help="Picture of the person; several make one query.")],
     person: Annotated[int | None, typer.Option(min=1, help="Which person in the picture, from the left.")] = None,
-    camera: Annotated[list[str] | None, typer.Option(help="Only this camera; may be given several times.")] = None,
+    camera: Annotated[
+        list[str] | None, typer.Option(help="Only this camera or group; may be given several times.")
+    ] = None,
     after: Annotated[
         str | None, typer.Option(help="Not before this time (ISO 8601; without a zone: the cameras').")
     ] = None,
@@ -546,6 +576,65 @@ def doctor(json: JsonOption = False) -> None:
     """Check this installation, and say how to mend what is wrong."""
     from reidapp.doctor import diagnose
 
+@gallery_.command("info")
+def gallery_info(gallery: GalleryOption, json: JsonOption = False) -> None:
+    """Cameras, videos, tracklets, crops, models, the time covered, and the size on disk."""
+    from reidapp.gallery.store import Gallery
+
+    facts = Gallery.open(gallery).facts()
+    _show(facts.to_dict(), str(facts), json)
+
+
+@gallery_.command("cameras")
+def gallery_cameras(gallery: GalleryOption, json: JsonOption = False) -> None:
+    """The cameras: clock (zone, seconds ahead), group, videos, tracklets, and the time covered."""
+    from reidapp.gallery.store import Gallery
+
+    found = Gallery.open(gallery).cameras()
+    _show({"cameras": [camera.to_dict() for camera in found]}, "\n".join(map(str, found)) or "no cameras yet", json)
+
+
+@gallery_.command("camera")
+def gallery_camera(
+    name: Annotated[str, typer.Argument(help="Of the camera, as `reidapp gallery cameras` names it.")],
+    gallery: GalleryOption,
+    zone: Annotated[str | None, typer.Option(help="IANA name of the time zone that its clock shows.")] = None,
+    offset: Annotated[
+        str | None,
+        typer.Option(
+            help="By how much its clock is ahead of the true time, such as +12.5s or 2m; -90s if it is behind. "
+            "Times of hits are the clock's less this."
+        ),
+    ] = None,
+    rename: Annotated[str | None, typer.Option(help="Call it so; new recordings of the old name are its too.")] = None,
+    merge_into: Annotated[str | None, typer.Option(help="Make its recordings those of this camera.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help='Put it into a group, which filters take like a camera; "" takes it out.')
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Correct a camera. Hits, filters and pages follow at once; nothing is indexed again."""
+    from reidapp.gallery.store import Gallery
+    from reidapp.settings import CameraSettings
+
+    asked = {"name": rename, "zone": zone, "offset": offset, "group": group}
+    given = {key: value for key, value in asked.items() if value is not None}
+    if bool(given) == bool(merge_into):
+        raise UserError("gallery camera: give --zone, --offset, --rename or --group, or --merge-into alone")
+    opened = Gallery.open(gallery)
+    overlaps = []
+    with opened.writing() as writer:
+        if merge_into:
+            overlaps = writer.merge_camera(name, merge_into)
+        else:
+            writer.change_camera(name, CameraSettings.checked("gallery camera: --", **given))
+    camera = next((c for c in opened.cameras() if c.name == (merge_into or rename or name)), None)
+    facts = {"camera": camera.to_dict() if camera else None, "overlaps": [vars(overlap) for overlap in overlaps]}
+    told = [str(camera or f"{rename or name}: no recordings yet")]
+    told += [f"  {o.first} and {o.second} overlap by {o.seconds:.1f} s: two cameras after all?" for o in overlaps]
+    _show(facts, "\n".join(told), json)
+
+
     checks = diagnose()
     _show({"checks": [check.to_dict() for check in checks]}, "\n".join(map(str, checks)), json)
     if any(check.status == "fail" for check in checks):
@@ -691,6 +780,7 @@ def _index_summary(report: "IndexReport", gallery: Path) -> str:
     if report.interrupted:
         lines.append("  interrupted; what was committed is kept. The same command goes on from here")
     return "\n".join(lines)
+    lines += [f"  note: {note}" for note in report.notes]
 
 
 def _export_summary(card: "ModelCard") -> str:
@@ -716,8 +806,13 @@ def _hits_table(hits: "list[Hit]") -> str:
     width = max(len(hit.camera) for hit in hits)
 
     def line(hit: "Hit") -> str:
+    from reidapp.gallery.recordings import IN_WORDS
+
         start, end = (time.astimezone(ZoneInfo(hit.zone)) for time in (hit.start, hit.end))
         when = f"{start:%Y-%m-%d %H:%M:%S} – {end:%H:%M:%S %Z}"
-        return f"{hit.rank:>3}  {hit.score:.3f}  {hit.camera:<{width}}  {when}  {hit.video.name} at {hit.best_s:.1f} s"
+        marks = [f"time uncertain ({hit.start_source})" if hit.uncertain else "", IN_WORDS.get(hit.recording, "")]
+        marks = [mark.partition(":")[0] for mark in marks if mark]
+        where = f"{hit.video.name} at {hit.best_s:.1f} s" + (f"  [{', '.join(marks)}]" if marks else "")
+        return f"{hit.rank:>3}  {hit.score:.3f}  {hit.camera:<{width}}  {when}  {where}"
 
     return "\n".join(map(line, hits))

@@ -2,13 +2,15 @@
 
 import os
 import re
+import tomllib
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from reidapp.errors import UserError
+from reidapp.registry import suggestion
 
 
 def _check_zone(name: str) -> str:
@@ -21,8 +23,9 @@ def _check_zone(name: str) -> str:
 
 def _check_sampling(text: str) -> str:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)fps", text)
-    if text != "all" and not (match and 0.1 <= float(match[1]) <= 60):
-        raise ValueError(f'unknown sampling "{text}"; give "all" or a rate such as 2fps (0.1 to 60)')
+    if text not in ("all", "keyframes", "motion") and not (match and 0.1 <= float(match[1]) <= 60):
+        known = "a rate such as 2fps (0.1 to 60), keyframes, motion or all"
+        raise ValueError(f'unknown sampling "{text}"; give {known}')
     return text
 
 
@@ -32,14 +35,85 @@ def _absolute(detector: str) -> str:
     return f"{name}:{Path(path).expanduser().resolve()}" if colon else detector
 
 
+def _read_offset(value: object) -> object:
+    """Seconds of ``+12.5s``, ``-90``, ``1.5m``, ``2h``."""
+    match = re.fullmatch(r"([+-]?\d+(?:\.\d+)?) ?([smh]?)", value.strip()) if isinstance(value, str) else None
+    if match:
+        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    if isinstance(value, str):
+        raise ValueError(f'"{value}" is no offset; give seconds, minutes or hours, such as +12.5s, -2m or 1h')
+    return value
+
+
+class CameraSettings(BaseModel):
+    """What a user says of one camera; None leaves it as it is.
+
+    Attributes:
+        name: what it is to be called.
+        zone: IANA name of the zone that its clock shows.
+        offset: seconds by which its clock is ahead of the true time, negative where it is behind.
+        group: several cameras' common name; "" takes it out of its group.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1)] | None = None
+    zone: Annotated[str, AfterValidator(_check_zone)] | None = None
+    offset: Annotated[float, BeforeValidator(_read_offset), Field(ge=-1e10, le=1e10, allow_inf_nan=False)] | None = None
+    group: str | None = None
+
+    @classmethod
+    def checked(cls, where: str, **values: object) -> "CameraSettings":
+        """The settings, or one clear line.
+
+        Args:
+            where: what an error begins with, before the setting's name.
+
+        Raises:
+            UserError: a value is not valid, or a setting is unknown.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = str(first["loc"][0])
+            if first["type"] == "extra_forbidden":
+                known = list(cls.model_fields)
+                raise UserError(f"{where}{key}: unknown{suggestion(key, known)}; known: {', '.join(known)}") from error
+            raise UserError(f"{where}{key}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def read_cameras(file: Path) -> dict[str, CameraSettings]:
+    """The cameras of a TOML file: a table for each, by the name that its folder or its files have.
+
+    Raises:
+        UserError: no such file, no TOML, or something in it that is not valid.
+    """
+    try:
+        tables = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{file}: not TOML ({error})") from error
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise UserError(f"{file}: {name} stands outside a camera's table; begin each with its name, as in [gate]")
+    read = {name: CameraSettings.checked(f"{file}: [{name}] ", **table) for name, table in tables.items()}
+    names = [settings.name or name for name, settings in read.items()]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f'{file}: two cameras are called "{twice}"; index them, then join them by --merge-into')
+    return read
+
+
 class IndexSettings(BaseModel):
     """How footage becomes rows.
 
     Attributes:
-        sampling: ``Nfps`` or ``all``.
+        sampling: ``Nfps``; ``keyframes``, two a second at most; ``motion``, as 2fps, and frames that have not changed
+            are not looked at; ``all``.
         detector: ``hog`` or ``yolox:PATH``.
-        template: of the path below the folder, for example ``{camera}/{start}``; None guesses.
-        zone: IANA name of the zone that times in file names are in, where they don't say.
+        template: of the path below the folder, for example ``{camera}/{start}``, or a recorder's name; None guesses.
+        zone: IANA name of the zone that new cameras' clocks show.
         chunk_s: length of the unit of work and of commit, seconds of video.
     """
 
@@ -53,8 +127,20 @@ class IndexSettings(BaseModel):
 
     @property
     def fps(self) -> float | None:
-        """Samples per second; None takes every frame."""
+        """Samples per second, at most; None takes every frame."""
+        if self.keyframes or self.motion:
+            return 2.0
         return None if self.sampling == "all" else float(self.sampling.removesuffix("fps"))
+
+    @property
+    def keyframes(self) -> bool:
+        """Whether frames that other frames refer to are all that is decoded."""
+        return self.sampling == "keyframes"
+
+    @property
+    def motion(self) -> bool:
+        """Whether frames without change are passed over."""
+        return self.sampling == "motion"
 
     def unlike(self, stored: dict[str, object]) -> str:
         """What a recording was begun with, where these settings would find other tracklets; "" where they agree."""

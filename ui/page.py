@@ -56,7 +56,7 @@ def build_page(service: SearchService) -> gr.Blocks:
             start = view.message("Give a picture of the person and press Search: the hits of all cameras appear here.")
             return (
                 view.facts(service.gallery, service.provider),
-                gr.CheckboxGroup(choices=[info.name for info in infos], value=[]),
+                gr.CheckboxGroup(choices=view.camera_choices(infos), value=[]),
                 view.clock_choice(infos),
                 start if infos else view.empty_gallery(service.gallery),
             )

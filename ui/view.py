@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from reidapp.box import Box
 from reidapp.errors import UserError
+from reidapp.gallery.recordings import IN_WORDS
 from reidapp.gallery.search import Hit, SearchResult
 from reidapp.gallery.store import CameraInfo, Gallery
 from reidapp.server.service import WHOLE
@@ -46,6 +47,14 @@ def clock_choice(cameras: Sequence[CameraInfo]) -> Json:
     first, last = min(camera.first for camera in cameras), max(camera.last for camera in cameras)
     recorded = {name: f"Recorded {span(first, last, ZoneInfo(name))}, {name}." for name in zones(cameras)}
     return {"recorded": recorded, "after": "", "before": "", "zone": next(iter(recorded))}
+
+
+def camera_choices(cameras: Sequence[CameraInfo]) -> list[tuple[str, str]]:
+    """(text, name) of all that can be ticked: groups, then cameras."""
+    names = [camera.name for camera in cameras]
+    groups = Counter(camera.group for camera in cameras if camera.group)
+    of_groups = [(f"{name} ({count(size, 'camera')})", name) for name, size in sorted(groups.items())]
+    return [*(choice for choice in of_groups if choice[1] not in names), *((name, name) for name in names)]
 
 
 def chosen_times(choice: Json | None) -> tuple[datetime | None, datetime | None]:
@@ -125,6 +134,8 @@ def card(hit: Hit) -> Json:
         "score": hit.score,
         "p_match": hit.p_match,
         "best_s": hit.best_s,
+        "uncertain": hit.uncertain,
+        "gone": IN_WORDS.get(hit.recording),
         "file": hit.video.name,
         "path": str(hit.video),
     }

@@ -1,8 +1,8 @@
 """The rows of a gallery. SQLite is the source of truth; `migrations/` holds every change of this schema.
 
 Times of day are not stored per row: a tracklet has seconds of presentation time in its video, and the video has its
-start. A wrong clock is thus corrected in one place. Identifiers derive from content (see `identifier`), so indexing
-the same footage again gives the same rows.
+start. A wrong clock is thus corrected in one place, from the start as it was written. Identifiers derive from content
+(see `identifier`), so indexing the same footage again gives the same rows.
 """
 
 import hashlib
@@ -45,6 +45,17 @@ class Camera(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     zone: Mapped[str]  # IANA name
+    offset_s: Mapped[float] = mapped_column(default=0.0)  # by which its clock is ahead
+    group: Mapped[str | None]
+
+
+class CameraAlias(Base):
+    """Another name of a camera: one it had before, or that of a camera which was merged into it."""
+
+    __tablename__ = "camera_alias"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    camera_id: Mapped[int] = mapped_column(ForeignKey("camera.id"), index=True)
 
 
 class Video(Base):
@@ -55,7 +66,10 @@ class Video(Base):
     path: Mapped[str]
     size: Mapped[int] = mapped_column(BigInteger)
     mtime_ns: Mapped[int] = mapped_column(BigInteger)
-    start_ms: Mapped[int] = mapped_column(BigInteger)  # UTC
+    written: Mapped[str]  # the start as it was found, ISO 8601; without a zone of its own it is on the camera's clock
+    start_ms: Mapped[int] = mapped_column(
+        BigInteger
+    )  # UTC, from `written` and the camera's clock: see cameras.start_ms
     start_source: Mapped[str]  # template, name, container or mtime
     duration_s: Mapped[float]
     width: Mapped[int]

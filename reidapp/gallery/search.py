@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +18,8 @@ from reidapp.box import Box
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
 from reidapp.gallery import schema, vectors
-from reidapp.gallery.store import Gallery, TrackletInfo, roots
+from reidapp.gallery.recordings import Recordings
+from reidapp.gallery.store import Gallery, TrackletInfo, iso, roots
 from reidapp.registry import suggestion
 
 
@@ -31,6 +33,9 @@ class Hit:
         best_time, best_s, box, crop, thumbnail: the best shot of this hit for this query.
         score: cosine similarity of the best shot, negative ones as 0.
         p_match: calibrated probability of being the same person; None without a calibration.
+        start_source: where its recording's start comes from: template, name, container or mtime.
+        uncertain: why the times may be wrong; None where nothing says so.
+        recording: present, gone, replaced or silent, see `reidapp.gallery.recordings`.
     """
 
     rank: int
@@ -48,6 +53,9 @@ class Hit:
     box: Box
     crop: str
     thumbnail: Path
+    start_source: str
+    uncertain: str | None
+    recording: str
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: times ISO 8601 UTC, the box as [x1, y1, x2, y2]."""
@@ -83,6 +91,7 @@ class Searcher:
         self.gallery = gallery
         self.embedder = embedder
         self._snapshot = _Snapshot.load(gallery, embedder.identity)
+        self._recordings = Recordings()
         self._loading = threading.Lock()
 
     def search(
@@ -98,21 +107,26 @@ class Searcher:
 
         Args:
             queries: float32 ``[Q, D]``, one or more images of one person; their mean is searched.
-            cameras: names; None searches all.
+            cameras: names of cameras or of groups; None searches all.
             after, before: aware datetimes; a tracklet counts if any part of it lies between.
             top: hits at most.
 
         Raises:
-            UserError: an unknown camera.
+            UserError: an unknown camera or group.
         """
         started = time.perf_counter()
         snapshot = self._current()
         kept = snapshot.selected(cameras, after, before)
         query = queries.mean(0, keepdims=True).astype(np.float32)
         query /= np.linalg.norm(query) + 1e-12
+        best = [
+            (self.gallery.tracklet(snapshot.tracklets[snapshot.tracklet_of[row]]), snapshot.crops[row], score)
+            for row, score in snapshot.best_rows(query, kept, top)
+        ]
+        recordings = self._recordings.states([tracklet.video for tracklet, _, _ in best])
         hits = [
-            self._hit(rank, snapshot, row, score)
-            for rank, (row, score) in enumerate(snapshot.best_rows(query, kept, top), start=1)
+            _hit(rank, tracklet, crop, score, recordings[tracklet.video.id])
+            for rank, (tracklet, crop, score) in enumerate(best, start=1)
         ]
         return SearchResult(hits, int(kept.sum()), time.perf_counter() - started)
 
@@ -122,26 +136,29 @@ class Searcher:
                 self._snapshot = _Snapshot.load(self.gallery, self.embedder.identity)
             return self._snapshot
 
-    def _hit(self, rank: int, snapshot: "_Snapshot", row: int, score: float) -> Hit:
-        tracklet: TrackletInfo = self.gallery.tracklet(snapshot.tracklets[snapshot.tracklet_of[row]])
-        best = next(crop for crop in tracklet.crops if crop.id == snapshot.crops[row])
-        return Hit(
-            rank=rank,
-            tracklet=tracklet.id,
-            camera=tracklet.camera,
-            zone=tracklet.video.zone,
-            video=tracklet.video.path,
-            video_id=tracklet.video.id,
-            start=tracklet.start,
-            end=tracklet.end,
-            best_time=tracklet.video.start + timedelta(seconds=best.time_s),
-            best_s=best.time_s,
-            score=min(max(score, 0.0), 1.0),
-            p_match=None,
-            box=best.box,
-            crop=best.id,
-            thumbnail=best.file,
-        )
+
+def _hit(rank: int, tracklet: TrackletInfo, crop_id: str, score: float, recording: str) -> Hit:
+    best = next(crop for crop in tracklet.crops if crop.id == crop_id)
+    return Hit(
+        rank=rank,
+        tracklet=tracklet.id,
+        camera=tracklet.camera,
+        zone=tracklet.video.zone,
+        video=tracklet.video.path,
+        video_id=tracklet.video.id,
+        start=tracklet.start,
+        end=tracklet.end,
+        best_time=tracklet.video.start + timedelta(seconds=best.time_s),
+        best_s=best.time_s,
+        score=min(max(score, 0.0), 1.0),
+        p_match=None,
+        box=best.box,
+        crop=best.id,
+        thumbnail=best.file,
+        start_source=tracklet.video.start_source,
+        uncertain=tracklet.video.uncertain,
+        recording=recording,
+    )
 
 
 @dataclass(frozen=True)
@@ -149,7 +166,7 @@ class _Snapshot:
     """One consistent state of a gallery. Row i of the index is a crop; the arrays say which.
 
     ``tracklet_of`` counts a tracklet and its continuations as one; ``first_ms`` and ``last_ms`` are the UTC span of the
-    row's own piece, so a filter by time compares the crops of that time.
+    row's own piece, so a filter by time compares the crops of that time. ``cameras`` has groups' names too.
     """
 
     generation: int
@@ -160,14 +177,14 @@ class _Snapshot:
     camera_of: np.ndarray
     first_ms: np.ndarray
     last_ms: np.ndarray
-    cameras: dict[str, int]
+    cameras: dict[str, list[int]]
 
     @classmethod
     def load(cls, gallery: Gallery, model_id: str) -> "_Snapshot":
         """Read everything under one database snapshot; vectors that came later are not looked at."""
         with Session(gallery.engine) as session:
             generation = int(session.get_one(schema.Setting, "generation").value)
-            cameras = dict(session.execute(select(schema.Camera.name, schema.Camera.id)).all())
+            cameras = _ids_by_name(session)
             dim = session.get_one(schema.Model, model_id).card["dim"]
             first_piece = roots(session)
             rows = session.execute(
@@ -211,7 +228,7 @@ class _Snapshot:
         """bool ``[rows]``: the rows that the filters keep."""
         kept = np.ones(len(self.crops), bool)
         if cameras is not None:
-            kept &= np.isin(self.camera_of, [self._camera(name) for name in cameras])
+            kept &= np.isin(self.camera_of, [id_ for name in cameras for id_ in self._cameras(name)])
         if after is not None:
             kept &= self.last_ms >= after.timestamp() * 1000
         if before is not None:
@@ -237,7 +254,7 @@ class _Snapshot:
                 return [(int(rows[0, place]), float(scores[0, place])) for place in places]
             count = min(total, 4 * count)
 
-    def _camera(self, name: str) -> int:
+    def _cameras(self, name: str) -> list[int]:
         if name not in self.cameras:
             known = ", ".join(sorted(self.cameras)) or "none"
             raise UserError(
@@ -246,7 +263,18 @@ class _Snapshot:
         return self.cameras[name]
 
 
+def _ids_by_name(session: Session) -> dict[str, list[int]]:
+    """{name: ids} of cameras, and of groups that are not called like a camera."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    names = {}
+    for camera in session.scalars(select(schema.Camera)):
+        names[camera.name] = [camera.id]
+        if camera.group:
+            groups[camera.group].append(camera.id)
+    return groups | names
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return iso(value)
     return str(value) if isinstance(value, Path) else value

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from sqlalchemy import Engine, exists, func, select, true
@@ -26,22 +27,44 @@ from sqlalchemy.orm import Session
 from reidapp import files
 from reidapp.box import Box
 from reidapp.errors import ReidappError, UserError
-from reidapp.gallery import database, schema, vectors
+from reidapp.gallery import cameras, database, schema, vectors
 from reidapp.model_card import ModelCard
+from reidapp.settings import CameraSettings
+from reidapp.spans import Between
 
 CONTINUES_WITHIN_S = 3.0  # a tracklet goes on across a chunk's border if no more than this lies between
 
 
 @dataclass(frozen=True)
 class CameraInfo:
-    """A camera: its IANA zone, the UTC span of its footage, and how much of it there is."""
+    """A camera: its clock, the UTC span of its footage, and how much of it there is.
+
+    Attributes:
+        zone: IANA name.
+        offset_s: by which its clock is ahead of the true time.
+        group: None where it is in none.
+    """
 
     name: str
     zone: str
+    offset_s: float
+    group: str | None
     first: datetime
     last: datetime
     videos: int
     tracklets: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it: times ISO 8601 UTC."""
+        return {**vars(self), "first": iso(self.first), "last": iso(self.last)}
+
+    def __str__(self) -> str:
+        zone = ZoneInfo(self.zone)
+        group = f"  group {self.group}" if self.group else ""
+        return (
+            f"{self.name}  {self.zone}, {self.offset_s:+g} s{group}  {self.videos} videos, {self.tracklets} tracklets  "
+            f"{self.first.astimezone(zone):%Y-%m-%d %H:%M:%S} – {self.last.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+        )
 
 
 @dataclass(frozen=True)
@@ -51,8 +74,10 @@ class VideoInfo:
     zone: str
     path: Path
     size: int  # bytes, when it was indexed
+    mtime_ns: int  # then
     start: datetime  # UTC
-    start_source: str  # template, name, container or mtime; the last two are uncertain
+    start_source: str  # template, name, container or mtime
+    uncertain: str | None  # why the start may be wrong
     duration_s: float
     width: int
     height: int
@@ -122,6 +147,29 @@ class GallerySummary:
 
 
 @dataclass(frozen=True)
+class GalleryFacts:
+    """A gallery at a glance; ``bytes`` on disk, by part."""
+
+    summary: GallerySummary
+    models: list[ModelInfo]
+    bytes: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it: times ISO 8601 UTC."""
+        times = {key: iso(getattr(self.summary, key)) for key in ("first", "last")}
+        return vars(self.summary) | times | {"models": [m.to_dict() for m in self.models], "bytes": self.bytes}
+
+    def __str__(self) -> str:
+        s = self.summary
+        lines = [f"{s.cameras} cameras, {s.videos} videos, {s.tracklets} tracklets, {s.crops} crops"]
+        if s.first and s.last:
+            lines.append(f"{s.first:%Y-%m-%d %H:%M:%S} – {s.last:%Y-%m-%d %H:%M:%S} UTC")
+        lines += [f"model {model}" for model in self.models]
+        parts = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in self.bytes.items())
+        return "\n".join([*lines, f"{sum(self.bytes.values()) / 1e6:.1f} MB on disk: {parts}"])
+
+
+@dataclass(frozen=True)
 class NewCrop:
     """A best shot on its way into the gallery: the stored bytes, and where they come from."""
 
@@ -158,7 +206,7 @@ class NewChunk:
 
 @dataclass(frozen=True)
 class StoredChunk:
-    """A committed chunk: the name of its camera, and the files of its crops in the order of their vectors."""
+    """A committed chunk: its camera's name as the model knows it, and its crops' files in their vectors' order."""
 
     id: str
     camera: str
@@ -271,7 +319,16 @@ class Gallery:
         with Session(self.engine) as session:
             tracklets = dict(session.execute(counts).all())
             return [
-                CameraInfo(camera.name, camera.zone, utc(first), utc(last), videos, tracklets.get(camera.id, 0))
+                CameraInfo(
+                    name=camera.name,
+                    zone=camera.zone,
+                    offset_s=camera.offset_s,
+                    group=camera.group,
+                    first=utc(first),
+                    last=utc(last),
+                    videos=videos,
+                    tracklets=tracklets.get(camera.id, 0),
+                )
                 for camera, first, last, videos in session.execute(spans)
             ]
 
@@ -364,6 +421,14 @@ class Gallery:
                 last=max((camera.last for camera in cameras), default=None),
             )
 
+    def facts(self) -> GalleryFacts:
+        parts = {
+            "database": self.path.glob(f"{database.FILE_NAME}*"),
+            **{name: (self.path / name).rglob("*") for name in ("crops", "vectors", "models")},
+        }
+        sizes = {name: sum(f.stat().st_size for f in entries if f.is_file()) for name, entries in parts.items()}
+        return GalleryFacts(self.summary(), self.models(), sizes)
+
     # Writing
 
     @contextmanager
@@ -394,8 +459,10 @@ class Gallery:
             zone=camera.zone,
             path=Path(video.path),
             size=video.size,
+            mtime_ns=video.mtime_ns,
             start=utc(video.start_ms),
             start_source=video.start_source,
+            uncertain=cameras.uncertain(video.start_source, video.written, camera.zone),
             duration_s=video.duration_s,
             width=video.width,
             height=video.height,
@@ -419,11 +486,11 @@ class GalleryWriter:
         with Session(self.gallery.engine, expire_on_commit=False) as session:
             return session.get(schema.Video, video_id)
 
-    def known(self, path: Path, size: int, mtime_ns: int) -> schema.Video | None:
-        """The video that was read from this very file, if the file is unchanged since."""
-        same = select(schema.Video).filter_by(path=str(path), size=size, mtime_ns=mtime_ns)
-        with Session(self.gallery.engine, expire_on_commit=False) as session:
-            return session.scalar(same)
+    def files_done(self) -> set[tuple[str, int, int]]:
+        """(path, size, mtime_ns) of every file that is indexed to its end, as it was then."""
+        done = select(schema.Video.path, schema.Video.size, schema.Video.mtime_ns).where(schema.Video.done)
+        with Session(self.gallery.engine) as session:
+            return {(path, size, mtime_ns) for path, size, mtime_ns in session.execute(done)}
 
     def chunks_done(self, video_id: str) -> set[int]:
         """Numbers of the chunks that are committed."""
@@ -431,15 +498,67 @@ class GalleryWriter:
             return set(session.scalars(select(schema.Chunk.number).where(schema.Chunk.video_id == video_id)))
 
     def add_video(self, camera: str, zone: str, video: schema.Video) -> None:
-        """Add a video and, if it is new, its camera."""
+        """Add a video and, if it is new, its camera with a clock in ``zone``.
+
+        Its start is computed from what is written, by the camera's clock; one without it keeps its ``start_ms``.
+        """
         with Session(self.gallery.engine, expire_on_commit=False) as session, session.begin():
-            row = session.scalar(select(schema.Camera).filter_by(name=camera))
-            if row is None:
-                row = schema.Camera(name=camera, zone=zone)
-                session.add(row)
-                session.flush()
+            row = self._camera(session, camera, zone)
+            if video.written is None:
+                video.written = utc(video.start_ms).isoformat()
+            else:
+                video.start_ms = cameras.start_ms(video.written, row.zone, row.offset_s)
             video.camera_id = row.id
             session.add(video)
+
+    def set_camera(self, camera: str, zone: str, settings: CameraSettings) -> None:
+        """What a user says of a camera before its recordings come; if it is new, its clock is in ``zone``."""
+        with Session(self.gallery.engine) as session, session.begin():
+            row = self._camera(session, camera, zone)
+            cameras.change(session, row.name, settings)
+            _next_generation(session)
+
+    def change_camera(self, camera: str, settings: CameraSettings) -> None:
+        """Correct a camera's name, clock or group; searches see it at once.
+
+        Raises:
+            UserError: no such camera, or its new name or group is taken.
+        """
+        with Session(self.gallery.engine) as session, session.begin():
+            cameras.change(session, camera, settings)
+            _next_generation(session)
+
+    def merge_camera(self, camera: str, into: str) -> list[Between]:
+        """Make a camera's recordings another's. Returns those that overlap now.
+
+        Raises:
+            UserError: no such camera, or their clocks differ.
+        """
+        with Session(self.gallery.engine) as session, session.begin():
+            overlaps = cameras.merge(session, camera, into)
+            _next_generation(session)
+            return overlaps
+
+    def zone_of(self, camera: str) -> str | None:
+        """The zone of a camera's clock; None for one that is not here."""
+        with Session(self.gallery.engine) as session:
+            row = cameras.camera_called(session, camera)
+            return row.zone if row else None
+
+    def name_in_model(self, camera: str, known: Sequence[str]) -> str:
+        """A camera's name among those that a model knows, which may be one that it had before."""
+        with Session(self.gallery.engine) as session:
+            row = cameras.camera_called(session, camera)
+            return cameras.name_in_model(session, row, known) if row else camera
+
+    @staticmethod
+    def _camera(session: Session, name: str, zone: str) -> schema.Camera:
+        row = cameras.camera_called(session, name)
+        if row is None:
+            row = schema.Camera(name=name, zone=zone, offset_s=0.0)
+            session.add(row)
+            session.flush()
+        return row
 
     def finish_video(self, video_id: str, duration_s: float, note: str | None) -> None:
         """Mark a video as indexed to its end."""
@@ -505,9 +624,13 @@ class GalleryWriter:
         )
         with Session(self.gallery.engine) as session:
             rows = session.execute(waiting).all()
+            known = session.get_one(schema.Model, model_id).card.get("cameras", [])
+            in_model = {
+                c.name: cameras.name_in_model(session, c, known) for c in session.scalars(select(schema.Camera))
+            }
         groups = itertools.groupby(rows, key=lambda row: (row[0], row[1]))
         return [
-            StoredChunk(id_, camera, [self.gallery.crop_path(id_, row[2]) for row in group])
+            StoredChunk(id_, in_model[camera], [self.gallery.crop_path(id_, row[2]) for row in group])
             for (id_, camera), group in groups
         ]
 
@@ -623,6 +746,11 @@ def _next_generation(session: Session) -> None:
 def utc(milliseconds: float) -> datetime:
     """UTC milliseconds since 1970 as a datetime."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def iso(time: datetime | None) -> str | None:
+    """A UTC time as JSON has it."""
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z") if time else None
 
 
 def _of_creation(entry: Path, half_made: Path) -> bool:

@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from PIL import Image
 
 from reidapp.errors import UserError
+from reidapp.gallery.recordings import IN_WORDS, PRESENT, Recordings
 from reidapp.imaging import resize
 from reidapp.server.service import MAX_QUERY_BYTES, Query, SearchService
 
@@ -28,16 +29,12 @@ VIDEO_TYPES = {
     ".mpeg": "video/mpeg",
 }
 
-UNCERTAIN = {
-    "container": "the time comes from the file's metadata and may be wrong",
-    "mtime": "the time comes from the file's date and may be wrong",
-}
-
 
 def media_routes(service: SearchService) -> APIRouter:
     """``/media/…``: stored crops, recordings (with Range requests), a tracklet's path, and query pictures."""
     router = APIRouter(prefix="/media")
     gallery = service.gallery
+    recordings = Recordings()
 
     @router.get("/crop/{crop_id}")
     def crop(crop_id: str) -> FileResponse:
@@ -48,8 +45,8 @@ def media_routes(service: SearchService) -> APIRouter:
     def video(video_id: str) -> FileResponse:
         info = gallery.video(video_id)
         path = info.path
-        if path.is_file() and path.stat().st_size != info.size:
-            raise UserError(f"{path.name}: the file is another one than when it was indexed")
+        if (state := recordings.state(info)) != PRESENT:
+            raise UserError(f"{path.name}: {IN_WORDS[state]}")
         return send_file(path, VIDEO_TYPES.get(path.suffix.lower(), "application/octet-stream"), "private, no-cache")
 
     @router.get("/tracklet/{tracklet_id}")
@@ -62,7 +59,8 @@ def media_routes(service: SearchService) -> APIRouter:
                 "zone": info.video.zone,
                 "video": f"media/video/{info.video.id}",
                 "video_start": info.video.start.isoformat(),
-                "uncertain_time": UNCERTAIN.get(info.video.start_source),
+                "start_source": info.video.start_source,
+                "uncertain_time": info.video.uncertain,
                 "width": info.video.width,
                 "height": info.video.height,
                 "duration_s": info.video.duration_s,

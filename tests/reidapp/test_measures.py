@@ -52,7 +52,7 @@ def tracklet(
 ) -> TrackletInfo:
     """A tracklet of a video whose clock is wrong by ``clock_s``."""
     start = START + timedelta(seconds=clock_s)
-    video = VideoInfo("v", camera, "UTC", Path("a.mp4"), 1, start, "name", 10.0, 640, 360)
+    video = VideoInfo("v", camera, "UTC", Path("a.mp4"), 1, 1, start, "name", None, 10.0, 640, 360)
     first, last = path[0][0], path[-1][0]
     return TrackletInfo(
         id="t",
@@ -215,7 +215,7 @@ def test_found_late_and_lost_early() -> None:
 def hit(rank: int, person: int | None, p_match: float | None = None) -> RankedHit:
     nowhere = Path("x")
     return RankedHit(
-        Hit(rank, "t", "yard", "UTC", nowhere, "v", START, START, START, 0.0, 1 / rank, p_match, LEFT, "c", nowhere),
+        Hit(rank, "t", "yard", "UTC", nowhere, "v", START, START, START, 0.0, 1 / rank, p_match, LEFT, "c", nowhere, "name", None, "present"),
         person,
     )
 

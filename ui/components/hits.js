@@ -36,9 +36,12 @@ function card(hit, index) {
     make("span", { className: "camera", textContent: hit.camera, title: hit.camera }),
     make("span", { className: "time", textContent: hit.time, title: hit.zone }),
     make("span", { className: "date", textContent: hit.date }),
+    ...[["time uncertain", hit.uncertain], ["recording gone", hit.gone]].filter(([, why]) => why)
+      .map(([textContent, title]) => make("span", { className: "badge", textContent, title })),
   );
   button.setAttribute("aria-label",
-    `Hit ${hit.rank}: camera ${hit.camera}, ${hit.date} ${hit.time}, score ${likely.toFixed(2)}. Open the recording.`);
+    `Hit ${hit.rank}: camera ${hit.camera}, ${hit.date} ${hit.time}, score ${likely.toFixed(2)}` +
+    [hit.uncertain, hit.gone].filter(Boolean).map((why) => `, ${why}`).join("") + ". Open the recording.");
   button.addEventListener("click", () => tell("open", { hits, index }));
   return make("li", {}, button);
 }

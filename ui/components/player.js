@@ -33,7 +33,11 @@ async function open(index) {
   player.scrollIntoView({ block: "nearest", behavior: "smooth" });
   find("h2").focus({ preventScroll: true });
   wanted = Math.max(0, hit.best_s - LEAD_S);
-  if (video.getAttribute("src") === hit.video && video.readyState > 0) seekToWanted();
+  if (hit.gone) {
+    video.removeAttribute("src");
+    video.load();
+    problem.textContent = `${hit.file}: ${hit.gone}`;
+  } else if (video.getAttribute("src") === hit.video && video.readyState > 0) seekToWanted();
   else video.src = hit.video;
   try {
     const answer = await fetch(hit.track);

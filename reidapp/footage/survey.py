@@ -1,0 +1,230 @@
+"""What indexing a folder would take up, and as what: by its list of files alone, or with every file opened too."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from reidapp.errors import UserError
+from reidapp.footage.decoding import VideoFacts, probe
+from reidapp.footage.indexing import Footage
+from reidapp.footage.sources import Skipped, Source
+from reidapp.gallery.cameras import start_ms, uncertain
+from reidapp.gallery.store import iso, utc
+from reidapp.settings import CameraSettings
+from reidapp.spans import Between, Span, gaps_and_overlaps
+
+_LONGEST = timedelta(days=1)  # of a recording; a file's date later than that is when it was copied
+
+Progress = Callable[[float, float, str], None]
+"""Called with files done, files in all, and the file at work."""
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """A recording as it would be indexed.
+
+    Attributes:
+        file: below the folder.
+        start: UTC; None where only the file itself could say.
+        end: UTC; None where it is not known without opening the file.
+        start_source: as of a `Source`, or container or mtime.
+        uncertain: why the start may be wrong, or why there is none yet.
+        facts: None where the file was not opened.
+    """
+
+    file: str
+    camera: str
+    zone: str
+    start: datetime | None
+    end: datetime | None
+    start_source: str
+    uncertain: str | None
+    size: int
+    mtime: datetime
+    facts: VideoFacts | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it: times ISO 8601 UTC, and the camera's with its zone's offset."""
+        local = self.start.astimezone(ZoneInfo(self.zone)).isoformat() if self.start else None
+        named = {key: getattr(self, key) for key in ("file", "camera", "zone", "start_source", "uncertain", "size")}
+        opened = {key: getattr(self.facts, key) for key in ("duration_s", "width", "height")} if self.facts else {}
+        return {**named, "start": iso(self.start), "camera_time": local, "end": iso(self.end), **opened}
+
+    def __str__(self) -> str:
+        when = f"{self.start.astimezone(ZoneInfo(self.zone)):%Y-%m-%d %H:%M:%S %Z}" if self.start else "start unknown"
+        opened = f"  {self.facts.duration_s:.0f} s, {self.facts.width}×{self.facts.height}" if self.facts else ""
+        return f"{self.camera}  {when}  {self.file}{opened}" + (f"  ({self.uncertain})" if self.uncertain else "")
+
+
+@dataclass(frozen=True)
+class PlannedCamera:
+    """A camera's recordings together.
+
+    Attributes:
+        offset_s: by which its clock is ahead of the true time.
+        exact: lengths are known, so gaps and overlaps are too. Without them, overlaps are recordings with the same
+            start, and a gap lies between a file's date, where that can be its end, and the next start.
+    """
+
+    name: str
+    zone: str
+    offset_s: float
+    group: str | None
+    files: int
+    first: datetime | None
+    last: datetime | None
+    exact: bool
+    gaps: list[Between]
+    overlaps: list[Between]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it: times ISO 8601 UTC."""
+        lists = {key: [vars(entry) for entry in getattr(self, key)] for key in ("gaps", "overlaps")}
+        return {**vars(self), "first": iso(self.first), "last": iso(self.last), **lists}
+
+    def __str__(self) -> str:
+        zone = ZoneInfo(self.zone)
+        span = "no start known"
+        if self.first and self.last:
+            span = (
+                f"{self.first.astimezone(zone):%Y-%m-%d %H:%M:%S} – {self.last.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+            )
+        clock = self.zone + (f", {self.offset_s:+g} s" if self.offset_s else "")
+        lines = [f"{self.name}: {self.files} files, {span} ({clock})" + (f", group {self.group}" if self.group else "")]
+        about = "" if self.exact else "about "
+        lines += [f"  gap of {about}{_length(gap.seconds)} from {gap.first} to {gap.second}" for gap in self.gaps]
+        for overlap in self.overlaps:
+            how = f"overlap by {_length(overlap.seconds)}" if self.exact else "begin at the same time"
+            lines.append(f"  {overlap.first} and {overlap.second} {how}")
+        return "\n".join(lines)
+
+
+@dataclass
+class Survey:
+    """What indexing would take up."""
+
+    files: list[PlannedFile] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    probed: bool = False
+    clocks: dict[str, CameraSettings] = field(default_factory=dict)
+
+    @cached_property
+    def cameras(self) -> list[PlannedCamera]:
+        of_camera: dict[str, list[PlannedFile]] = defaultdict(list)
+        for file in self.files:
+            of_camera[file.camera].append(file)
+        return [_camera(files, self.clocks.get(name), self.probed) for name, files in sorted(of_camera.items())]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "files": [file.to_dict() for file in self.files],
+            "cameras": [camera.to_dict() for camera in self.cameras],
+            "skipped": [vars(entry) for entry in self.skipped],
+        }
+
+    def __str__(self) -> str:
+        lines = [*map(str, self.files), "", *map(str, self.cameras)]
+        lines += [f"skipped: {entry.file}: {entry.reason}" for entry in self.skipped]
+        if not self.probed:
+            lines.append("Files were not opened: lengths, exact gaps and unreadable files need --probe.")
+        return "\n".join(lines)
+
+
+def survey(
+    footage: Footage, zone: str, probing: bool = False, progress: Progress = lambda done, total, name: None
+) -> Survey:
+    """Plan the indexing of what was found. Makes and changes nothing.
+
+    Args:
+        zone: of cameras of which the user says none.
+        probing: open every file, for its length and size, and to name those that cannot be read.
+    """
+    result = Survey(skipped=list(footage.skipped), probed=probing)
+    for number, source in enumerate(footage.sources):
+        camera = footage.cameras.get(source.camera, CameraSettings())
+        file = _below(source.path, footage.folder)
+        facts = None
+        if probing:
+            progress(number, len(footage.sources), file)
+            try:
+                facts = probe(source.path)
+            except (OSError, UserError) as error:
+                result.skipped.append(Skipped(file, str(error).removeprefix(f"{source.path.name}: ")))
+                continue
+        planned = _planned(file, source, camera, zone, facts)
+        result.files.append(planned)
+        result.clocks[planned.camera] = camera
+    if probing:
+        progress(len(footage.sources), len(footage.sources), "")
+    return result
+
+
+def _planned(file: str, source: Source, camera: CameraSettings, zone: str, facts: VideoFacts | None) -> PlannedFile:
+    zone = camera.zone or zone
+    written, start_source = source.written, source.start_source
+    if facts is not None:
+        written, start_source = source.started(facts.created, facts.duration_s)
+    start = end = None
+    why: str | None = "its path has no time: that of the container or of the file will be taken"
+    if written is not None:
+        start = utc(start_ms(written.isoformat(), zone, camera.offset or 0.0))
+        why = uncertain(start_source, written.isoformat(), zone)
+        if facts is not None and facts.duration_s:
+            end = start + timedelta(seconds=facts.duration_s)
+    mtime = datetime.fromtimestamp(source.mtime_ns / 1e9, UTC)
+    name = camera.name or source.camera
+    return PlannedFile(file, name, zone, start, end, start_source, why, source.size, mtime, facts)
+
+
+def _camera(files: list[PlannedFile], settings: CameraSettings | None, exact: bool) -> PlannedCamera:
+    settings = settings or CameraSettings()
+    timed = sorted(((file.start, file) for file in files if file.start), key=lambda entry: entry[0])
+    if exact:
+        spans = [Span(f.file, _ms(start), _ms(f.end or start)) for start, f in timed]
+        gaps, overlaps = gaps_and_overlaps(spans)
+    else:
+        gaps, overlaps = _without_lengths(timed)
+    return PlannedCamera(
+        name=files[0].camera,
+        zone=files[0].zone,
+        offset_s=settings.offset or 0.0,
+        group=settings.group,
+        files=len(files),
+        first=timed[0][0] if timed else None,
+        last=max(f.end or start for start, f in timed) if timed else None,
+        exact=exact,
+        gaps=gaps,
+        overlaps=overlaps,
+    )
+
+
+def _without_lengths(timed: list[tuple[datetime, PlannedFile]]) -> tuple[list[Between], list[Between]]:
+    gaps, same = [], []
+    for (start, file), (following, after) in itertools.pairwise(timed):
+        if following == start:
+            same.append(Between(file.file, after.file, 0.0))
+        elif start < file.mtime < following and file.mtime - start < _LONGEST:
+            gaps += gaps_and_overlaps(
+                [Span(file.file, _ms(start), _ms(file.mtime)), Span(after.file, _ms(following), _ms(following))]
+            )[0]
+    return gaps, same
+
+
+def _below(path: Path, folder: Path) -> str:
+    base = folder.resolve()
+    return path.relative_to(base).as_posix() if path.is_relative_to(base) and path != base else path.name
+
+
+def _ms(time: datetime) -> int:
+    return round(time.timestamp() * 1000)
+
+
+def _length(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
