@@ -226,11 +226,6 @@ def index(
     zone: Annotated[
         str | None, typer.Option(help="Time zone of new cameras (IANA name); this machine's without.")
     ] = None,
-    json: JsonOption = False,
-) -> None:
-    """Index a folder of footage into a gallery. Run it again to add what is new, or to go on after an interruption."""
-    from reidapp.footage.detection import open_detector
-    from reidapp.footage.indexing import find_footage, index_footage
     cameras: Annotated[
         Path | None, typer.Option(help="TOML file: [name] of each camera with its name, zone, offset, group.")
     ] = None,
@@ -238,16 +233,16 @@ def index(
         bool, typer.Option("--dry-run", help="List what would be indexed as what, with gaps; makes nothing.")
     ] = False,
     probe: Annotated[bool, typer.Option("--probe", help="With --dry-run: open every file; exact lengths.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Index a folder of footage into a gallery. Run it again to add what is new, or to go on after an interruption."""
+    from reidapp.footage.detection import open_detector
+    from reidapp.footage.indexing import find_footage, index_footage
     from reidapp.settings import IndexSettings, read_cameras
 
-    settings = IndexSettings.checked(sampling=sampling, detector=detector, template=template, zone=zone)
-    finder = open_detector(settings.detector)
-    footage = find_footage(folder, settings, said)
-    target, embedder = _gallery_to_write(gallery, model)
-    _note(f"detector {settings.detector} on {finder.provider}; model {embedder.card.name} on {embedder.provider}")
     if probe and not dry_run:
         raise UserError("index: --probe belongs to --dry-run; indexing opens every file anyway")
-    with _progress("indexing", "s of video") as advance:
+    settings = IndexSettings.checked(sampling=sampling, detector=detector, template=template, zone=zone)
     said = read_cameras(cameras) if cameras else {}
     if dry_run:
         from reidapp.footage.survey import survey
@@ -259,6 +254,11 @@ def index(
         return
     if gallery is None:
         raise UserError("index: missing --gallery FOLDER (only --dry-run needs none)")
+    finder = open_detector(settings.detector)
+    footage = find_footage(folder, settings, said)
+    target, embedder = _gallery_to_write(gallery, model)
+    _note(f"detector {settings.detector} on {finder.provider}; model {embedder.card.name} on {embedder.provider}")
+    with _progress("indexing", "s of video") as advance:
         report = index_footage(footage, target, embedder, finder, settings, advance)
     _show(report.to_dict(), _index_summary(report, gallery), json)
     if report.interrupted:
@@ -571,11 +571,6 @@ def reembed(
         raise typer.Exit(130)
 
 
-@app.command()
-def doctor(json: JsonOption = False) -> None:
-    """Check this installation, and say how to mend what is wrong."""
-    from reidapp.doctor import diagnose
-
 @gallery_.command("info")
 def gallery_info(gallery: GalleryOption, json: JsonOption = False) -> None:
     """Cameras, videos, tracklets, crops, models, the time covered, and the size on disk."""
@@ -634,6 +629,11 @@ def gallery_camera(
     told += [f"  {o.first} and {o.second} overlap by {o.seconds:.1f} s: two cameras after all?" for o in overlaps]
     _show(facts, "\n".join(told), json)
 
+
+@app.command()
+def doctor(json: JsonOption = False) -> None:
+    """Check this installation, and say how to mend what is wrong."""
+    from reidapp.doctor import diagnose
 
     checks = diagnose()
     _show({"checks": [check.to_dict() for check in checks]}, "\n".join(map(str, checks)), json)
@@ -775,12 +775,12 @@ def _index_summary(report: "IndexReport", gallery: Path) -> str:
         f"{report.videos} videos{known}: {report.frames} frames, {report.detections} detections, "
         f"{report.tracklets} tracklets, {report.crops} crops written and searchable in {gallery}"
     ]
+    lines += [f"  note: {note}" for note in report.notes]
     lines += [f"  incomplete: {entry.file}: {entry.reason}" for entry in report.incomplete]
     lines += [f"  skipped: {entry.file}: {entry.reason}" for entry in report.skipped]
     if report.interrupted:
         lines.append("  interrupted; what was committed is kept. The same command goes on from here")
     return "\n".join(lines)
-    lines += [f"  note: {note}" for note in report.notes]
 
 
 def _export_summary(card: "ModelCard") -> str:
@@ -801,13 +801,13 @@ def _outline(facts: dict[str, Any], indent: str = "") -> Iterator[str]:
 def _hits_table(hits: "list[Hit]") -> str:
     from zoneinfo import ZoneInfo
 
+    from reidapp.gallery.recordings import IN_WORDS
+
     if not hits:
         return "nothing found: no tracklet is left after the filters"
     width = max(len(hit.camera) for hit in hits)
 
     def line(hit: "Hit") -> str:
-    from reidapp.gallery.recordings import IN_WORDS
-
         start, end = (time.astimezone(ZoneInfo(hit.zone)) for time in (hit.start, hit.end))
         when = f"{start:%Y-%m-%d %H:%M:%S} – {end:%H:%M:%S %Z}"
         marks = [f"time uncertain ({hit.start_source})" if hit.uncertain else "", IN_WORDS.get(hit.recording, "")]
