@@ -30,6 +30,18 @@ def split_batch_norm(module: M, splits: int) -> M:
     return module
 
 
+def check_splits(images: int, splits: int) -> None:
+    """
+    Raises:
+        UserError: so many images do not make so many equal parts that a batch norm can normalise.
+    """
+    if splits > 1 and (images % splits or images < 2 * splits):
+        raise UserError(
+            f"batch norm: {images} images do not make {splits} equal parts of two or more; "
+            f"choose a batch size that is a multiple of {splits}"
+        )
+
+
 class _Split(nn.modules.batchnorm._BatchNorm):
     """Parts are contiguous along the batch, x = [x_1; …; x_s], each normalised with its own mean and variance.
 
@@ -51,11 +63,7 @@ class _Split(nn.modules.batchnorm._BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.splits == 1:
             return super().forward(x)
-        if len(x) % self.splits or len(x) < 2 * self.splits:
-            raise UserError(
-                f"batch norm: {len(x)} images do not make {self.splits} equal parts of two or more; "
-                f"choose a batch size that is a multiple of {self.splits}"
-            )
+        check_splits(len(x), self.splits)
         means, variances = (s.repeat(self.splits, 1) for s in (self.running_mean, self.running_var))
         parts = [
             F.batch_norm(part, mean, variance, self.weight, self.bias, True, self.momentum, self.eps)

@@ -46,7 +46,7 @@ class Network(nn.Module):
             nn.Linear(self.head.dim, self.dim, bias=False) if "projection" in description else nn.Identity()
         )
         self.dims: dict[str, int] = self.head.dims
-        self.weights: tuple[str, ...] = getattr(self.head, "weights", ())  # outputs that are weights, not vectors
+        self.weights: dict[str, int] = getattr(self.head, "weights", {})  # outputs that are weights, and their columns
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         return self.head(self.backbone(self.normalise(images)))

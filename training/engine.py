@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import reidapp
 from models.camera_batch_norm import look, look_by_camera
-from models.ghost_batch_norm import split_batch_norm
+from models.ghost_batch_norm import check_splits, split_batch_norm
 from models.network import Network
 from models.onnx_weights import load_onnx
 from models.pretrained import load_pretrained
@@ -130,7 +130,8 @@ def train(
         advance(0, _summary(done, epochs, means))
         for epoch in range(done + 1, epochs + 1):
             last = min(epoch * sampler.batches, steps)
-            means = _epoch(run, epoch, range(step, last), steps, advance) | run.method.report()
+            with _stopped_in(epoch, out):
+                means = _epoch(run, epoch, range(step, last), steps, advance) | run.method.report()
             advance(0, _summary(epoch, epochs, means))
             step = last
             for text in run.method.diagnose():
@@ -181,6 +182,8 @@ def _set_up(
     if not dataset.train:
         raise UserError(f"data {dataset.spec}: no training images")
     method = _method(recipe, dataset.train, dataset.apart, network)
+    own = split(np.arange(method.sampler.batch_size), method.sampler, team.world, team.rank)
+    check_splits(len(own), recipe.bn_split)
     build_optimizer(recipe, network, method)
     if late := [milestone for milestone in recipe.schedule.milestones if milestone >= recipe.schedule.epochs]:
         notes.warn(
@@ -274,6 +277,20 @@ def _keeping(run: Path, notes: Notes) -> Iterator[None]:
             if kept
             else "interrupted; no epoch was finished, and nothing is kept"
         )
+        raise
+
+
+@contextmanager
+def _stopped_in(epoch: int, run: Path) -> Iterator[None]:
+    """Tells what is there when an epoch cannot be gone on with, such as one whose clusters teach nothing."""
+    try:
+        yield
+    except UserError as error:
+        if kept := last_epoch(run):
+            raise UserError(
+                f"epoch {epoch}: {error}. {kept} is kept: evaluate or export it, or begin a new run from it with other "
+                f"settings and start={run}"
+            ) from error
         raise
 
 

@@ -51,15 +51,15 @@ class JLML(nn.Module):
         both = channels if isinstance(channels, tuple) else (channels, channels)
         rows = {"global": 1, "local": stripes}
         self.stripes = {name: rows[name] for name in BRANCHES if name in branches}
+        columns = {name: own * rows[name] for name, own in zip(BRANCHES, both, strict=True) if name in branches}
         # A list, not a dictionary: "global" as a module's name is no Python, and the ONNX exporter writes Python.
         self.embed = nn.ModuleList(
-            nn.Sequential(nn.Linear(own * rows[name], dim), nn.BatchNorm1d(dim) if batch_norm else nn.Identity())
-            for name, own in zip(BRANCHES, both, strict=True)
-            if name in branches
+            nn.Sequential(nn.Linear(count, dim), nn.BatchNorm1d(dim) if batch_norm else nn.Identity())
+            for count in columns.values()
         )
         self.dim = dim * len(branches)
         self.dims = dict.fromkeys(self.stripes, dim) | {"features": self.dim}
-        self.weights = tuple(f"{name}_weight" for name in self.stripes)
+        self.weights = {f"{name}_weight": count for name, count in columns.items()}
 
     def forward(self, feature_map: Tensor | tuple[Tensor, ...]) -> dict[str, Tensor]:
         maps = feature_map if isinstance(feature_map, tuple) else [feature_map] * len(self.embed)

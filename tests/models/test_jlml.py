@@ -108,7 +108,7 @@ def test_each_branch_learns_from_its_own_loss() -> None:
 def test_sparsity_reaches_the_layer() -> None:
     net = network(SMALL, {"dim": 8})
     out = net(images(2))
-    assert set(net.weights) == set(out) - set(net.dims)
+    assert net.weights == {name: out[name].shape[1] for name in set(out) - set(net.dims)}
     (out["global_weight"].norm(dim=0).sum() + out["local_weight"].abs().sum()).backward()
     assert all(layer.get_parameter("0.weight").grad is not None for layer in net.head.embed)
     assert all(p.grad is None for p in net.backbone.parameters())

@@ -253,6 +253,32 @@ def test_labelled_source_data_are_for_methods_that_take_them(crops: Path, tiny: 
         clustered(crops, tmp_path / "run", resume=True)
 
 
+def test_clusters_that_teach_nothing_later_on_say_what_is_kept(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = []
+
+    def check(clusters: np.ndarray, outliers_count: bool) -> np.ndarray:
+        checked.append(clusters)
+        if len(checked) == stop_in:
+            raise UserError("one giant cluster; lower eps")
+        return clusters
+
+    monkeypatch.setattr("training.methods._clustered.check", check)
+    stop_in = 2
+    with pytest.raises(UserError) as caught:
+        clustered(crops, tmp_path / "run")
+    run = tmp_path / "run"
+    assert str(caught.value) == (
+        f"epoch 2: one giant cluster; lower eps. {run}/epoch-001 is kept: evaluate or export it, or begin a new run "
+        f"from it with other settings and start={run}"
+    )
+    checked.clear()
+    stop_in = 1
+    with pytest.raises(UserError, match=r"^one giant cluster; lower eps$"):
+        clustered(crops, tmp_path / "first")
+
+
 def test_a_method_with_a_loss_of_its_own_takes_no_other(crops: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="method cluster_contrast has a loss of its own; take triplet away"):
         clustered(crops, tmp_path / "run", "loss={triplet: {}}")
@@ -454,6 +480,13 @@ def test_misspelt_names_are_one_clear_line(
         ("augmentation.erase=-1", "augmentation: erase: input should be greater than or equal to 0, not -1"),
         ("augmentation.zoom=1", "augmentation: zoom: input should be less than 1, not 1"),
         ("sampler.identities=500", "500 identities a batch, but there are 8; set sampler.identities=8"),
+        ("bn_split=3", "batch norm: 8 images do not make 3 equal parts of two or more; choose a batch size"),
+        ("bn_split=8", "batch norm: 8 images do not make 8 equal parts of two or more"),
+        (
+            "loss={identity: {}, exclusive_sparsity: {on: identity.features.weight, groups: 5}}",
+            "exclusive_sparsity: 256 columns cannot be cut into 5 equal groups",
+        ),
+        ("sampler={batch: 49}", "sampler: 49 images a batch, but there are 48; set sampler.batch=48"),
         ("sampler.images=1", "recipe small, loss.triplet: it compares the images of a batch; set sampler.identities"),
         ("sampler.identities=1", "recipe small, loss.triplet: it compares the images of a batch"),
     ],

@@ -13,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from reidapp.errors import UserError
 
-_GIANT = 0.9  # of the clustered images; what is left cannot tell people apart
+_GIANT = 0.9  # of the images that are learnt; what is left cannot tell people apart
 _BETTER_MODEL = "or start from a model that tells people apart better"
 
 
@@ -40,8 +40,11 @@ def describe(labels: np.ndarray, truth: np.ndarray | None = None) -> dict[str, f
     return result
 
 
-def check(labels: np.ndarray) -> np.ndarray:
+def check(labels: np.ndarray, outliers_count: bool = False) -> np.ndarray:
     """The labels, if they can be learnt from.
+
+    Args:
+        outliers_count: each outlier is learnt as a class of its own, so that a cluster is told from them at least.
 
     Raises:
         UserError: no cluster, or one that holds nearly everything; the line says what to change.
@@ -52,10 +55,12 @@ def check(labels: np.ndarray) -> np.ndarray:
             f"clustering: no cluster found, all {len(labels)} images are outliers; raise eps, lower min_samples, "
             f"{_BETTER_MODEL}"
         )
-    if found["clusters"] == 1 or found["largest"] > _GIANT:
+    learnt, which = (len(labels), "images") if outliers_count else ((labels >= 0).sum(), "clustered images")
+    share = np.bincount(labels[labels >= 0]).max() / learnt
+    if share > _GIANT:
         raise UserError(
-            f"clustering: one giant cluster holds {found['largest']:.0%} of the clustered images; lower eps or k1, ask "
-            f"for more clusters, {_BETTER_MODEL}"
+            f"clustering: one giant cluster holds {share:.0%} of the {which}; lower eps or k1, ask for more clusters, "
+            f"{_BETTER_MODEL}"
         )
     return labels
 

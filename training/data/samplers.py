@@ -143,12 +143,14 @@ class RandomSampler(_Sampler):
         unlabelled: images of label −1 at the end of every batch, besides, in turn.
 
     Raises:
-        UserError: an empty batch, or no image of the kind asked for.
+        UserError: an empty batch, one of more images than there are, or no image of the kind asked for.
     """
 
     def __init__(self, labels: np.ndarray, batch: int = 32, unlabelled: int = 0) -> None:
         _whole(2, batch=batch)
         super().__init__(labels, 1, batch, unlabelled)
+        if batch > (images := len(self._labelled)):
+            raise UserError(f"sampler: {batch} images a batch, but there are {images}; set sampler.batch={images}")
         self.batches = -(-len(self._labelled) // batch)
 
     def _draw(self, rng: np.random.Generator) -> np.ndarray:

@@ -16,6 +16,7 @@ class ExclusiveSparsity(nn.Module):
     of this loss is not known for sure; the order of 5e-4 is remembered.
 
     Args:
+        dim: D_in, the columns of the weight.
         groups: m, the number of stripes; the paper uses 4.
 
     Shapes: weight float [D_out, D_in], D_in = m times the stripe's dimension, labels (not used) → scalar.
@@ -24,15 +25,15 @@ class ExclusiveSparsity(nn.Module):
         UserError: D_in cannot be divided into equal groups.
     """
 
-    def __init__(self, groups: Count = 4) -> None:
+    def __init__(self, dim: int, groups: Count = 4) -> None:
         super().__init__()
+        if groups < 1 or dim % groups:
+            raise UserError(
+                f"exclusive_sparsity: {dim} columns cannot be cut into {groups} equal groups; "
+                "set groups to the number of stripes"
+            )
         self.groups = groups
 
     def forward(self, weight: Tensor, labels: Tensor) -> Tensor:
-        if self.groups < 1 or weight.shape[1] % self.groups:
-            raise UserError(
-                f"exclusive_sparsity: {weight.shape[1]} columns cannot be cut into {self.groups} equal groups; "
-                "set groups to the number of stripes"
-            )
         weight = weight.to(torch.promote_types(weight.dtype, torch.float32))
         return weight.unflatten(1, (self.groups, -1)).abs().sum(2).square().sum()

@@ -1,7 +1,7 @@
 """What methods share that cluster the crops anew before each epoch, and learn from the clusters."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,14 +15,10 @@ from training.clustering._constraints import constrained
 from training.data.datasets import NO_CAMERA, NO_TRACKLET, UNLABELLED, Record
 from training.data.samplers import IdentitySampler, JoinedSampler
 from training.distributed import from_first, gather
+from training.methods._extract import Extract
 from training.recipe import Entry
 
 _BATCHES = {"identities": 16, "images": 16, "batches": 200}  # Cluster-Contrast's, where a recipe says nothing
-
-
-class Extract(Protocol):
-    def __call__(self, output: str, cameras: np.ndarray | None = None) -> Tensor:
-        """An output of the network for all crops, [N, D]; given their cameras, with batch-norm statistics of each."""
 
 
 class Clustered(nn.Module):
@@ -48,6 +44,7 @@ class Clustered(nn.Module):
     """
 
     takes_source = True
+    outliers_count = False  # as classes of their own
     memory: Tensor
     labels: Tensor
 
@@ -116,7 +113,7 @@ class Clustered(nn.Module):
 
     def use(self, clusters: np.ndarray) -> np.ndarray:
         """Say of what use clusters are, in the log or by an error, and `join` them."""
-        self._found = describe(check(clusters), self.pids[~self.source])
+        self._found = describe(check(clusters, self.outliers_count), self.pids[~self.source])
         return self.join(clusters)
 
     def join(self, clusters: np.ndarray) -> np.ndarray:

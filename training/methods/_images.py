@@ -14,7 +14,7 @@ from training.data.datasets import Record
 from training.data.samplers import build_sampler
 from training.distributed import gather
 from training.losses._memory import move
-from training.methods.supervised import Extract
+from training.methods._extract import Extract
 from training.recipe import Schedule
 
 

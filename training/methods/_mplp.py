@@ -9,6 +9,7 @@ from training.losses._memory import cosines
 
 Reading = Literal["paper", "code"]
 
+_LEAST = 10  # of the authors' code
 _ROUNDING = 1e-6  # of float32, by which the similarities of duplicates differ
 
 
@@ -18,7 +19,6 @@ def mplp(
     images: Tensor,
     threshold: float = 0.6,
     reading: Reading = "paper",
-    least: int = 10,
     counts_itself: bool = True,
 ) -> Tensor:
     """Which images show the same person, as far as the memory knows: similar ones, as long as they are so mutually.
@@ -35,7 +35,6 @@ def mplp(
         images: i, int64 [B].
         threshold: t; the paper uses 0.6.
         reading: ``paper``, or ``code``.
-        least: the code's 10.
         counts_itself: whether j takes the first of the k_i places in its own list; the paper does not say. In the code
             it does not.
 
@@ -44,7 +43,7 @@ def mplp(
     """
     similarities = _from(memory, images)
     counts = (similarities > threshold).sum(1)  # k_i
-    reach = counts - 1 + (not counts_itself) if reading == "paper" else counts.clamp(min=least)
+    reach = counts - 1 + (not counts_itself) if reading == "paper" else counts.clamp(min=_LEAST)
     candidates = similarities.topk(int(counts.max())).indices
     kept = torch.ones_like(counts)
     for place in range(1, candidates.shape[1]):

@@ -16,8 +16,8 @@ from reidapp.options import BelowOne, NotNegative, Positive
 from training.clustering import describe
 from training.data.datasets import Record
 from training.losses._memory import cosines
+from training.methods._extract import Extract
 from training.methods._images import ImagesAsClasses, output
-from training.methods.supervised import Extract
 from training.recipe import Schedule
 
 _BLOCK = 1 << 24  # distances that are held at a time
@@ -76,8 +76,9 @@ class BUC(ImagesAsClasses):
         self.planned = min(int(1 / merge) - 1, -(-(len(records) - 2) // self.pairs))
         if self.planned > (left := self.epochs_from(first)):
             raise UserError(
-                f"{recipe}: too short a run: each of {self.planned} merges begins an epoch, and there are {left} after "
-                f"the first {first:.0%} of the run; give more schedule.epochs, or a larger method.buc.merge"
+                f"{recipe}: too short a run: each of {self.planned} merges begins an epoch, and after the first "
+                f"{first:.0%} of the run there is room for {left}; give more schedule.epochs, or a larger "
+                "method.buc.merge"
             )
         self.first, self.penalty, self.squared, self.tau = first, penalty, squared, tau
         self.register_buffer("merges", torch.zeros((), dtype=torch.int64))  # done so far

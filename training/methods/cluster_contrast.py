@@ -12,7 +12,8 @@ from reidapp.errors import UserError
 from reidapp.options import BelowOne, Positive
 from training.data.datasets import Record
 from training.losses._memory import cosines, move
-from training.methods._clustered import Clustered, Extract
+from training.methods._clustered import Clustered
+from training.methods._extract import Extract
 from training.recipe import Entry
 
 RULES = ("seq", "hard", "mean")

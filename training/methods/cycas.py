@@ -14,8 +14,8 @@ from training.data.datasets import UNLABELLED, Record
 from training.data.samplers import FramePairSampler
 from training.distributed import gather
 from training.losses._cycle import cycle_loss
+from training.methods._extract import Extract
 from training.methods._images import output
-from training.methods.supervised import Extract
 
 
 class CycAs(nn.Module):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +14,8 @@ from reidapp.errors import UserError
 from reidapp.options import Share
 from training.data.datasets import UNLABELLED, Record
 from training.losses import Classifies
-from training.methods.supervised import Extract, Supervised
+from training.methods._extract import Extract
+from training.methods.supervised import Supervised
 
 _SAMPLE = 1024  # crops per domain that impacts are measured on
 
@@ -42,7 +44,7 @@ class DomainGuidedDropout(Supervised):
         sampler: Mapping[str, Any],
         dims: Mapping[str, int],
         recipe: str,
-        weights: Sequence[str] = (),
+        weights: Mapping[str, int] = MappingProxyType({}),
         joint: Share = 0.7,
         form: Literal["stochastic", "deterministic"] = "stochastic",
     ) -> None:

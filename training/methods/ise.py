@@ -12,7 +12,7 @@ from torch import Tensor
 from reidapp.options import BelowOne, Count, NotNegative, Positive
 from training.data.datasets import Record
 from training.losses._memory import cosines
-from training.methods._clustered import Extract
+from training.methods._extract import Extract
 from training.methods.cluster_contrast import ClusterContrast
 from training.recipe import Entry, Schedule
 

@@ -15,9 +15,9 @@ from training.clustering import describe
 from training.data.datasets import Record
 from training.losses._memory import cosines
 from training.losses._multi_label import mcl, mmcl
+from training.methods._extract import Extract
 from training.methods._images import ImagesAsClasses
 from training.methods._mplp import Reading, mplp
-from training.methods.supervised import Extract
 from training.recipe import Schedule
 
 
@@ -31,6 +31,7 @@ class MMCL(ImagesAsClasses):
     Args:
         threshold: t of the label prediction.
         reading: of the label prediction: ``paper``, or its authors' ``code``.
+        counts_itself: of the label prediction, see `mplp`.
         delta: δ, the weight of an image's own classes.
         hard: r, the share of the other classes that is pushed away.
         alpha: α at the end of the run, from 0.
@@ -62,6 +63,7 @@ class MMCL(ImagesAsClasses):
         form: Literal["mmcl", "mcl"] = "mmcl",
         tau: Positive = 0.1,
         start: Literal["zeros", "features"] = "zeros",
+        counts_itself: bool = True,
     ) -> None:
         super().__init__(records, sampler, schedule, dims, recipe, on, momentum=0.0)
         words = {"reading": (reading, "paper", "code"), "form": (form, "mmcl", "mcl")}
@@ -73,7 +75,8 @@ class MMCL(ImagesAsClasses):
                 f"{recipe}: too short a run: it ends before labels are predicted, {single:.0%} from its beginning; "
                 "give more schedule.epochs, or method.mmcl.single=0"
             )
-        self.threshold, self.reading, self.delta, self.hard = threshold, reading, delta, hard
+        self.threshold, self.reading, self.counts_itself = threshold, reading, counts_itself
+        self.delta, self.hard = delta, hard
         self.alpha, self.single, self.form, self.tau, self.start = alpha, single, form, tau, start
         self._predicts = False
         self._predicted: list[Tensor] = []  # pairs of this epoch, int64 [·, 2]
@@ -89,7 +92,7 @@ class MMCL(ImagesAsClasses):
     def loss(self, features: Tensor, batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         scores = cosines(features, self.memory)
         if self._predicts:
-            positives = mplp(self.memory, batch, self.threshold, self.reading)
+            positives = mplp(self.memory, batch, self.threshold, self.reading, self.counts_itself)
         else:
             positives = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, batch[:, None], True)
         image, of = positives.nonzero().T

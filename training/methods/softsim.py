@@ -12,8 +12,8 @@ from reidapp.errors import UserError
 from reidapp.options import BelowOne, Count, NotNegative, Positive, Share
 from training.data.datasets import NO_CAMERA, UNLABELLED, Record
 from training.losses._memory import cosines
+from training.methods._extract import Extract
 from training.methods._images import ImagesAsClasses, output
-from training.methods.supervised import Extract
 from training.recipe import Schedule
 
 _BLOCK = 1 << 24  # similarities that are held at a time

@@ -16,7 +16,8 @@ from training.clustering.dbscan import DBSCAN, density
 from training.data.datasets import Record
 from training.distributed import from_first
 from training.losses._memory import cosines, move
-from training.methods._clustered import Clustered, Extract
+from training.methods._clustered import Clustered
+from training.methods._extract import Extract
 from training.methods.cluster_contrast import centroids
 from training.recipe import Entry
 
@@ -39,11 +40,13 @@ class SpCL(Clustered):
             place of a cluster, a group of the sampler may be K crops outside of all clusters.
         clustering: DBSCAN; the paper has eps 0.6.
         gap: between eps and the tighter and looser one; the paper has 0.02.
-        keep: share of the first epoch's clusters that are independent; the paper has 0.9.
+        keep: share of the first epoch's clusters that are independent; the paper has 0.9. Its code keeps one cluster
+            more, as far as is remembered.
         momentum: m; the paper has 0.2.
         tau: τ; the paper has 0.05.
     """
 
+    outliers_count = True
     classes: Tensor
     rows: Tensor
     threshold: Tensor
@@ -103,7 +106,7 @@ class SpCL(Clustered):
         x, eps, least = checked(features), self.clustering.eps, self.clustering.min_samples
         graph = self.clustering.graph(x, eps + self.gap)
         tight, clusters, loose = (density(graph, at, least) for at in (eps - self.gap, eps, eps + self.gap))
-        independence = best(overlap(check(clusters), loose), clusters)
+        independence = best(overlap(check(clusters, self.outliers_count), loose), clusters)
         if first:
             self.threshold.fill_(float(np.sort(independence)[-max(1, round(self.keep * len(independence)))]))
         compactness = overlap(clusters, tight)

@@ -1,7 +1,8 @@
 """Supervised training: the identities are known."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,7 @@ from training.data.mixing import CutMix, Mixup
 from training.data.samplers import build_sampler
 from training.distributed import gather
 from training.losses import Classifies, Diagnoses, Remembers
-
-Extract = Callable[[str], Tensor]
+from training.methods._extract import Extract
 
 
 class Supervised(nn.Module):
@@ -31,7 +31,7 @@ class Supervised(nn.Module):
             ``on: identity.features.weight``.
         sampler: see `training.data.samplers.build_sampler`.
         dims: {output of the network: its dimension}.
-        weights: outputs of the network that are weights of its head, for losses that regularise them.
+        weights: {output of the network that is a weight of its head: its columns}, for losses that regularise it.
         recipe: named in errors.
         mixup: α of Mixup; each batch is mixed with itself, for losses that take soft labels.
         cutmix: α of CutMix; with both, every batch is mixed by one of them, taken at random.
@@ -44,7 +44,7 @@ class Supervised(nn.Module):
         sampler: Mapping[str, Any],
         dims: Mapping[str, int],
         recipe: str,
-        weights: Sequence[str] = (),
+        weights: Mapping[str, int] = MappingProxyType({}),
         mixup: NotNegative = 0.0,
         cutmix: NotNegative = 0.0,
     ) -> None:
@@ -106,7 +106,7 @@ class Supervised(nn.Module):
     def report(self) -> dict[str, float]:
         return {}
 
-    def _add(self, name: str, options: dict[str, Any], weights: Sequence[str], recipe: str) -> None:
+    def _add(self, name: str, options: dict[str, Any], weights: Mapping[str, int], recipe: str) -> None:
         on, weight = options.pop("on", "features"), options.pop("weight", 1.0)
         if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
             raise UserError(f"{recipe}, loss.{name}: weight is {weight}; a number of at least 0 expected")
@@ -118,18 +118,19 @@ class Supervised(nn.Module):
             )
         if not isinstance(on, str | list):
             raise UserError(f"{recipe}, loss.{name}: on is {on}; an output's name, or a list of them, expected")
-        known = [*self.dims, *weights, *self._class_weights()]
+        columns = {name: weight.shape[1] for name, weight in self._class_weights().items()}
+        known = {**self.dims, **weights, **columns}
         for output in [on] if isinstance(on, str) else on:
             key = name if isinstance(on, str) else f"{name}/{output}"
             if output not in known:
-                hint = registry.suggestion(output, known)
+                hint = registry.suggestion(output, list(known))
                 raise UserError(f'{recipe}, loss.{key}: no output "{output}"{hint}; known: {", ".join(known)}')
             self.on[key], self.weight[key] = output, weight
             self.losses[key] = registry.build(
                 loss,
                 options,
                 f"{recipe}, loss.{name}",
-                dim=self.dims.get(output),
+                dim=known[output],
                 num_classes=self.classes,
             )
 

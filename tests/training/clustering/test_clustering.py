@@ -82,6 +82,15 @@ def test_labels_that_cannot_be_learnt_from() -> None:
         check(np.array([0] * 95 + [1] * 5))
 
 
+def test_outliers_that_are_classes_can_be_told_from_one_cluster() -> None:
+    one = np.array([0] * 9 + [-1])
+    assert check(one, outliers_count=True) is one
+    with pytest.raises(UserError, match="one giant cluster holds 95% of the images"):
+        check(np.array([0] * 95 + [-1] * 5), outliers_count=True)
+    with pytest.raises(UserError, match="one giant cluster holds 100% of the clustered images"):
+        check(one)
+
+
 def test_too_little_memory(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_input, "available_memory", lambda: 10_000)
     cluster = find("training.clustering", "dbscan")()

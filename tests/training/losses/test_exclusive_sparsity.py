@@ -11,7 +11,7 @@ LABELS = torch.tensor([0, 1])
 
 def test_fixed_case_with_zeros() -> None:
     weight = torch.tensor(W, dtype=torch.float64, requires_grad=True)
-    value = ExclusiveSparsity(groups=2)(weight, LABELS)
+    value = ExclusiveSparsity(4, groups=2)(weight, LABELS)
     value.backward()
     assert value.item() == pytest.approx(2.72, abs=1e-9)
     torch.testing.assert_close(weight.grad, torch.tensor(GRADIENT, dtype=torch.float64), atol=1e-6, rtol=0)
@@ -23,22 +23,22 @@ def test_agrees_with_a_triple_loop(groups: int) -> None:
     for row in weight.tolist():
         for j in range(groups):
             total += sum(abs(w) for w in row[j * size : (j + 1) * size]) ** 2
-    assert ExclusiveSparsity(groups)(weight, LABELS).item() == pytest.approx(total, abs=1e-9)
+    assert ExclusiveSparsity(12, groups)(weight, LABELS).item() == pytest.approx(total, abs=1e-9)
 
 
 def test_weights_compete_within_a_stripe_only() -> None:
     within = torch.tensor([[1.0, 1.0, 0.0, 0.0]])
     across = torch.tensor([[1.0, 0.0, 1.0, 0.0]])
-    assert ExclusiveSparsity(2)(within, LABELS) == 4
-    assert ExclusiveSparsity(2)(across, LABELS) == 2
+    assert ExclusiveSparsity(4, 2)(within, LABELS) == 4
+    assert ExclusiveSparsity(4, 2)(across, LABELS) == 2
 
 
 def test_numeric_gradient() -> None:
     weight = torch.randn(3, 8, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda w: ExclusiveSparsity()(w, LABELS), weight)
+    assert torch.autograd.gradcheck(lambda w: ExclusiveSparsity(8)(w, LABELS), weight)
 
 
 @pytest.mark.parametrize("groups", [4, 0])
 def test_unequal_groups_are_refused(groups: int) -> None:
     with pytest.raises(UserError, match=f"6 columns cannot be cut into {groups} equal groups; set groups"):
-        ExclusiveSparsity(groups)(torch.randn(3, 6), LABELS)
+        ExclusiveSparsity(6, groups)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,14 +27,14 @@ def build(
     count: int,
     epochs: int = 20,
     pids: Sequence[int] | None = None,
-    sampler: Mapping[str, int] = MappingProxyType({"batch": 8}),
+    sampler: Mapping[str, int] | None = None,
     **options: Any,
 ) -> Any:
     """A method on images in cameras 1 and 2 by turns."""
     known = range(count) if pids is None else pids
     records = [Record(Path(f"{n}.jpg"), pid, camid=1 + n % 2) for n, pid in enumerate(known)]
-    schedule = Schedule(lr=0.1, epochs=epochs)
-    return kind(records, sampler, schedule, {"features": DIM, "pooled": DIM}, "recipe r", **options)
+    schedule, dims = Schedule(lr=0.1, epochs=epochs), {"features": DIM, "pooled": DIM}
+    return kind(records, sampler or {"batch": min(8, count)}, schedule, dims, "recipe r", **options)
 
 
 def people(count: int, images: int = 4, spread: float = 0.3) -> Tensor:

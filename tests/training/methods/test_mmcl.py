@@ -74,6 +74,9 @@ def test_the_loss_is_of_what_the_memory_predicts() -> None:
     assert positives.sum() > 8
     torch.testing.assert_close(value, mmcl((features[batch] @ features.T).float(), positives), atol=1e-5, rtol=1e-5)
     assert numbers["labels_per_image"] == positives.sum() / 4
+    method.counts_itself = False
+    wider = mplp(method.memory, batch, counts_itself=False).sum()
+    assert method(Features(), features[batch], batch, torch.Generator())[1]["labels_per_image"] == wider / 4
     before = method.memory.clone()
     assert method(Features(), features[batch], batch, torch.Generator())[0] == value  # evaluating changes nothing
     assert torch.equal(method.memory, before)

@@ -135,6 +135,14 @@ def test_unreliable_clusters_are_dissolved() -> None:
     assert float(lenient.threshold) == 0.5
 
 
+def test_one_cluster_among_strangers_is_learnt_from() -> None:
+    strangers = F.normalize(torch.randn(40, 16, generator=torch.Generator().manual_seed(4)), dim=1)
+    method = build(SpCL, clustering={"dbscan": {"eps": 0.1, "metric": "cosine"}})
+    begin(method, torch.cat([people(1), strangers]))
+    assert (method.report()["clusters"], method.report()["outliers"]) == (1, 40)
+    assert int(method.classes.max()) == 40
+
+
 def test_a_source_identity_has_one_vector() -> None:
     method = build(SpCL, source=[70, 90, 70, 71])
     features = torch.cat([people(), people(4, each=1, seed=9)])
