@@ -94,6 +94,18 @@ def test_nearest_are_those_of_a_full_sort(monkeypatch: pytest.MonkeyPatch, tile:
         np.testing.assert_allclose(farthest, distances.max(axis=1), atol=1e-12)
 
 
+def test_what_float32_cannot_tell_apart_is_as_float64_has_it() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(96) + 1e-3 * rng.standard_normal((300, 96))
+    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    exact = x.astype(np.float64) @ x.astype(np.float64).T
+    np.fill_diagonal(exact, np.inf)
+    by_float32 = np.argsort(-(x @ x.T), axis=1, kind="stable")[:, :10]
+    expected = np.argsort(-exact, axis=1, kind="stable")[:, :10]
+    assert (by_float32 != expected).mean() > 0.05
+    assert (nearest(x, 10)[0] == expected).all()
+
+
 def test_each_is_its_own_nearest_among_duplicates() -> None:
     x = np.repeat(people(np.random.default_rng(0), [3, 3], 4), 30, axis=0)
     indices, _ = nearest(x, 8)
@@ -120,7 +132,7 @@ def test_graph_holds_all_pairs_that_are_near_enough(farthest: float) -> None:
     x[50:60] = x[50]  # distances of zero that are not a row's own
     weights = clustering_weights(x, k1=20, k2=4)
     expected = jaccard(overlaps(weights, weights.tocsc()))
-    graph = jaccard_graph(weights, nearest(x, 20)[0], farthest)
+    graph = jaccard_graph(weights, farthest)
     assert (graph != graph.T).nnz == 0
     assert (graph.diagonal() == 0).all()
     stored = np.full(expected.shape, np.inf)

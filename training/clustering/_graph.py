@@ -32,9 +32,12 @@ def jaccard_graph(features: np.ndarray, farthest: float, k1: int, k2: int) -> cs
 
 def jaccard_of_neighbours(features: np.ndarray, indices: np.ndarray, farthest: float, k1: int, k2: int) -> csr_array:
     """The same from known neighbours, int ``[N, k1]``: what is left costs as N does."""
+    order = kreciprocal.side_by_side(indices)
+    place = np.argsort(order)
+    indices = place[indices[order]]
     sets = kreciprocal.reciprocal_sets(indices, k1)
-    weights = kreciprocal.encode(sets, pair_distances(features, sets))
-    return kreciprocal.jaccard_graph(kreciprocal.expand(weights, indices, k2), indices, farthest)
+    weights = kreciprocal.expand(kreciprocal.encode(sets, pair_distances(features[order], sets)), indices, k2)
+    return kreciprocal.jaccard_graph(weights, farthest)[place][:, place]
 
 
 def cosine_graph(features: np.ndarray, farthest: float) -> csr_array:
