@@ -62,6 +62,7 @@ class WorldSize:
     cameras: int = 4
     people: int = 24
     seconds: float = 120
+    crowd: int = 2
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 DetectorOption = Annotated[
     str | None, typer.Option(help="hog (built in), a pulled one's name, or KIND:PATH of a file.", show_default=False)
 ]
+CrowdOption = Annotated[int, typer.Option(min=1, help="Groups of people before a camera at once, who cross.")]
 
 _TRAIN = "this command needs `pip install 'reidapp[train]'`"
 _SERVE = "`pip install 'reidapp[cpu]'`, or 'reidapp[gpu]'"
@@ -144,6 +145,7 @@ def synth_footage(
     cameras: Annotated[int, typer.Option(min=1, help="Cameras.")] = 3,
     people: Annotated[int, typer.Option(min=1, help="People who walk through all of them.")] = 12,
     seconds: Annotated[float, typer.Option(min=10, help="Length of each camera's recording.")] = 60,
+    crowd: CrowdOption = 1,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same pixels.")] = 0,
     json: JsonOption = False,
 ) -> None:
@@ -153,7 +155,9 @@ def synth_footage(
 
     check_training_seed(seed)
     with _progress("filming", "cameras") as advance:
-        summary = write_footage(out, cameras=cameras, people=people, seconds=seconds, seed=seed, progress=advance)
+        summary = write_footage(
+            out, cameras=cameras, people=people, seconds=seconds, crowd=crowd, seed=seed, progress=advance
+        )
     _show(vars(summary), f"{out}: {summary}", json)
 
 
@@ -169,6 +173,7 @@ def bench_footage(
     cameras: Annotated[int, typer.Option(min=2, help="Cameras of a drawn world.")] = 4,
     people: Annotated[int, typer.Option(min=2, help="People of a drawn world.")] = 24,
     seconds: Annotated[float, typer.Option(min=10, help="Length of each camera's recording.")] = 120,
+    crowd: CrowdOption = 2,
     model: Annotated[str | None, typer.Option(help="Shipped model's name or an ONNX file.")] = None,
     detector: DetectorOption = "hog",
     sampling: Annotated[str, typer.Option(help="Frames to look at: Nfps, or all.")] = "2fps",
@@ -191,7 +196,7 @@ def bench_footage(
             out,
             seeds=chosen or (0, 1, 2),
             world=world,
-            size=WorldSize(cameras, people, seconds),
+            size=WorldSize(cameras, people, seconds, crowd),
             model=model,
             detector=detector,
             sampling=sampling,

@@ -101,6 +101,7 @@ def write_footage(
     cameras: int = 3,
     people: int = 12,
     seconds: float = 60,
+    crowd: int = 1,
     seed: int = 0,
     fps: int = 10,
     size: tuple[int, int] = (640, 360),
@@ -109,10 +110,11 @@ def write_footage(
 ) -> FootageSummary:
     """Write one H.264 video per camera into ``out``/<camera>/, ``out``/truth.csv, and the seed beside it.
 
-    Every person passes every camera for at least 5 s. The same arguments give the same bytes, whatever the number of
-    workers.
+    Every person passes every camera, for at least 5 s where groups come one after another. The same arguments give the
+    same bytes, whatever the number of workers.
 
     Args:
+        crowd: groups that are in a camera's picture at the same time, crossing each other.
         size: width and height of the frames, pixels, both even.
         workers: processes; all cores by default. One camera is one unit of work.
         progress: called with the cameras done and to do.
@@ -120,7 +122,7 @@ def write_footage(
     _check(out, cameras, people, seconds, fps, size)
     check_seed(seed)
     views = [footage_view(seed, camera, size) for camera in range(cameras)]
-    visits = plan_visits(stream(seed, FOOTAGE_PLAN), views=views, people=people, seconds=seconds)
+    visits = plan_visits(stream(seed, FOOTAGE_PLAN), views=views, people=people, seconds=seconds, crowd=crowd)
     frames = round(seconds * fps)
     out.mkdir(parents=True, exist_ok=True)
     (out / SEED_FILE).write_text(f"{seed}\n")

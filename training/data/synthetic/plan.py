@@ -63,38 +63,52 @@ class Visit:
         return half <= t < half + self.pause
 
 
-def groups_of(rng: np.random.Generator, people: int, count: int) -> list[list[int]]:
+def groups_of(rng: np.random.Generator, people: Sequence[int], count: int) -> list[list[int]]:
     """People in ``count`` random groups of nearly equal size."""
     order = [int(p) for p in rng.permutation(people)]
     return [order[k::count] for k in range(count)]
 
 
-def plan_visits(rng: np.random.Generator, *, views: Sequence[View], people: int, seconds: float) -> list[list[Visit]]:
+def plan_visits(
+    rng: np.random.Generator, *, views: Sequence[View], people: int, seconds: float, crowd: int = 1
+) -> list[list[Visit]]:
     """For each camera, given by its view, its visits in order of time.
 
     The recording is cut into rounds, a round into slots; in each round every group has one slot per camera, shifted
-    from camera to camera, so that nobody is in two places at once.
+    from camera to camera, so that nobody is in two places at once. A ``crowd`` of more than one is so many of these
+    plans at the same time, each with its share of the people, who cross and hide one another.
     """
+    if not 1 <= crowd <= people:
+        raise UserError(f"crowd is {crowd}; it must be from 1 to the number of people, {people}")
+    visits: list[list[Visit]] = [[] for _ in views]
+    for part in groups_of(rng, range(people), crowd) if crowd > 1 else [list(range(people))]:
+        for row, more in zip(visits, _plan(rng, part, views, seconds), strict=True):
+            row += more
+    return [sorted(row, key=lambda visit: visit.begin) for row in visits]
+
+
+def _plan(rng: np.random.Generator, people: list[int], views: Sequence[View], seconds: float) -> list[list[Visit]]:
+    """One group after another past each camera."""
     cameras = len(views)
-    least = max(cameras, -(-people // 3))
+    least = max(cameras, -(-len(people) // 3))
     if seconds < least * SLOT:
         raise UserError(
-            f"seconds is {seconds:g}; {people} people need at least {least * SLOT:g} "
+            f"seconds is {seconds:g}; {len(people)} people need at least {least * SLOT:g} "
             f"to pass {cameras} cameras one group after another"
         )
-    rounds = max(1, int(seconds // (max(least, round(people * 0.6)) * 8.5)))
+    rounds = max(1, int(seconds // (max(least, round(len(people) * 0.6)) * 8.5)))
     length = seconds / rounds
     visits: list[list[Visit]] = [[] for _ in range(cameras)]
     for turn in range(rounds):
-        count = max(least, min(people, int(length // 8.5)))
+        count = max(least, min(len(people), int(length // 8.5)))
         slot = length / count
         shift = max(1, count // max(cameras, 2))
-        groups = groups_of(rng, people, min(count, people))
+        groups = groups_of(rng, people, min(count, len(people)))
         for camera in range(cameras):
             for number, group in enumerate(groups):
                 begin = turn * length + ((number + camera * shift) % count) * slot
                 visits[camera] += _seen_visits(rng, group, begin, slot, views[camera])
-    return [sorted(row, key=lambda visit: visit.begin) for row in visits]
+    return visits
 
 
 def _seen_visits(rng: np.random.Generator, group: list[int], begin: float, slot: float, view: View) -> list[Visit]:

@@ -137,15 +137,28 @@ def test_everybody_passes_every_camera_for_five_seconds_and_the_place_is_never_c
     assert np.quantile(heights, 0.98) * 360 < 240
 
 
-def test_nobody_is_in_two_places_at_once() -> None:
+@pytest.mark.parametrize("crowd", [1, 2, 3])
+def test_nobody_is_in_two_places_at_once(crowd: int) -> None:
     for seed in range(4):
         views = [footage_view(seed, camera, (640, 360)) for camera in range(3)]
-        visits = plan_visits(stream(seed, FOOTAGE_PLAN), views=views, people=12, seconds=130)
+        visits = plan_visits(stream(seed, FOOTAGE_PLAN), views=views, people=12, seconds=130, crowd=crowd)
         for person in range(12):
             mine = sorted((v.begin, v.end, c) for c, row in enumerate(visits) for v in row if v.person == person)
             assert {camera for _, _, camera in mine} == {0, 1, 2}
             for (_, end, here), (begin, _, there) in pairwise(mine):
                 assert begin >= end - 1e-9 or here == there
+
+
+def test_a_crowd_has_several_groups_before_a_camera_at_once() -> None:
+    views = [footage_view(0, camera, (640, 360)) for camera in range(2)]
+
+    def most(crowd: int) -> int:
+        visits = plan_visits(stream(0, FOOTAGE_PLAN), views=views, people=24, seconds=120, crowd=crowd)
+        return max(sum(v.begin <= t < v.end for v in row) for row in visits for t in np.arange(0, 120, 0.5))
+
+    assert most(1) <= 3
+    assert most(2) >= 4
+    assert most(3) >= 6
 
 
 def test_every_camera_has_a_view_and_a_look_of_its_own() -> None:
@@ -185,6 +198,7 @@ def test_look_alikes_wear_the_same_and_differ_visibly() -> None:
         ({"people": 12, "seconds": 10}, "at least 30"),
         ({"cameras": 0}, "cameras"),
         ({"size": (641, 360)}, "641x360"),
+        ({"people": 3, "crowd": 4}, "crowd is 4"),
     ],
 )
 def test_bad_options_are_named_and_nothing_is_written(tmp_path: Path, options: dict, told: str) -> None:
