@@ -23,6 +23,7 @@ MAX_GAP_S = 3.0
 _REACH_PER_S = 1.2
 _REACH_JITTER = 0.35
 _MAX_APPEARANCE = 0.5  # cosine distance
+_MAX_APPEARANCE_FAR = 0.35  # after more than three seconds, when the place says nothing any more
 _MAX_SIZE_RATIO = 1.7
 _MAX_COST = 1.1
 _REFUSED = 10.0
@@ -36,6 +37,8 @@ _MEMORY = 0.7  # of a tracklet's appearance, per new detection
 class Tracker(Protocol):
     """Fed with the samples of one chunk in order, says which tracklet each detection belongs to."""
 
+    needs_embeddings: bool
+
     def update(
         self, time_s: float, aspect: float, detections: Sequence[Detection], embeddings: np.ndarray
     ) -> list[int | None]:
@@ -43,22 +46,23 @@ class Tracker(Protocol):
         Args:
             time_s: presentation time.
             aspect: width / height of the frame.
-            embeddings: float32 ``[len(detections), D]``, rows of length one.
+            embeddings: float32 ``[len(detections), D]``, rows of length one; D is 0 for a tracker that needs none.
 
         Returns:
             A tracklet's number for each detection; None where the tracker does not believe the detection.
         """
 
 
-def open_tracker(fps: float | None, frame_rate: float) -> Tracker:
-    """The tracker that fits a sampling rate.
+def open_tracker(fps: float | None, frame_rate: float, keyframes: bool = False) -> Tracker:
+    """The tracker that fits a sampling.
 
     Args:
         fps: samples per second; None means every frame.
         frame_rate: of the video, in frames per second.
+        keyframes: samples may be many seconds apart.
     """
     rate = fps or frame_rate
-    return MotionTracker(rate) if rate >= MOTION_FROM_FPS else AppearanceTracker()
+    return MotionTracker(rate) if rate >= MOTION_FROM_FPS else AppearanceTracker(sparse=keyframes)
 
 
 @dataclass
@@ -74,16 +78,27 @@ class Track:
 
 
 class AppearanceTracker:
-    """Optimal assignment of each sample's detections to the tracklets seen in the last three seconds."""
+    """Optimal assignment of each sample's detections to the tracklets seen in the last three seconds.
 
-    def __init__(self) -> None:
+    Args:
+        sparse: samples may be further apart than that; then those of the sample before may go on too.
+    """
+
+    needs_embeddings = True
+
+    def __init__(self, sparse: bool = False) -> None:
+        self.sparse = sparse
         self._tracks: list[Track] = []
         self._count = 0
+        self._before_s = -float("inf")
 
     def update(
         self, time_s: float, aspect: float, detections: Sequence[Detection], embeddings: np.ndarray
     ) -> list[int | None]:
-        self._tracks = [track for track in self._tracks if time_s - track.time_s <= MAX_GAP_S]
+        since_s = time_s - MAX_GAP_S
+        if self.sparse:
+            since_s, self._before_s = min(since_s, self._before_s), time_s
+        self._tracks = [track for track in self._tracks if track.time_s >= since_s - 1e-9]
         costs = np.array(
             [
                 [association_cost(t, time_s, d.box, e, aspect) for d, e in zip(detections, embeddings, strict=True)]
@@ -123,13 +138,14 @@ def association_cost(track: Track, time_s: float, box: Box, embedding: np.ndarra
     gap = time_s - track.time_s
     height = (track.box.height + box.height) / 2
     ratio = max(track.box.height, box.height) / max(min(track.box.height, box.height), 1e-6)
-    appearance = (1.0 - float(track.appearance @ embedding)) / _MAX_APPEARANCE
+    limit = _MAX_APPEARANCE if gap <= MAX_GAP_S + 1e-9 else _MAX_APPEARANCE_FAR
+    appearance = (1.0 - float(track.appearance @ embedding)) / limit
     expected = _centre(track.box, aspect) + track.velocity * min(gap, 1.0)
     reach = height * (_REACH_JITTER + _REACH_PER_S * gap)
     distance = float(np.linalg.norm(_centre(box, aspect) - expected)) / reach
     if gap <= 0 or appearance > 1 or distance > 1 or ratio > _MAX_SIZE_RATIO:
         return _REFUSED
-    return appearance + 0.5 * distance + 0.1 * gap / MAX_GAP_S
+    return appearance + 0.5 * distance + 0.1 * min(gap / MAX_GAP_S, 1.0)
 
 
 def continuations(
@@ -161,6 +177,8 @@ def continuations(
 
 class MotionTracker:
     """ByteTrack (Zhang et al., ECCV 2022) of the `trackers` library."""
+
+    needs_embeddings = False
 
     def __init__(self, frame_rate: float) -> None:
         from trackers import ByteTrackTracker
