@@ -215,7 +215,26 @@ def test_found_late_and_lost_early() -> None:
 def hit(rank: int, person: int | None, p_match: float | None = None) -> RankedHit:
     nowhere = Path("x")
     return RankedHit(
-        Hit(rank, "t", "yard", "UTC", nowhere, "v", START, START, START, 0.0, 1 / rank, p_match, LEFT, "c", nowhere, "name", None, "present"),
+        Hit(
+            rank,
+            "t",
+            "yard",
+            "UTC",
+            nowhere,
+            "v",
+            START,
+            START,
+            START,
+            0.0,
+            1 / rank,
+            p_match,
+            LEFT,
+            "c",
+            nowhere,
+            "name",
+            None,
+            "present",
+        ),
         person,
     )
 

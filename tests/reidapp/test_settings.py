@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from reidapp.errors import UserError
-from reidapp.settings import IndexSettings, local_zone
+from reidapp.settings import CameraSettings, IndexSettings, local_zone, read_cameras
 
 
 def test_defaults_and_none_for_what_was_not_given() -> None:
@@ -66,3 +66,54 @@ def test_this_machines_zone(monkeypatch: pytest.MonkeyPatch, named: str, zone: s
     found = local_zone()
     assert found == zone or zone is None
     assert ZoneInfo(found).key == found
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("+12.5s", 12.5), ("-90", -90), ("2m", 120), ("-1.5 h", -5400), ("0", 0)]
+)
+def test_offset(text: str, seconds: float) -> None:
+    assert CameraSettings.checked("", offset=text).offset == seconds
+
+
+def test_cameras_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "cameras.toml"
+    file.write_text(
+        """
+        [gate]
+        name = "Main gate"
+        zone = "Europe/Berlin"
+        offset = "+12.5s"
+        group = "Outside"
+
+        ["大门 2"]
+        offset = -3
+        """
+    )
+    assert read_cameras(file) == {
+        "gate": CameraSettings(name="Main gate", zone="Europe/Berlin", offset=12.5, group="Outside"),
+        "大门 2": CameraSettings(offset=-3.0),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[gate]\nzoen = 'UTC'", 'cameras.toml: [gate] zoen: unknown; did you mean "zone"?'),
+        ("[gate]\nzone = 'Berlin'", 'cameras.toml: [gate] zone: unknown time zone "Berlin"'),
+        ("[gate]\noffset = 'soon'", '[gate] offset: "soon" is no offset'),
+        ("[gate]\noffset = inf", "[gate] offset: "),
+        ("[gate]\nname = ''", "[gate] name: "),
+        ("zone = 'UTC'", "zone stands outside a camera's table"),
+        ("[a]\nname = 'gate'\n[gate]", 'two cameras are called "gate"'),
+        ("[gate", "cameras.toml: not TOML ("),
+        (None, "cameras.toml: cannot be read (No such file"),
+    ],
+)
+def test_cameras_of_a_bad_file(tmp_path: Path, text: str | None, words: str) -> None:
+    file = tmp_path / "cameras.toml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(UserError) as error:
+        read_cameras(file)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)

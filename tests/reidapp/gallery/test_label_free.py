@@ -79,3 +79,14 @@ def test_nothing_to_measure_on() -> None:
 def test_what_is_better(auc: float | None, same_camera: float, better: bool) -> None:
     before = LabelFreeScores(100, 0.8, 0.4, None if auc is None else 0.9, 0.5, 0.3)
     assert replace(before, auc=auc, same_camera=same_camera).improves(before) is better
+
+
+def test_a_few_tracklets_that_disagree_say_nothing() -> None:
+    """The mean falls by 0.02: of one tracklet that falls far, or of all."""
+    before = LabelFreeScores(100, 0.8, 0.4, 0.98, 0.5, 0.3, by_tracklet=(0.98,) * 4)
+    one = replace(before, auc=0.96, same_camera=0.4, by_tracklet=(0.98, 0.98, 0.98, 0.90))
+    each = replace(one, by_tracklet=(0.96, 0.961, 0.959, 0.96))
+    assert one.improves(before)
+    assert not each.improves(before)
+    assert not replace(one, same_camera=0.51).improves(before)
+    assert not replace(one, auc=0.90, by_tracklet=(0.98, 0.98, 0.98, 0.66)).improves(before)  # too far for any chance

@@ -1,17 +1,24 @@
 """A gallery on disk: what opening, creating and committing promise."""
 
+import json
 import multiprocessing
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, select
+from sqlalchemy.orm import Session
 
 from reidapp.errors import ReidappError, UserError
 from reidapp.gallery import database, schema, vectors
 from reidapp.gallery.store import Gallery
+from reidapp.settings import CameraSettings
 from tests.reidapp.gallery.test_search import DIM, START_MS, Model, add_video, chunk_of, new_gallery, unit
 
 
@@ -19,6 +26,74 @@ def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
     engine = database.connect(tmp_path / "gallery.db")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.Base.metadata) == []
+
+
+def _of_the_first_schema(path: Path) -> None:
+    """A database as the first version left it: starts were read by the clock of the run's zone."""
+    settings = json.dumps({"zone": "Europe/Berlin"})
+    videos = [
+        ("naive", "/f/gate/2026-07-15_10-00-00.mp4", "2026-07-15T08:00:00", "name", settings),
+        ("twice", "/f/gate/2026-10-25_02-30-00.mp4", "2026-10-25T00:30:00", "template", settings),
+        ("zulu", "/f/gate/2026-07-15T10-00-00Z.mp4", "2026-07-15T10:00:00", "name", settings),
+        ("west", "/f/gate/20260715T100000-0400.mp4", "2026-07-15T14:00:00", "name", settings),
+        ("until", "/f/gate/20260715_100000-1100.mp4", "2026-07-15T08:00:00", "name", settings),
+        ("box", "/f/gate/1.mp4", "2026-07-15T10:00:00.500", "container", settings),
+        ("bare", "/f/gate/2.mp4", "2026-07-15T10:00:00", "mtime", "{}"),
+    ]
+    engine = create_engine(f"sqlite:///{path}")
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql("INSERT INTO setting VALUES ('model', 'ab'), ('generation', '7')")
+        connection.exec_driver_sql("INSERT INTO camera VALUES (1, 'gate', 'Europe/Berlin')")
+        for id_, file, start, source, run in videos:
+            start_ms = round(datetime.fromisoformat(start).replace(tzinfo=UTC).timestamp() * 1000)
+            row = (id_, 1, file, 1, 1, start_ms, source, 60.0, 640, 360, run, 1, None)
+            connection.exec_driver_sql(f"INSERT INTO video VALUES ({', '.join('?' * len(row))})", row)
+        connection.commit()
+    engine.dispose()
+
+
+def test_a_gallery_of_the_first_schema_opens_and_its_clocks_can_be_corrected(tmp_path: Path) -> None:
+    _of_the_first_schema(tmp_path / "gallery.db")
+    gallery = Gallery.open(tmp_path)
+    with Session(gallery.engine) as session:
+        written = dict(session.execute(select(schema.Video.id, schema.Video.written)).all())
+    assert written == {
+        "naive": "2026-07-15T10:00:00",
+        "twice": "2026-10-25T02:30:00",
+        "zulu": "2026-07-15T10:00:00+00:00",
+        "west": "2026-07-15T14:00:00+00:00",
+        "until": "2026-07-15T10:00:00",
+        "box": "2026-07-15T10:00:00.500000+00:00",
+        "bare": "2026-07-15T10:00:00+00:00",
+    }
+    before = {id_: gallery.video(id_).start for id_ in written}
+    with gallery.writing() as writer:
+        writer.change_camera("gate", CameraSettings(zone="Europe/Berlin"))
+        assert {id_: gallery.video(id_).start for id_ in written} == before
+        writer.change_camera("gate", CameraSettings(zone="UTC"))
+    moved = {id_ for id_ in written if gallery.video(id_).start != before[id_]}
+    assert moved == {"naive", "twice", "until"}
+
+
+def test_facts_of_a_gallery(tmp_path: Path) -> None:
+    gallery = new_gallery(tmp_path)
+    add_video(gallery, 0, "gate", [chunk_of(0, [(1.0, unit(np.ones((2, DIM))))])], START_MS)
+    facts = gallery.facts()
+    told = facts.to_dict()
+    assert {key: told[key] for key in ("cameras", "videos", "tracklets", "crops")} == {
+        "cameras": 1, "videos": 1, "tracklets": 1, "crops": 2,
+    }  # fmt: skip
+    assert (told["first"], told["last"]) == ("2024-10-04T00:00:00.000Z", "2024-10-04T00:01:00.000Z")
+    assert told["bytes"]["vectors"] == 2 * DIM * 2
+    assert told["bytes"]["crops"] > 0
+    assert told["bytes"]["database"] >= (gallery.path / "gallery.db").stat().st_size
+    assert "1 cameras, 1 videos, 1 tracklets, 2 crops" in str(facts)
+    (tmp_path / "empty").mkdir()
+    assert "0 cameras, 0 videos" in str(new_gallery(tmp_path / "empty").facts())
 
 
 def test_readers_do_not_wait_for_the_writer(tmp_path: Path) -> None:
