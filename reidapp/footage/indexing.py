@@ -4,9 +4,11 @@ A run that is killed leaves whole chunks; the next one goes on at the first chun
 same rows as a run that was never stopped.
 """
 
+import contextlib
 import itertools
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,21 +17,18 @@ import numpy as np
 
 from reidapp.embedding import Embeds
 from reidapp.errors import ReidappError, UserError
-from reidapp.footage import shots, sources
-from reidapp.footage.decoding import Frame, VideoFacts, frames, probe
-from reidapp.footage.detection import Detection, Detector
+from reidapp.footage import sources
+from reidapp.footage.analysis import analyse
+from reidapp.footage.decoding import VideoFacts, frames, probe
+from reidapp.footage.detection import Detector
+from reidapp.footage.pipeline import cores, in_order
 from reidapp.footage.sources import Skipped, Source
-from reidapp.footage.tracking import MAX_GAP_S, continuations, open_tracker
+from reidapp.footage.tracking import MAX_GAP_S, continuations
 from reidapp.gallery import schema
 from reidapp.gallery.recordings import PRESENT, Recordings
-from reidapp.gallery.store import Gallery, GalleryWriter, NewChunk, NewCrop, NewTracklet, PathPoint
-from reidapp.imaging import cut, decode_crop, encode_crop
+from reidapp.gallery.store import Gallery, GalleryWriter, NewChunk, PathPoint
 from reidapp.registry import suggestion
 from reidapp.settings import CameraSettings, IndexSettings
-
-_BATCH = 8  # frames per call of the detector
-_MIN_CROP_PX = 24  # of height; smaller ones say nothing
-_MIN_DETECTIONS = 2  # of a tracklet; single ones are mostly no people
 
 Progress = Callable[[float, float, str], None]
 """Called with seconds of video done, seconds in all, and the name of the file at work."""
@@ -93,10 +92,15 @@ def index_footage(
     detector: Detector,
     settings: IndexSettings,
     progress: Progress = lambda done, total, name: None,
+    workers: int | None = None,
 ) -> IndexReport:
     """Index every video that the gallery doesn't have yet.
 
     An interrupt (KeyboardInterrupt) ends the run with what is committed, and the report says so.
+
+    Args:
+        workers: chunks that are analysed at the same time, each on about one core; all cores by default. What comes out
+            does not depend on it.
 
     Raises:
         UserError: none of the videos could be read.
@@ -106,7 +110,7 @@ def index_footage(
     with gallery.writing() as writer:
         if embedder.identity != writer.model_id:  # while this process was waiting, or loading its model
             raise ReidappError(f"{gallery.path}: it was moved to another model just now; run the command again")
-        run = _Run(writer, embedder, detector, settings, report, progress)
+        run = _Run(writer, embedder, detector, settings, report, progress, workers or cores())
         try:
             run.set_cameras(footage)
             run.index(footage.sources)
@@ -126,7 +130,7 @@ def _refuse_if_nothing_was_usable(folder: Path, report: IndexReport) -> None:
     raise UserError(f"{folder}: none of its videos could be used. {reasons}{more}")
 
 
-@dataclass
+@dataclass(eq=False)
 class _Plan:
     """A video with work to do."""
 
@@ -135,9 +139,27 @@ class _Plan:
     facts: VideoFacts
     video_id: str
     done: set[int]  # numbers of chunks committed before
+    before_s: float = 0.0  # of the videos before it
+    last_s: float = 0.0  # presentation time of the last frame that was looked at
+    over: bool = False  # no more of it is wanted: its end was found, or it can be read no longer
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A chunk to analyse; without a number: the end of its video."""
+
+    plan: _Plan
+    number: int | None
+
+
+class _StoppedError(Exception):
+    """Work on a chunk that nobody waits for any longer."""
 
 
 class _Run:
+    """Chunks are analysed several at a time, and committed here one after the other, in order."""
+
     def __init__(
         self,
         writer: GalleryWriter,
@@ -146,6 +168,7 @@ class _Run:
         settings: IndexSettings,
         report: IndexReport,
         progress: Progress,
+        workers: int,
     ) -> None:
         self.writer = writer
         self.embedder = embedder
@@ -153,7 +176,11 @@ class _Run:
         self.settings = settings
         self.report = report
         self.progress = progress
+        self.workers = workers
+        self.stop = threading.Event()
+        self.reached: dict[_Job, float] = {}  # seconds of the chunks that are being analysed
         self.touched: list[str] = []
+        self.done_s = self.total_s = 0.0  # of video
         self.recordings = Recordings()
 
     def set_cameras(self, footage: Footage) -> None:
@@ -179,15 +206,16 @@ class _Run:
         new = [source for source in found if (str(source.path), source.size, source.mtime_ns) not in done]
         self.report.unchanged += len(found) - len(new)
         plans = [plan for source in new if (plan := self._plan(source))]
-        total = sum(plan.facts.duration_s for plan in plans)
-        before = 0.0
         for plan in plans:
-            try:
-                self._index_video(plan, before, total)
-            except UserError as error:  # readable a moment ago, and no longer: a disk that was taken away
-                self._skip(plan.source, error)
-            before += plan.facts.duration_s
-        self.progress(total, total, "")
+            plan.before_s, self.total_s = self.total_s, self.total_s + plan.facts.duration_s
+            plan.last_s = self.writer.last_frame(plan.video_id)
+            self.touched.append(plan.video_id)
+        done = in_order(self._analyse, self._jobs(plans), self.workers, self.stop, self._tell)
+        with contextlib.closing(done):
+            for job, result in done:
+                self._take(job, result)
+                self._tell()
+        self.progress(self.total_s, self.total_s, "")
 
     def check_counts(self) -> None:
         """Expected = written = searchable, or an error: a run never ends with a false success."""
@@ -245,31 +273,66 @@ class _Run:
             note=None,
         )
 
-    def _index_video(self, plan: _Plan, before_s: float, total_s: float) -> None:
-        self.touched.append(plan.video_id)
-        last_s = self.writer.last_frame(plan.video_id)
-        for number in itertools.count():
-            start_s = number * self.settings.chunk_s
-            if plan.facts.duration_s and start_s >= plan.facts.duration_s:
-                break
-            if number in plan.done:
-                continue
-            at = lambda time_s: self.progress(before_s + time_s, total_s, plan.source.path.name)  # noqa: E731
-            chunk = analyse(
-                plan.source.path,
-                number,
-                plan.facts,
-                self.settings,
-                self.detector,
-                self.embedder,
-                at,
-                camera=plan.camera,
+    def _jobs(self, plans: Sequence[_Plan]) -> Iterator[_Job]:
+        for plan in plans:
+            for number in itertools.count():
+                length_s = plan.facts.duration_s
+                if plan.over or (length_s and number * self.settings.chunk_s >= length_s):
+                    break
+                if number not in plan.done:
+                    yield _Job(plan, number)
+            yield _Job(plan, None)
+
+    def _analyse(self, job: _Job) -> NewChunk | None:
+        """A chunk's tracklets, in a thread of its own, which shares nothing with others but the times reached."""
+        plan, number = job.plan, job.number
+        if number is None or plan.over:
+            return None
+        start_s = number * self.settings.chunk_s
+
+        def at(time_s: float) -> None:
+            if self.stop.is_set():
+                raise _StoppedError
+            self.reached[job] = time_s - start_s
+
+        path = plan.source.path
+        try:
+            return analyse(
+                path, number, plan.facts, self.settings, self.detector, self.embedder, at, camera=plan.camera
             )
-            if not chunk.frames and not plan.facts.duration_s:
-                break  # no length in the header: the end is where frames end
+        except (ReidappError, _StoppedError):
+            raise
+        except Exception as error:  # whatever a decoder, a detector or a model may come upon
+            what = f"{type(error).__name__}: {error}"
+            raise ReidappError(f"{path}: from second {start_s:.0f} on it could not be analysed ({what})") from error
+
+    def _take(self, job: _Job, result: Callable[[], NewChunk | None]) -> None:
+        """Commit a chunk that is next in order."""
+        plan = job.plan
+        self.reached.pop(job, None)
+        if plan.failed:
+            return
+        try:
+            chunk = result()
+        except UserError as error:  # readable a moment ago, and no longer: a disk that was taken away
+            plan.over = plan.failed = True
+            self._skip(plan.source, error)
+            return
+        if job.number is None:
+            self._finish(plan, plan.last_s)
+        elif plan.over or chunk is None:
+            return
+        elif not chunk.frames and not plan.facts.duration_s:
+            plan.over = True  # no length in the header: the end is where frames end
+        else:
             self._commit(plan, chunk)
-            last_s = max(last_s, chunk.last_s or 0.0)
-        self._finish(plan, last_s)
+            plan.last_s = max(plan.last_s, chunk.last_s or 0.0)
+            self.done_s = plan.before_s + chunk.start_s + self.settings.chunk_s
+
+    def _tell(self) -> None:
+        reached = self.reached.copy()
+        name = next((job.plan.source.path.name for job in reached), "")
+        self.progress(min(self.done_s + sum(reached.values()), self.total_s), self.total_s, name)
 
     def _commit(self, plan: _Plan, chunk: NewChunk) -> None:
         chunk = _linked(
@@ -284,6 +347,8 @@ class _Run:
     def _finish(self, plan: _Plan, last_s: float) -> None:
         expected = plan.facts.duration_s or last_s
         tolerance = 2.0 + (1 / self.settings.fps if self.settings.fps else 0.0)
+        if self.settings.keyframes:
+            tolerance = self.settings.chunk_s  # what follows the last keyframe was not looked at
         note = None
         if last_s < expected - tolerance:
             note = f"cut off: {last_s:.0f} of {expected:.0f} s could be read; those are indexed"
@@ -300,76 +365,6 @@ class _Run:
         return f"{source.path.parent.name}/{source.path.name}"
 
 
-@dataclass
-class _Growing:
-    """A tracklet while its chunk is being read."""
-
-    path: list[PathPoint] = field(default_factory=list)
-    keeper: shots.ShotKeeper = field(default_factory=shots.ShotKeeper)
-
-
-def analyse(
-    path: Path,
-    number: int,
-    facts: VideoFacts,
-    settings: IndexSettings,
-    detector: Detector,
-    embedder: Embeds,
-    at: Callable[[float], None] = lambda time_s: None,
-    camera: str | None = None,
-) -> NewChunk:
-    """Find the tracklets of one chunk. Depends on nothing but its arguments, so that chunks can be done anywhere.
-
-    Args:
-        number: of the chunk, from 0.
-        at: called with the time reached, in seconds of the video.
-        camera: whose recording it is, for models that know cameras.
-    """
-    start_s = number * settings.chunk_s
-    tracker = open_tracker(settings.fps, facts.frame_rate)
-    growing: dict[int, _Growing] = {}
-    frame_count = detection_count = 0
-    last_s = None
-    for batch in _batches(frames(path, start_s, start_s + settings.chunk_s, settings.fps), _BATCH):
-        for frame, detections in zip(batch, detector.detect([f.image for f in batch]), strict=True):
-            detections = [d for d in detections if d.box.height * frame.image.shape[0] >= _MIN_CROP_PX]
-            crops = [cut(frame.image, d.box) for d in detections]
-            aspect = frame.image.shape[1] / frame.image.shape[0]
-            numbers = tracker.update(frame.time_s, aspect, detections, embedder.embed(crops, camera))
-            _grow(growing, frame, detections, crops, numbers)
-            frame_count += 1
-            detection_count += len(detections)
-            last_s = frame.time_s
-        at(batch[-1].time_s)
-    tracklets = [_finished(g) for _, g in sorted(growing.items()) if len(g.path) >= _MIN_DETECTIONS]
-    # Embedded from the stored bytes, so that embedding again, from the gallery alone, gives the same vectors.
-    embeddings = embedder.embed([decode_crop(crop.webp) for tracklet in tracklets for crop in tracklet.crops], camera)
-    return NewChunk(number, start_s, frame_count, detection_count, last_s, tracklets, embeddings)
-
-
-def _grow(
-    growing: dict[int, _Growing],
-    frame: Frame,
-    detections: list[Detection],
-    crops: list[np.ndarray],
-    numbers: list[int | None],
-) -> None:
-    for detection, crop, number in zip(detections, crops, numbers, strict=True):
-        if number is None:
-            continue
-        tracklet = growing.setdefault(number, _Growing())
-        tracklet.path.append(PathPoint(frame.time_s, detection.box))
-        others = [other for other in detections if other is not detection]
-        tracklet.keeper.offer(shots.Shot(frame.time_s, detection.box, shots.quality(crop, detection, others), crop))
-
-
-def _finished(growing: _Growing) -> NewTracklet:
-    best = growing.keeper.best()
-    return NewTracklet(
-        growing.path, [NewCrop(shot.time_s, shot.box, shot.quality, encode_crop(shot.crop)) for shot in best]
-    )
-
-
 def _linked(chunk: NewChunk, border: list[tuple[str, PathPoint, np.ndarray]], aspect: float) -> NewChunk:
     """The chunk, its first tracklets joined to those that reached the end of the chunk before."""
     embeddings = iter(chunk.embeddings)
@@ -382,9 +377,3 @@ def _linked(chunk: NewChunk, border: list[tuple[str, PathPoint, np.ndarray]], as
     joined = dict(zip(early, continuations(ended, [begun[i] for i in early], aspect), strict=True))
     tracklets = [replace(tracklet, continues=joined.get(i)) for i, tracklet in enumerate(chunk.tracklets)]
     return replace(chunk, tracklets=tracklets)
-
-
-def _batches(frames_: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
-    iterator = iter(frames_)
-    while batch := list(itertools.islice(iterator, size)):
-        yield batch

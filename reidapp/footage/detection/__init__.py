@@ -34,11 +34,14 @@ class Detector(Protocol):
         """People in each frame (RGB uint8 ``[H, W, 3]``, all of one size), highest score first."""
 
 
-def open_detector(spec: str) -> Detector:
+def open_detector(spec: str, threads: int = 0, provider: str = "auto") -> Detector:
     """A detector from what the user wrote: ``NAME``, ``NAME:PATH``, or the name of one that was pulled.
 
+    Args:
+        threads, provider: of its session, if it has one; as `open_session` has them.
+
     Raises:
-        UserError: an unknown name, or a model file that is missing or no such detector.
+        UserError: an unknown name, a model file that is missing or no such detector, or CUDA asked for and not there.
     """
     name, _, path = spec.partition(":")
     if spec in releases():
@@ -55,7 +58,8 @@ def open_detector(spec: str) -> Detector:
     if takes_file != bool(path):
         wanted = f"needs its model file: {name}:PATH" if takes_file else f"has no model file; give only {name}"
         raise UserError(f"--detector {spec}: {wanted}")
-    return registry.build(detector, {"path": Path(path).expanduser()} if path else {}, f"--detector {spec}")
+    options = {"path": Path(path).expanduser()} if path else {}
+    return registry.build(detector, options, f"--detector {spec}", threads=threads, provider=provider)
 
 
 def without_overlaps(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:

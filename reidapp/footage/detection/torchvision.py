@@ -20,16 +20,17 @@ class Torchvision:
         path: ONNX; input ``images`` uint8 ``[1, H, W, 3]`` RGB with H and W free, outputs ``boxes`` float32 ``[K, 4]``
             (x1 y1 x2 y2 in pixels), ``scores`` float32 ``[K]`` and ``labels`` int64 ``[K]``.
         threshold: of the score.
+        threads, provider: as `open_session` has them.
 
     Raises:
         UserError: no such file, or another kind of model.
     """
 
-    def __init__(self, path: Path, threshold: float = 0.5) -> None:
+    def __init__(self, path: Path, threshold: float = 0.5, threads: int = 0, provider: str = "auto") -> None:
         if not path.is_file():
             raise UserError(f"--detector torchvision:{path}: no such file")
         self.threshold = threshold
-        self._session = open_session(path)
+        self._session = open_session(path, threads, provider)
         self.provider: str = self._session.get_providers()[0]
         inputs = [(i.name, i.type, len(i.shape)) for i in self._session.get_inputs()]
         outputs = {o.name for o in self._session.get_outputs()}

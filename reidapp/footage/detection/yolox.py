@@ -22,17 +22,20 @@ class Yolox:
         path: ONNX; input float32 ``[1, 3, S, S]`` BGR 0..255, output ``[1, A, 5 + classes]`` on the raw grid.
         threshold: of objectness × class score.
         overlap: of non-maximum suppression.
+        threads, provider: as `open_session` has them.
 
     Raises:
         UserError: no such file, or another kind of model.
     """
 
-    def __init__(self, path: Path, threshold: float = 0.4, overlap: float = 0.5) -> None:
+    def __init__(
+        self, path: Path, threshold: float = 0.4, overlap: float = 0.5, threads: int = 0, provider: str = "auto"
+    ) -> None:
         if not path.is_file():
             raise UserError(f"--detector yolox:{path}: no such file")
         self.threshold = threshold
         self.overlap = overlap
-        self._session = open_session(path)
+        self._session = open_session(path, threads, provider)
         self.provider: str = self._session.get_providers()[0]
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape
