@@ -220,7 +220,12 @@ def index(
         str | None, typer.Option(help="Shipped model's name or an ONNX file; the gallery's own if it has one.")
     ] = None,
     detector: DetectorOption = "hog",
-    sampling: Annotated[str, typer.Option(help="Frames to look at: Nfps, or all.")] = "2fps",
+    sampling: Annotated[
+        str,
+        typer.Option(
+            help="Frames to look at: Nfps; keyframes (fastest); motion (2fps, only where it changed); or all."
+        ),
+    ] = "2fps",
     template: Annotated[
         str | None,
         typer.Option(
@@ -238,11 +243,16 @@ def index(
         bool, typer.Option("--dry-run", help="List what would be indexed as what, with gaps; makes nothing.")
     ] = False,
     probe: Annotated[bool, typer.Option("--probe", help="With --dry-run: open every file; exact lengths.")] = False,
+    device: Annotated[
+        str, typer.Option(help="auto (a GPU if one works), cpu, or cuda (an error without one).")
+    ] = "auto",
+    nice: Annotated[bool, typer.Option("--nice", help="Lowest priority, half the cores: others go first.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Index a folder of footage into a gallery. Run it again to add what is new, or to go on after an interruption."""
     from reidapp.footage.detection import open_detector
     from reidapp.footage.indexing import find_footage, index_footage
+    from reidapp.footage.pipeline import cores, let_others_go_first
     from reidapp.settings import IndexSettings, read_cameras
 
     if probe and not dry_run:
@@ -259,12 +269,16 @@ def index(
         return
     if gallery is None:
         raise UserError("index: missing --gallery FOLDER (only --dry-run needs none)")
-    finder = open_detector(settings.detector)
+    if nice:
+        let_others_go_first()
+    # One thread a session: as many chunks are at work as there are cores.
+    finder = open_detector(settings.detector, threads=1, provider=device)
     footage = find_footage(folder, settings, said)
-    target, embedder = _gallery_to_write(gallery, model)
+    target, embedder = _gallery_to_write(gallery, model, threads=1, provider=device)
     _note(f"detector {settings.detector} on {finder.provider}; model {embedder.card.name} on {embedder.provider}")
     with _progress("indexing", "s of video") as advance:
-        report = index_footage(footage, target, embedder, finder, settings, advance)
+        workers = max(1, cores() // 2) if nice else None
+        report = index_footage(footage, target, embedder, finder, settings, advance, workers)
     _show(report.to_dict(), _index_summary(report, gallery), json)
     if report.interrupted:
         raise typer.Exit(130)
@@ -661,32 +675,32 @@ def _serve(gallery: Path, port: int, detector: str | None, open_browser: bool) -
     run(mount(build_app(service, link), service), port, link=link, open_browser=open_browser)
 
 
-def _gallery_to_write(path: Path, model: str | None) -> "tuple[Gallery, Embedder]":
+def _gallery_to_write(path: Path, model: str | None, **session: Any) -> "tuple[Gallery, Embedder]":
     """An existing gallery with its own model, or a new one with the model asked for."""
     from reidapp.gallery import database
     from reidapp.gallery.store import Gallery
 
     if not (path / database.FILE_NAME).is_file():
-        embedder = _embedder(model)
+        embedder = _embedder(model, **session)
         return Gallery.create(path, embedder.path, embedder.card, embedder.identity), embedder
     gallery = Gallery.open(path)
-    own = _own_model(gallery)
+    own = _own_model(gallery, **session)
     if model and (asked := _embedder(model)).identity != own.identity:
         raise UserError(f'{path}: made by model "{own.card.name}"; "{asked.card.name}" needs a gallery of its own')
     return gallery, own
 
 
-def _embedder(model: str | None) -> "Embedder":
+def _embedder(model: str | None, **session: Any) -> "Embedder":
     from models import zoo
     from reidapp.embedding import Embedder
 
-    return Embedder(zoo.path_of(model or zoo.DEFAULT))
+    return Embedder(zoo.path_of(model or zoo.DEFAULT), **session)
 
 
-def _own_model(gallery: "Gallery") -> "Embedder":
+def _own_model(gallery: "Gallery", **session: Any) -> "Embedder":
     from reidapp.embedding import Embedder
 
-    return Embedder(gallery.model_file)
+    return Embedder(gallery.model_file, **session)
 
 
 def _model_for(gallery: "Gallery", model: str) -> Path:

@@ -106,6 +106,8 @@ def open_session(path: Path, threads: int = 0, provider: str = "auto", camera: i
     import onnxruntime as ort
 
     wanted = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider"]}.get(provider)
+    if wanted is None and provider != "auto":
+        raise UserError(f'unknown device "{provider}"; known: auto, cpu, cuda')
     if wanted is None:
         offered = ort.get_available_providers()
         wanted = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in offered]

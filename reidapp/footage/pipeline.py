@@ -19,6 +19,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def let_others_go_first() -> None:
+    """Give this process, and the threads that it starts from now on, a low priority."""
+    if os.name == "nt":
+        import ctypes
+
+        below_normal = 0x4000
+        kernel = ctypes.windll.kernel32  # type: ignore[attr-defined, unused-ignore]
+        kernel.SetPriorityClass(kernel.GetCurrentProcess(), below_normal)
+    else:
+        os.nice(10)
+
+
 def in_order(
     work: Callable[[Job], Result],
     jobs: Iterable[Job],
