@@ -20,12 +20,15 @@ demo:
 	@$(PYTHON) tools/bootstrap.py train
 	@.venv/bin/reidapp demo $(ARGS)
 
+# A process per core; the tests of a file stay together, for they share what they have made.
+PYTEST := .venv/bin/pytest -n logical --dist loadfile
+
 test: lint
-	@.venv/bin/pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 quick:
 	@$(PYTHON) tools/bootstrap.py train dev
-	@.venv/bin/pytest -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow" $(ARGS)
 
 lint:
 	@$(PYTHON) tools/bootstrap.py train dev

@@ -15,6 +15,9 @@ import pytest
 
 from reidapp.doctor import nvidia_driver
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process per core: more threads would only be in each other's way
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL", "") not in ("", "0")
 NO_GPU = "needs an NVIDIA GPU, and no driver answers"
