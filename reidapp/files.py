@@ -1,11 +1,22 @@
-"""Files that are whole or not there, and a lock between processes."""
+"""Files that are whole or not there, a lock between processes, and what is wrong with a disk, in words."""
 
+import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from reidapp.errors import ReidappError
+
+FULL = "the disk is full; make room there and run the same command again, what is committed is kept"
+_DISK_FAULTS = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: "the quota is used up; make room there and run the same command again, what is committed is kept",
+    errno.EROFS: "the disk can only be read; make it writable, or use another folder",
+    errno.EIO: "the disk cannot be read or written; check it, what is committed is kept",
+}
+_NETWORK = re.compile(r"(nfs|cifs|smb|afpfs|ncpfs|fuse\.(sshfs|rclone|smbnetfs|glusterfs|s3fs))")
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -53,3 +64,34 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
         except BlockingIOError as error:
             raise ReidappError(busy or "") from error
         yield
+
+
+@contextmanager
+def disk_named(folder: Path) -> Iterator[None]:
+    """A fault of the disk is said with the folder that was to be written; the system names no file where it is full.
+
+    Raises:
+        ReidappError: the disk is full, read-only or broken.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_FAULTS:
+            raise
+        raise ReidappError(f"{folder}: {_DISK_FAULTS[error.errno]}") from error
+
+
+def network_share(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
+    """The kind of network share that a path lies on, such as ``nfs4``; None on a local disk, or where it isn't told."""
+    try:
+        lines = mounts.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    place, kind = path.resolve(), ""
+    deepest = -1
+    for line in lines:
+        fields, _, rest = line.partition(" - ")
+        mounted = Path(re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), fields.split()[4]))
+        if place.is_relative_to(mounted) and len(mounted.parts) >= deepest:  # a later mount hides an earlier one
+            deepest, kind = len(mounted.parts), rest.split()[0]
+    return kind if _NETWORK.match(kind) else None

@@ -5,26 +5,42 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.engine import ExceptionContext
 
-from reidapp.errors import UserError
+from reidapp import files
+from reidapp.errors import ReidappError, UserError
 
 FILE_NAME = "gallery.db"
+
+# By the beginnings of SQLite's names of errors.
+_FAULTS = {
+    "SQLITE_FULL": files.FULL,
+    "SQLITE_READONLY": "cannot be written; make the folder writable, or copy the gallery to where it is",
+    "SQLITE_CANTOPEN": "cannot be opened or written; make the folder readable and writable for this user",
+    "SQLITE_IOERR": "its disk cannot be read or written; if it is back, run the same command again",
+    "SQLITE_CORRUPT": "the database is damaged; restore a back-up",
+    "SQLITE_BUSY": "another process has kept the database to itself for too long; try again when it has ended",
+}
 
 
 def connect(path: Path) -> Engine:
     """An engine on an SQLite file in WAL mode (readers never wait for the indexer), its schema up to date.
 
+    Faults of the disk and of the file are raised as `ReidappError`, whatever is asked of the engine.
+
     Raises:
-        UserError: the file is not a gallery's database.
+        UserError: the file is not a gallery's database, or lies on a network share.
     """
+    if share := files.network_share(path):
+        raise UserError(
+            f"{path.parent}: lies on a network share ({share}), where SQLite's write-ahead log is not safe; keep the "
+            "gallery on a local disk (recordings may stay on the share)"
+        )
     engine = create_engine(URL.create("sqlite", database=str(path)))  # in a text, "?" would end the path
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-    try:
-        upgrade(engine)
-    except DatabaseError as error:
-        raise UserError(f"{path}: not a gallery's database ({error.orig})") from error
+    event.listen(engine, "handle_error", lambda context: _say(path, context))
+    upgrade(engine)
     return engine
 
 
@@ -55,7 +71,23 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
     # The sqlite3 module would begin a transaction only before the first write, and several SELECTs of one session
     # would see different states; with its own handling off, SQLAlchemy's "begin" opens a real snapshot.
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
+    (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    if mode != "wal":
+        raise UserError(f"{_file_of(connection)}: this file system knows no write-ahead log; use another disk")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA busy_timeout=10000")
+
+
+def _file_of(connection: sqlite3.Connection) -> str:
+    return str(connection.execute("PRAGMA database_list").fetchone()[2])
+
+
+def _say(path: Path, context: ExceptionContext) -> None:
+    error = context.original_exception
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_NOTADB":
+        raise UserError(f"{path}: not a gallery's database ({error})") from error
+    for fault, text in _FAULTS.items():
+        if name.startswith(fault):
+            raise ReidappError(f"{path}: {text} ({error})") from error

@@ -8,6 +8,7 @@ gallery/
 """
 
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
@@ -243,8 +244,9 @@ class Gallery:
             raise UserError(f"{path}: not a gallery and not an empty folder; give another --gallery")
         for leftover in path.glob(f"{half_made.name}*"):  # of a run that was killed in here
             leftover.unlink()
-        (path / "models").mkdir(parents=True, exist_ok=True)
-        files.write_whole(path / "models" / f"{model_id[:16]}.onnx", model.read_bytes())
+        with files.disk_named(path):
+            (path / "models").mkdir(parents=True, exist_ok=True)
+            files.write_whole(path / "models" / f"{model_id[:16]}.onnx", model.read_bytes())
         # Built beside its place: a gallery whose database exists is complete.
         engine = database.connect(half_made)
         with Session(engine) as session, session.begin():
@@ -436,12 +438,10 @@ class Gallery:
         """The right to write, for one process at a time.
 
         Raises:
-            ReidappError: another process is writing to this gallery.
+            ReidappError: another process is writing to this gallery; or, from within, its disk is full.
         """
-        with files.locked(
-            self.path / "writer.lock",
-            f"{self.path}: another `reidapp index` or `reembed` is writing to this gallery; wait until it ends",
-        ):
+        busy = f"{self.path}: another `reidapp index` or `reembed` is writing to this gallery; wait until it ends"
+        with files.disk_named(self.path), files.locked(self.path / "writer.lock", busy):
             yield GalleryWriter(self)
 
     def _setting(self, key: str) -> str:
@@ -743,6 +743,11 @@ def _next_generation(session: Session) -> None:
     generation.value = str(int(generation.value) + 1)
 
 
+def digest(data: bytes) -> str:
+    """16 hex digits by which a stored crop's bytes are known again."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
 def utc(milliseconds: float) -> datetime:
     """UTC milliseconds since 1970 as a datetime."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
@@ -790,6 +795,7 @@ def _crop_rows(chunk_id: str, chunk: NewChunk) -> list[schema.Crop]:
             x2=crop.box.x2,
             y2=crop.box.y2,
             quality=crop.quality,
+            digest=digest(crop.webp),
         )
         for position, (index, crop) in enumerate(shots)
     ]
