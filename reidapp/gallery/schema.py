@@ -8,7 +8,7 @@ start. A wrong clock is thus corrected in one place, from the start as it was wr
 import hashlib
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -18,7 +18,12 @@ def identifier(*parts: object) -> str:
 
 
 class Base(DeclarativeBase):
-    type_annotation_map: ClassVar = {dict[str, Any]: JSON, list[list[float]]: JSON}
+    type_annotation_map: ClassVar = {
+        dict[str, Any]: JSON,
+        list[list[float]]: JSON,
+        list[str]: JSON,
+        list[dict[str, Any]]: JSON,
+    }
 
 
 class Setting(Base):
@@ -118,7 +123,6 @@ class Crop(Base):
     x2: Mapped[float]
     y2: Mapped[float]
     quality: Mapped[float]  # 0..1
-    digest: Mapped[str | None]  # of its file, see store.digest; None where it is older than digests
 
 
 class Block(Base):
@@ -129,7 +133,94 @@ class Block(Base):
 
     chunk_id: Mapped[str] = mapped_column(ForeignKey("chunk.id"), primary_key=True)
     model_id: Mapped[str] = mapped_column(ForeignKey("model.id"), primary_key=True)
-    day: Mapped[str]  # UTC day of the chunk's start, YYYY-MM-DD
+    day: Mapped[str]  # the shard: UTC day of the chunk's start, YYYY-MM-DD, and ".N" behind it once it was rewritten
     first_row: Mapped[int]
     rows: Mapped[int]
     sha256: Mapped[str]
+
+
+class Identity(Base):
+    """A person whom a user has named."""
+
+    __tablename__ = "identity"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    by: Mapped[str]
+    at: Mapped[str]  # ISO 8601 UTC
+
+
+class Member(Base):
+    """What a user said of a tracklet: it shows an identity, or it does not.
+
+    A tracklet is named by its first piece. No foreign key: ids derive from content, so a tracklet that is indexed again
+    is still the one which the user meant.
+    """
+
+    __tablename__ = "member"
+    __table_args__ = (Index("ix_member_yes", "tracklet_id", unique=True, sqlite_where=text("verdict = 'yes'")),)
+
+    identity_id: Mapped[str] = mapped_column(ForeignKey("identity.id"), primary_key=True)
+    tracklet_id: Mapped[str] = mapped_column(primary_key=True, index=True)
+    verdict: Mapped[str]  # yes or no
+    by: Mapped[str]
+    at: Mapped[str]
+
+
+class IdentityAction(Base):
+    """One line of the log of identities, which only grows: what was done, and every row as it was before and after."""
+
+    __tablename__ = "identity_action"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[str]
+    by: Mapped[str]
+    kind: Mapped[str]  # new, add, remove, rename, merge, unmerge, delete; undo, redo
+    told: Mapped[str]  # in words
+    of: Mapped[int | None] = mapped_column(ForeignKey("identity_action.id"))  # that it undoes, redoes or unmerges
+    changes: Mapped[list[dict[str, Any]]]  # see identities.Change
+
+
+class SavedSearch(Base):
+    """A search to be run again: whom it asks for, and its filters. Its pictures are in ``queries/<id>/``."""
+
+    __tablename__ = "saved_search"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    by: Mapped[str]
+    at: Mapped[str]
+    pictures: Mapped[int]  # 0.webp, 1.webp, …: crops, not embeddings, so that another model can embed them
+    tracklets: Mapped[list[str]]
+    identity: Mapped[str | None] = mapped_column(ForeignKey("identity.id"))
+    filters: Mapped[dict[str, Any]]  # cameras, after, before, combine
+
+
+class Answer(Base):
+    """What a user said of a hit of a saved search."""
+
+    __tablename__ = "answer"
+
+    search_id: Mapped[str] = mapped_column(ForeignKey("saved_search.id"), primary_key=True)
+    tracklet_id: Mapped[str] = mapped_column(primary_key=True, index=True)
+    verdict: Mapped[str]  # yes or no
+    by: Mapped[str]
+    at: Mapped[str]
+
+
+class Deleted(Base):
+    """A recording that was deleted, so that it does not come back by itself. Neither its name nor its place is kept."""
+
+    __tablename__ = "deleted"
+
+    video_id: Mapped[str] = mapped_column(primary_key=True)  # the content's fingerprint
+    file: Mapped[str] = mapped_column(index=True)  # identifier(path, size, mtime_ns)
+    at: Mapped[str]
+
+
+class Leftover(Base):
+    """A file or folder that no row names any more; it is removed once the transaction that wrote this is over."""
+
+    __tablename__ = "leftover"
+
+    path: Mapped[str] = mapped_column(primary_key=True)  # below the gallery
