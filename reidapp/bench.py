@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -379,29 +379,30 @@ def retrieval(gallery: Gallery, footage: Path) -> RetrievalScores:
 
 
 class _Listening:
-    """A detector whose detections are kept: a gallery has only those that made a tracklet."""
+    """A detector whose detections are kept, by picture: a gallery has only those that made a tracklet."""
 
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
         self.provider = detector.provider
-        self.heard: list[list[Detection]] = []
+        self.heard: dict[bytes, list[Detection]] = {}
 
     def detect(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
         found = self.detector.detect(images)
-        self.heard += found
+        self.heard |= zip(map(_fingerprint, images), found, strict=True)
         return found
 
 
-def _looks(found: Footage, settings: IndexSettings, heard: Iterable[list[Detection]]) -> Iterator[Look]:
-    """The frames that indexing has looked at, in its order, each with what was detected in it."""
-    looked = (
-        (source.camera, frame)
-        for source in found.sources
-        for frame in frames(source.path, 0.0, float("inf"), settings.fps)
-    )
-    for (camera, frame), detections in zip(looked, heard, strict=True):
-        boxes = tuple(detection.box for detection in detections)
-        yield Look(camera, frame.time_s, frame.image.shape[0], boxes)
+def _looks(found: Footage, settings: IndexSettings, heard: Mapping[bytes, list[Detection]]) -> Iterator[Look]:
+    """The frames that indexing has looked at, each with what was detected in it."""
+    for source in found.sources:
+        for frame in frames(source.path, 0.0, float("inf"), settings.fps, settings.keyframes):
+            if (detections := heard.get(_fingerprint(frame.image))) is not None:
+                boxes = tuple(detection.box for detection in detections)
+                yield Look(source.camera, frame.time_s, frame.image.shape[0], boxes)
+
+
+def _fingerprint(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
 
 
 def _queries(
