@@ -75,7 +75,7 @@ class AdaptResult:
         what = {
             "within": "cosine of two crops of one tracklet",
             "apart": "cosine of crops seen at the same time in one camera",
-            "auc": "area under the ROC curve of the two",
+            "auc": f"area under the ROC curve of the two, by {len(self.before.by_tracklet)} tracklets",
             "same_camera": "nearest crops that are from the own camera "
             f"(by chance {_number(self.before.same_camera_by_chance)})",
         }

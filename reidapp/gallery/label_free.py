@@ -17,7 +17,7 @@ from reidapp.kreciprocal import nearest
 _NEIGHBOURS = 10
 _LOOKED_AT = 64  # nearest crops, of which those of the crop's own tracklet are left out
 _PAIRS = 200_000  # of crops, at most
-_NOISE = 0.002  # of an area under the curve, which is near 1 already
+_NOISE, _MOST_NOISE = 0.002, 0.05  # of an area under the curve, which is near 1 already
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class LabelFreeScores:
         same_camera: share of a crop's 10 nearest, beyond its own tracklet, that are from its own camera.
         same_camera_by_chance: that share if cameras made no difference. People who were seen by one camera alone raise
             it above chance, so it need not go down to it.
+        by_tracklet: the part of ``auc`` that each tracklet with several crops has; in their order.
     """
 
     crops: int
@@ -39,18 +40,26 @@ class LabelFreeScores:
     auc: float | None
     same_camera: float | None
     same_camera_by_chance: float | None
+    by_tracklet: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, float | None]:
-        return {name: value if value is None else round(value, 4) for name, value in asdict(self).items()}
+        numbers = {name: value for name, value in asdict(self).items() if name != "by_tracklet"}
+        rounded = {name: value if value is None else round(value, 4) for name, value in numbers.items()}
+        return rounded | {"tracklets": len(self.by_tracklet)}
 
     def improves(self, before: "LabelFreeScores") -> bool:
         """Tracklets are told apart no worse and cameras draw no more neighbours to themselves; one of both is better.
 
-        Training that takes cameras for people raises ``auc`` too, and is known by ``same_camera``.
+        Training that takes cameras for people raises ``auc`` too, and is known by ``same_camera``. Indexing keeps one
+        crop of most tracklets, so ``auc`` is often of ten tracklets or fewer: a change of less than two standard errors
+        over them says nothing.
         """
         apart = (self.auc or 0.0) - (before.auc or 0.0)
         drawn = (before.same_camera or 0.0) - (self.same_camera or 0.0)
-        return apart >= -_NOISE and drawn >= 0 and (apart > _NOISE or drawn > 0)
+        changes = np.subtract(self.by_tracklet, before.by_tracklet)
+        error = float(np.std(changes, ddof=1)) / len(changes) ** 0.5 if len(changes) > 1 else 0.0
+        noise = min(max(_NOISE, 2 * error), _MOST_NOISE)
+        return apart >= -noise and drawn >= 0 and (apart > noise or drawn > 0)
 
 
 def label_free_scores(
@@ -63,31 +72,42 @@ def label_free_scores(
         apart: pairs of tracklets that are of two people (`simultaneous`).
     """
     rows = {int(name): np.flatnonzero(tracklets == name) for name in np.unique(tracklets)}
-    same = _cosines(embeddings, (pair for own in rows.values() for pair in combinations(own, 2)))
+    pairs = _pairs(pair for own in rows.values() for pair in combinations(own, 2))
     known = [(rows[one], rows[other]) for one, other in apart if one in rows and other in rows]
-    other = _cosines(embeddings, (pair for one, two in known for pair in product(one, two)))
+    same = _cosines(embeddings, pairs)
+    other = _cosines(embeddings, _pairs(pair for one, two in known for pair in product(one, two)))
+    above = _above(same, other) if len(same) and len(other) else None
     drawn, chance = _same_camera(embeddings, tracklets, cameras)
     return LabelFreeScores(
         crops=len(embeddings),
         within=_mean(same),
         apart=_mean(other),
-        auc=_auc(same, other) if len(same) and len(other) else None,
+        auc=None if above is None else float(above.mean()),
         same_camera=drawn,
         same_camera_by_chance=chance,
+        by_tracklet=() if above is None else _means(above, tracklets[pairs[:, 0]]),
     )
 
 
-def _cosines(embeddings: np.ndarray, pairs: Iterator[tuple[Any, Any]]) -> np.ndarray:
+def _pairs(pairs: Iterator[tuple[Any, Any]]) -> np.ndarray:
     chosen = np.array(list(pairs), np.int64).reshape(-1, 2)
-    chosen = chosen[:: max(1, -(-len(chosen) // _PAIRS))]
-    return np.einsum("nd,nd->n", embeddings[chosen[:, 0]], embeddings[chosen[:, 1]])
+    return chosen[:: max(1, -(-len(chosen) // _PAIRS))]
 
 
-def _auc(above: np.ndarray, below: np.ndarray) -> float:
-    """P(a > b) + ½ P(a = b) for a and b drawn at random."""
-    ordered = np.sort(below)
-    places = np.searchsorted(ordered, above, "left") + np.searchsorted(ordered, above, "right")
-    return float(places.mean() / (2 * len(below)))
+def _cosines(embeddings: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    return np.einsum("nd,nd->n", embeddings[pairs[:, 0]], embeddings[pairs[:, 1]])
+
+
+def _above(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """P(a > b) + ½ P(a = b) of each value a, for b drawn at random from the others."""
+    ordered = np.sort(others)
+    places = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+    return np.asarray(places / (2 * len(others)))
+
+
+def _means(values: np.ndarray, of: np.ndarray) -> tuple[float, ...]:
+    _, group, counts = np.unique(of, return_inverse=True, return_counts=True)
+    return tuple((np.bincount(group, values) / counts).tolist())
 
 
 def _same_camera(

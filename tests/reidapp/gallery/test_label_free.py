@@ -45,6 +45,10 @@ def test_slow_definitions(seed: int) -> None:
     assert found.crops == len(embeddings)
     assert found.within == pytest.approx(np.mean(same), abs=1e-5)
     assert found.apart == pytest.approx(np.mean(other), abs=1e-5)
+    own_crops = np.flatnonzero(tracklets == 0)
+    first = [float(embeddings[i] @ embeddings[j]) for i in own_crops for j in own_crops if j < i]
+    assert found.by_tracklet[0] == pytest.approx(np.mean([a > b for a in first for b in other]), abs=1e-4)
+    assert found.to_dict()["tracklets"] == len(found.by_tracklet) == 36
     assert found.auc == pytest.approx(np.mean([(a > b) + 0.5 * (a == b) for a in same for b in other]), abs=1e-4)
     assert found.same_camera == pytest.approx(np.mean(own), abs=1e-3)
     assert found.same_camera_by_chance == pytest.approx(np.mean(by_chance), abs=1e-6)
