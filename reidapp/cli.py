@@ -534,13 +534,13 @@ def adapt(
     json: JsonOption = False,
 ) -> None:
     """Adapt a model to a gallery's own cameras, from its stored crops, without labels."""
+    if progress not in ("bar", "json"):
+        raise UserError(f'--progress: "{progress}" is unknown; bar or json')
     from reidapp.embedding import Embedder
     from reidapp.gallery.store import Gallery
     from training.adapting import adapt as adapt_by_training
     from training.adapting import adapt_quick
 
-    if progress not in ("bar", "json"):
-        raise UserError(f'--progress: "{progress}" is unknown; bar or json')
     lines = progress == "json"
     opened = Gallery.open(gallery)
     beginning = None if start is None else Path(start) if Path(start).is_dir() else _model_for(opened, start)

@@ -14,7 +14,6 @@ import pytest
 
 from reidapp.bench import BenchReport, WorldSize, run_bench
 from reidapp.bench_page import page
-from reidapp.cli import main
 from reidapp.errors import ReidappError, UserError
 from reidapp.files import locked
 from reidapp.measures import CalibrationScores
@@ -167,7 +166,7 @@ def test_the_command(world: World, tmp_path: Path) -> None:
         (["--detector", "hogg"], 'unknown detector "hogg"'),
         (["--model", "smal"], 'did you mean "small"'),
         (["--sampling", "often"], 'unknown sampling "often"'),
-        (["--people", "90", "--seconds", "20"], "90 people need at least 225"),
+        (["--people", "90", "--seconds", "20"], "45 people need at least 112.5"),
         (["--out", "README.md"], "README.md: not a folder"),
     ],
 )
@@ -176,13 +175,11 @@ def test_what_makes_no_sense_is_one_line(
     says: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    refused_here: Callable[..., str],
 ) -> None:
-    out = [] if "--out" in options else ["--out", str(tmp_path / "bench")]
-    code, error = run_here(monkeypatch, capsys, "bench", "footage", *options, *out)
-    assert code == 2
-    (line,) = [line for line in error.splitlines() if line.startswith("reidapp")]
-    assert says in line
+    monkeypatch.chdir(ROOT)
+    out = [] if "--out" in options else ["--out", tmp_path / "bench"]
+    assert says in refused_here(2, "bench", "footage", *options, *out)
 
 
 def test_two_runs_in_one_folder_do_not_undo_each_other(tmp_path: Path) -> None:
@@ -214,22 +211,7 @@ def test_worlds_share_nothing_with_what_models_learn_from(tmp_path: Path) -> Non
     assert not trained_on & {who.seed for seed in seeds for who in footage_appearances(seed, 24)}
 
 
-def test_footage_of_a_world_cannot_be_made_to_train_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = ["synth", "footage", str(tmp_path / "f"), "--seed", str(bench_seed(0))]
-    code, error = run_here(monkeypatch, capsys, *command)
-    assert code == 2
-    assert "kept for `reidapp bench`" in error
+def test_footage_of_a_world_cannot_be_made_to_train_on(tmp_path: Path, refused_here: Callable[..., str]) -> None:
+    line = refused_here(2, "synth", "footage", tmp_path / "f", "--seed", bench_seed(0))
+    assert "kept for `reidapp bench`" in line
     assert not (tmp_path / "f").exists()
-
-
-def run_here(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
-) -> tuple[object, str]:
-    """The command in this process: its exit code, and what it says on standard error."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", ["reidapp", *arguments])
-    with pytest.raises(SystemExit) as end:
-        main()
-    return end.value.code, capsys.readouterr().err

@@ -1,5 +1,7 @@
 """``adapt``, quick and by training: the round index → adapt → re-embed → search → back again, and what is refused."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import torch
 
 from models.export import export_network
 from models.network import Network
+from models.run_folder import last_epoch
 from reidapp.box import Box
 from reidapp.embedding import Embedder
 from reidapp.errors import UserError
@@ -19,6 +22,8 @@ from reidapp.imaging import decode_crop, encode_crop
 from reidapp.model_card import ModelCard
 from training import adapting
 from training.adapting import adapt, adapt_quick
+from training.methods._extract import Extract
+from training.methods.ise import ISE
 
 PEOPLE, CROPS = 9, 4
 LOOKS = {
@@ -94,7 +99,7 @@ def found_elsewhere(gallery: Gallery) -> float:
 
 
 @pytest.mark.slow
-def test_the_whole_round(model: Path, tmp_path: Path) -> None:
+def test_the_whole_round(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gallery = new_gallery(tmp_path, model, {"gate": PEOPLE, "hall": PEOPLE, "yard": PEOPLE, "attic": 2})
     before = found_elsewhere(gallery)
     result = adapt_quick(gallery, tmp_path / "new.onnx")
@@ -118,11 +123,17 @@ def test_the_whole_round(model: Path, tmp_path: Path) -> None:
     back = reembed(gallery, Embedder(old.file), old.file)
     assert (back.embedded, back.reused) == (0, 116)
     assert found_elsewhere(gallery) == before
+    without_export(monkeypatch)
     assert adapt_quick(gallery, tmp_path / "newer.onnx", start=result.model).card.version == "1+2"
 
 
+def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes its seconds."""
+    monkeypatch.setattr(adapting, "export_network", lambda *args, **options: None)
+
+
 def test_one_camera_is_said(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapting, "export_network", lambda *args, **options: None)  # takes its seconds
+    without_export(monkeypatch)
     result = adapt_quick(new_gallery(tmp_path, model, {"gate": PEOPLE}), tmp_path / "new.onnx")
     assert "one camera: nothing between cameras can get better" in result.warnings[0]
     assert (result.before.same_camera, result.after.same_camera) == (None, None)
@@ -145,11 +156,19 @@ def test_a_wrong_name_is_said_before_any_work(model: Path, tmp_path: Path) -> No
         adapt_quick(new_gallery(tmp_path, model, {}), tmp_path / "run")
 
 
+SHORT = ["schedule.images=256", "sampler={identities: 4, images: 4, each: identities, batches: 8}"]
+
+
 @pytest.mark.slow
-def test_training_on_a_gallery(model: Path, tmp_path: Path) -> None:
-    gallery = new_gallery(tmp_path, model, {"gate": PEOPLE, "hall": PEOPLE, "yard": PEOPLE})
-    short = ["schedule.images=256", "sampler={identities: 4, images: 4, each: identities, batches: 8}"]
-    result = adapt(gallery, tmp_path / "run", changes=short, quiet=True)
+def test_training_on_a_gallery(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gallery, short = new_gallery(tmp_path, model, {"gate": PEOPLE, "hall": PEOPLE, "yard": PEOPLE}), SHORT
+    result = adapt(gallery, tmp_path / "run", changes=short, lines=True)
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    *_, last = [line for line in said if line.get("step") == "training"]
+    assert (last["done"], last["total"], last["text"].partition(" ")[0]) == (256, 256, "2/2")
+    assert {"note": f"network starts from {gallery.model_file}"} in said
     assert result.model == tmp_path / "run" / "model.onnx"
     assert result.card.version == "1+1"
     assert "108 unlabelled crops of one's own cameras: gate (36), hall (36), yard (36)" in result.card.training_data
@@ -159,6 +178,7 @@ def test_training_on_a_gallery(model: Path, tmp_path: Path) -> None:
     assert reembed(gallery, Embedder(result.model), result.model).embedded == 108
 
     log = (tmp_path / "run" / "log.jsonl").read_text()
+    without_export(monkeypatch)
     again = adapt(gallery, tmp_path / "run", changes=short, resume=True, quiet=True)  # the gallery's model is new now
     assert (tmp_path / "run" / "log.jsonl").read_text() == log
     assert again.after == result.after
@@ -179,6 +199,37 @@ def test_what_cannot_be_trained_on(model: Path, tmp_path: Path, cameras: dict[st
     with pytest.raises(UserError, match=why):
         adapt(gallery, tmp_path / "run", recipe)
     assert not (tmp_path / "run").exists()
+
+
+def test_stopped_half_way_and_with_labelled_crops_besides(
+    model: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is trained is kept, the gallery is as it was, and the same command goes on."""
+    gallery, run = new_gallery(tmp_path, model, {"gate": PEOPLE, "hall": PEOPLE}), tmp_path / "run"
+    source = [f"market1501:{crops}"]
+    before = gallery.generation, gallery.models()
+    without_export(monkeypatch)
+    epoch = ISE.epoch
+
+    def stopped(self: ISE, rng: np.random.Generator, done: float, extract: Extract) -> Iterator[np.ndarray]:
+        if done:
+            raise KeyboardInterrupt
+        return epoch(self, rng, done, extract)
+
+    monkeypatch.setattr(ISE, "epoch", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        adapt(gallery, run, changes=SHORT, source=source, quiet=True)
+    assert last_epoch(run) == run / "epoch-001"
+    assert not (run / "model.onnx").exists()
+    assert (gallery.generation, gallery.models()) == before
+
+    monkeypatch.setattr(ISE, "epoch", epoch)
+    with pytest.raises(UserError, match="its source was"):
+        adapt(gallery, run, changes=SHORT, resume=True, quiet=True)
+    result = adapt(gallery, run, changes=SHORT, source=source, resume=True, quiet=True)
+    assert [json.loads(line)["epoch"] for line in (run / "log.jsonl").read_text().splitlines()] == [1, 2]
+    assert result.card.training_data.endswith(f"gate (36), hall (36); market1501:{crops}")
+    assert (gallery.generation, gallery.models()) == before
 
 
 def test_no_cluster(model: Path, tmp_path: Path) -> None:
