@@ -8,7 +8,7 @@ import platform
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,20 +55,31 @@ class Cost:
 
 def median_of(repeats: int, fn: Callable[[], object]) -> Cost:
     """Call ``fn`` some times and say what one call costs. Warm it up first if it has something to load."""
-    walls, processors, memories = [], [], []
+    return turns(repeats, {"": fn})[""]
+
+
+def turns(repeats: int, fns: Mapping[str, Callable[[], object]]) -> dict[str, Cost]:
+    """`median_of` of several that take turns, so that other work on the machine meets all alike."""
+    walls: dict[str, list[float]] = {name: [] for name in fns}
+    processors: dict[str, list[float]] = {name: [] for name in fns}
+    memories: dict[str, list[float]] = {name: [] for name in fns}
     for _ in range(repeats):
-        with _PeakMemory() as memory:
-            wall, processor = time.perf_counter(), time.process_time()
-            fn()
-            walls.append(time.perf_counter() - wall)
-            processors.append(time.process_time() - processor)
-        memories.append(memory.above_mb)
-    return Cost(
-        wall_s=round(statistics.median(walls), 4),
-        processor_s=round(statistics.median(processors), 4),
-        memory_mb=round(max(memories), 1),
-        runs_s=tuple(round(wall, 4) for wall in walls),
-    )
+        for name, fn in fns.items():
+            with _PeakMemory() as memory:
+                wall, processor = time.perf_counter(), time.process_time()
+                fn()
+                walls[name].append(time.perf_counter() - wall)
+                processors[name].append(time.process_time() - processor)
+            memories[name].append(memory.above_mb)
+    return {
+        name: Cost(
+            wall_s=round(statistics.median(walls[name]), 4),
+            processor_s=round(statistics.median(processors[name]), 4),
+            memory_mb=round(max(memories[name]), 1),
+            runs_s=tuple(round(wall, 4) for wall in walls[name]),
+        )
+        for name in fns
+    }
 
 
 class _PeakMemory:
@@ -80,7 +91,7 @@ class _PeakMemory:
         gc.collect()
         with suppress(AttributeError, OSError):
             ctypes.CDLL(None).malloc_trim(0)  # else a call may live on what an earlier one freed, and look free itself
-        self._before, self._done = _resident_mb(), threading.Event()
+        self._before, self._done = resident_mb(), threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
@@ -91,10 +102,10 @@ class _PeakMemory:
 
     def _watch(self) -> None:
         while not self._done.wait(0.003):
-            self.above_mb = max(self.above_mb, _resident_mb() - self._before)
+            self.above_mb = max(self.above_mb, resident_mb() - self._before)
 
 
-def _resident_mb() -> float:
+def resident_mb() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
