@@ -269,7 +269,7 @@ class Gallery:
 
     @property
     def model_file(self) -> Path:
-        return self._model_path(self.model_id)
+        return self.model_path(self.model_id)
 
     def models(self) -> list[ModelInfo]:
         """All models that it has vectors of, or had begun to make; the one in use first."""
@@ -281,7 +281,7 @@ class Gallery:
                 ModelInfo(
                     model.id,
                     ModelCard.from_json(json.dumps(model.card), str(self.path)),
-                    self._model_path(model.id),
+                    self.model_path(model.id),
                     crops,
                     model.id == active,
                 )
@@ -468,7 +468,7 @@ class Gallery:
             height=video.height,
         )
 
-    def _model_path(self, model_id: str) -> Path:
+    def model_path(self, model_id: str) -> Path:
         return self.path / "models" / f"{model_id[:16]}.onnx"
 
     def _chunk_folder(self, chunk_id: str) -> Path:
@@ -516,7 +516,7 @@ class GalleryWriter:
         with Session(self.gallery.engine) as session, session.begin():
             row = self._camera(session, camera, zone)
             cameras.change(session, row.name, settings)
-            _next_generation(session)
+            next_generation(session)
 
     def change_camera(self, camera: str, settings: CameraSettings) -> None:
         """Correct a camera's name, clock or group; searches see it at once.
@@ -526,7 +526,7 @@ class GalleryWriter:
         """
         with Session(self.gallery.engine) as session, session.begin():
             cameras.change(session, camera, settings)
-            _next_generation(session)
+            next_generation(session)
 
     def merge_camera(self, camera: str, into: str) -> list[Between]:
         """Make a camera's recordings another's. Returns those that overlap now.
@@ -536,7 +536,7 @@ class GalleryWriter:
         """
         with Session(self.gallery.engine) as session, session.begin():
             overlaps = cameras.merge(session, camera, into)
-            _next_generation(session)
+            next_generation(session)
             return overlaps
 
     def zone_of(self, camera: str) -> str | None:
@@ -602,11 +602,11 @@ class GalleryWriter:
             if crops:
                 day = utc(start_ms + chunk.start_s * 1000).strftime("%Y-%m-%d")
                 session.add(self._write_vectors(session, self.model_id, chunk_id, day, chunk.embeddings))
-            _next_generation(session)
+            next_generation(session)
 
     def add_model(self, file: Path, card: ModelCard, model_id: str) -> None:
         """Make room for the vectors of another model, whose file is copied into the gallery; `use_model` switches."""
-        if not (own := self.gallery._model_path(model_id)).is_file():
+        if not (own := self.gallery.model_path(model_id)).is_file():
             files.write_whole(own, file.read_bytes())
         with Session(self.gallery.engine) as session, session.begin():
             session.merge(schema.Model(id=model_id, card=dataclasses.asdict(card)))
@@ -656,7 +656,7 @@ class GalleryWriter:
             )
         with Session(self.gallery.engine) as session, session.begin():
             session.get_one(schema.Setting, "model").value = model_id
-            _next_generation(session)
+            next_generation(session)
 
     def border(self, video_id: str, number: int) -> list[tuple[str, PathPoint, np.ndarray]]:
         """The tracklets that reach the end of a committed chunk: (id, last point, mean embedding ``[D]``)."""
@@ -738,7 +738,7 @@ def roots(session: Session) -> dict[str, str]:
     return {id_: root(id_) for id_ in before}
 
 
-def _next_generation(session: Session) -> None:
+def next_generation(session: Session) -> None:
     generation = session.get_one(schema.Setting, "generation")
     generation.value = str(int(generation.value) + 1)
 
