@@ -1,0 +1,546 @@
+"""Whether a gallery is whole, and making anew what is not.
+
+The rows say what there must be; files are held against them by their sha256. What is missing or damaged is derived from
+what is still there: vectors from the stored crops, crops from the recording, a model's file from another copy of it.
+Nothing that a user cannot get back in another way is ever removed.
+"""
+
+import functools
+import hashlib
+import itertools
+import math
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session, aliased
+
+from reidapp import files
+from reidapp.box import Box
+from reidapp.embedding import Embeds
+from reidapp.errors import ReidappError
+from reidapp.footage.decoding import frames
+from reidapp.gallery import cameras, database, schema, vectors
+from reidapp.gallery.recordings import PRESENT, Recordings
+from reidapp.gallery.store import Gallery, digest, next_generation, utc
+from reidapp.imaging import cut, decode_crop, encode_crop
+from reidapp.model_card import model_identity
+
+Progress = Callable[[float, float, str], None]
+"""Called with pictures looked at, pictures in all, and the camera at work."""
+
+_BACK_UP = f"restore a back-up of {database.FILE_NAME}, or index into a new gallery"
+_REPAIR = "`reidapp gallery repair`"
+_UNREAD_S = 3.0  # at the end of a video that no chunk need hold
+_IN_ORDER = (schema.Block.model_id, schema.Block.day, schema.Block.first_row)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that is not as the rows say, and what to do."""
+
+    what: str
+    remedy: str
+
+    def to_dict(self) -> dict[str, str]:
+        return dict(vars(self))
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What no row names: harmless, of a run that was killed, or of one that is at work now.
+
+    Attributes:
+        path: below the gallery.
+        keep: how many of a shard's bytes rows do name, before its tail; None where all of it can go.
+    """
+
+    path: Path
+    bytes: int
+    keep: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"path": str(self.path), "bytes": self.bytes}
+
+
+@dataclass
+class _Broken:
+    """What `repair` has to do, by ids."""
+
+    models: list[str] = field(default_factory=list)
+    crops: dict[str, list[str]] = field(default_factory=dict)  # {chunk: crops}
+    without_vectors: list[str] = field(default_factory=list)  # chunks
+    links: list[str] = field(default_factory=list)  # tracklets
+    videos: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Verification:
+    """What was found. ``crops``, ``written`` and ``searchable`` are rows, which must be equal.
+
+    Attributes:
+        unfinished: videos that the next `reidapp index` goes on with.
+    """
+
+    videos: int = 0
+    unfinished: int = 0
+    crops: int = 0
+    written: int = 0
+    searchable: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    leftovers: list[Leftover] = field(default_factory=list)
+    broken: _Broken = field(default_factory=_Broken, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        counts = {key: getattr(self, key) for key in ("videos", "unfinished", "crops", "written", "searchable")}
+        lists = {key: [entry.to_dict() for entry in getattr(self, key)] for key in ("faults", "leftovers")}
+        return {"whole": not self.faults} | counts | lists
+
+    def __str__(self) -> str:
+        lines = [f"fault: {fault}" for fault in self.faults]
+        if self.leftovers:
+            size = sum(leftover.bytes for leftover in self.leftovers) / 1e6
+            lines.append(
+                f"{len(self.leftovers)} leftovers of killed runs, {size:.1f} MB: harmless; {_REPAIR} removes them"
+            )
+        begun = f" ({self.unfinished} unfinished: `reidapp index` goes on with them)" if self.unfinished else ""
+        counts = f"{self.crops} crops, {self.written} vectors written, {self.searchable} searchable"
+        end = f"faults: {len(self.faults)}" if self.faults else "whole"
+        return "\n".join([*lines, f"{self.videos} videos{begun}, {counts}; {end}"])
+
+
+@dataclass
+class RepairReport:
+    """What a repair did; ``after`` is how the gallery is now.
+
+    Attributes:
+        crops: cut out of their recordings again; ``exact_crops`` are known to be what was there, bit for bit.
+        vectors: made of the stored crops again; ``exact_vectors`` likewise.
+        links: between tracklets, taken out.
+        videos: that the next `reidapp index` goes on with.
+    """
+
+    crops: int = 0
+    exact_crops: int = 0
+    vectors: int = 0
+    exact_vectors: int = 0
+    models: int = 0
+    links: int = 0
+    videos: int = 0
+    leftovers: int = 0
+    after: Verification = field(default_factory=Verification)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return vars(self) | {"after": self.after.to_dict()}
+
+    def __str__(self) -> str:
+        exactly = "of them bit for bit as before"
+        did = {
+            f"leftovers removed: {self.leftovers}": self.leftovers,
+            f"model files copied: {self.models}": self.models,
+            f"crops cut out again: {self.crops}, {self.exact_crops} {exactly}": self.crops,
+            f"vectors made again: {self.vectors}, {self.exact_vectors} {exactly}": self.vectors,
+            f"links between tracklets taken out: {self.links}": self.links,
+            f"videos to go on with, run `reidapp index` again: {self.videos}": self.videos,
+        }
+        return "\n".join([*(text for text, count in did.items() if count), str(self.after)])
+
+
+def verify(gallery: Gallery, progress: Progress = lambda done, total, camera: None) -> Verification:
+    """Hold a gallery's files against its rows. Changes nothing, and may run beside an `index` or a `serve`.
+
+    Raises:
+        ReidappError: the database can't be read to its end.
+    """
+    with Session(gallery.engine) as session:
+        return _Inspection(gallery, session, progress).run()
+
+
+class _Inspection:
+    def __init__(self, gallery: Gallery, session: Session, progress: Progress) -> None:
+        self.gallery = gallery
+        self.session = session
+        self.progress = progress
+        self.found = Verification()
+        self.broken = self.found.broken
+        self.recordings = Recordings()
+        self.models: dict[str, schema.Model] = {}
+        self.crops_of: dict[str, int] = {}  # of each chunk
+        self.committed: dict[Path, int] = {}  # bytes of each shard
+
+    def run(self) -> Verification:
+        self._database()
+        self._models()
+        self._crops()
+        self._vectors()
+        self._links()
+        self._videos()
+        self._other_files()
+        return self.found
+
+    def _fault(self, what: str, remedy: str) -> None:
+        self.found.faults.append(Fault(what, remedy))
+
+    def _of_rows(self, what: str, remedy: str = _BACK_UP) -> None:
+        self._fault(f"{database.FILE_NAME}: {what}", remedy)
+
+    def _database(self) -> None:
+        connection = self.session.connection()
+        for (said,) in connection.exec_driver_sql("PRAGMA integrity_check"):
+            if said != "ok":
+                self._of_rows(said)
+        lacking = [(row[0], row[2]) for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]
+        for table, parent in sorted(set(lacking) - {("tracklet", "tracklet")}):  # these are links, which are mended
+            self._of_rows(f"{lacking.count((table, parent))} rows of {table} name a {parent} that is not there")
+        values = dict(self.session.execute(select(schema.Setting.key, schema.Setting.value)).all())
+        self.active = values.get("model", "")
+        if self.session.get(schema.Model, self.active) is None:
+            self._of_rows("does not say with which model it is searched")
+        if not values.get("generation", "").isdigit():
+            self._of_rows("has lost count of its commits")
+
+    def _models(self) -> None:
+        self.models = {model.id: model for model in self.session.scalars(select(schema.Model))}
+        for id_, model in self.models.items():
+            file = self.gallery.model_path(id_)
+            if not _is_model(file, id_):
+                state = "damaged" if file.is_file() else "missing"
+                name = f"{model.card['name']}/{model.card['version']}"
+                remedy = f"{_REPAIR} --model FILE puts another copy of it there"
+                self._fault(f"models/{file.name}: {state} ({name})", remedy)
+                self.broken.models.append(id_)
+
+    def _crops(self) -> None:
+        """Every stored picture, by its digest; one that is older than digests is decoded."""
+        query = (
+            select(schema.Crop.chunk_id, schema.Crop.id, schema.Crop.digest, schema.Chunk.video_id, schema.Camera.name)
+            .join(schema.Chunk, schema.Chunk.id == schema.Crop.chunk_id)
+            .join(schema.Video, schema.Video.id == schema.Chunk.video_id)
+            .join(schema.Camera, schema.Camera.id == schema.Video.camera_id)
+            .order_by(schema.Camera.name, schema.Video.start_ms, schema.Video.id, schema.Chunk.number)
+            .order_by(schema.Crop.position)
+        )
+        rows = self.session.execute(query).all()
+        for (chunk_id, video_id, camera), group in itertools.groupby(rows, key=lambda row: (row[0], row[3], row[4])):
+            self.progress(self.found.crops, len(rows), camera)
+            crops = [(row[1], row[2]) for row in group]
+            self.crops_of[chunk_id] = len(crops)
+            self.found.crops += len(crops)
+            lost = [id_ for id_, known in crops if not _is_crop(self.gallery.crop_path(chunk_id, id_), known)]
+            if lost:
+                self._lost(chunk_id, lost, video_id, camera)
+        self.progress(len(rows), len(rows), "")
+
+    def _lost(self, chunk_id: str, lost: list[str], video_id: str, camera: str) -> None:
+        self.broken.crops[chunk_id] = lost
+        video = self.gallery.video(video_id)
+        if self.recordings.state(video) == PRESENT:
+            remedy = f"{_REPAIR} cuts them out of the recording again"
+        else:
+            remedy = f"they are lost, unless {video.path} comes back as it was; then {_REPAIR}"
+        folder = self.gallery.crop_path(chunk_id, lost[0]).parent.relative_to(self.gallery.path)
+        count = f"{len(lost)} of {self.crops_of[chunk_id]} pictures"
+        self._fault(f"{folder}: {count} missing or damaged ({camera}, {video.path.name})", remedy)
+
+    def _vectors(self) -> None:
+        """Every block by its sha256. Blocks follow each other without a gap, since searches count a shard's rows."""
+        blocks = self.session.scalars(select(schema.Block).order_by(*_IN_ORDER)).all()
+        for (model_id, day), group in itertools.groupby(blocks, key=lambda block: (block.model_id, block.day)):
+            if model_id in self.models:
+                self._shard(model_id, day, list(group))
+        having = {block.chunk_id for block in blocks if block.model_id == self.active}
+        self.broken.without_vectors = [chunk_id for chunk_id in self.crops_of if chunk_id not in having]
+        if missing := sum(self.crops_of[chunk_id] for chunk_id in self.broken.without_vectors):
+            self._of_rows(f"{missing} crops without a vector", f"{_REPAIR} embeds them")
+
+    def _shard(self, model_id: str, day: str, blocks: list[schema.Block]) -> None:
+        file, width = vectors.shard_path(self.gallery.path, model_id, day), 2 * self.models[model_id].card["dim"]
+        self.committed[file] = max(block.first_row + block.rows for block in blocks) * width
+        name, bad = file.relative_to(self.gallery.path), []
+        for block, data in _stored(file, blocks, width):
+            if model_id == self.active:
+                self.found.written += block.rows
+                self.found.searchable += len(data) // width
+            if hashlib.sha256(data).hexdigest() != block.sha256:
+                bad.append(block)
+        if bad:
+            count = f"{sum(block.rows for block in bad)} of {sum(block.rows for block in blocks)} vectors"
+            first = min(block.first_row for block in bad)
+            remedy = f"{_REPAIR} makes them of the stored crops"
+            self._fault(f"{name}: {count} missing or damaged, the first in row {first}", remedy)
+        ends = itertools.accumulate((block.rows for block in blocks), initial=0)
+        if any(block.first_row != end for block, end in zip(blocks, ends, strict=False)):
+            # A block that is gone leaves its place, which `repair` gives back to it.
+            whole = all(chunk_id in {b.chunk_id for b in blocks} for chunk_id in self.crops_of)
+            self._of_rows(f"the rows of {name} are not named once each", _BACK_UP if whole else _REPAIR)
+        if any(self.crops_of.get(block.chunk_id) != block.rows for block in blocks):
+            self._of_rows(f"{name} has more or fewer vectors than there are crops")
+
+    def _links(self) -> None:
+        """A tracklet continues one of the chunk before, which no other continues."""
+        before, chunk, chunk_before = aliased(schema.Tracklet), aliased(schema.Chunk), aliased(schema.Chunk)
+        query = (
+            select(schema.Tracklet.id, schema.Tracklet.continues, chunk, chunk_before)
+            .join(chunk, chunk.id == schema.Tracklet.chunk_id)
+            .outerjoin(before, before.id == schema.Tracklet.continues)
+            .outerjoin(chunk_before, chunk_before.id == before.chunk_id)
+            .where(schema.Tracklet.continues.is_not(None))
+            .order_by(schema.Tracklet.id)
+        )
+        continued: set[str | None] = set()
+        for id_, earlier, here, there in self.session.execute(query):
+            follows = there and (there.video_id, there.number + 1) == (here.video_id, here.number)
+            if not follows or earlier in continued:
+                self.broken.links.append(id_)
+            continued.add(earlier)
+        if count := len(self.broken.links):
+            what = f"{count} tracklets continue one that is not there, or not just before them"
+            self._of_rows(what, f"{_REPAIR} lets them begin by themselves")
+
+    def _videos(self) -> None:
+        """An indexed video has chunks from its start to its end, and a tracklet has a crop."""
+        numbers = defaultdict(set)
+        for video_id, number in self.session.execute(select(schema.Chunk.video_id, schema.Chunk.number)):
+            numbers[video_id].add(number)
+        for video in self.session.scalars(select(schema.Video).order_by(schema.Video.path)):
+            self.found.videos += 1
+            self.found.unfinished += not video.done
+            chunk_s, there = video.settings.get("chunk_s"), numbers[video.id]
+            if not video.done or not chunk_s:
+                continue
+            unread_s = chunk_s if video.settings.get("sampling") == "keyframes" else _UNREAD_S
+            needed = max(len(there), math.ceil((video.duration_s - unread_s) / chunk_s))
+            if there == set(range(needed)):
+                continue
+            if self.recordings.state(self.gallery.video(video.id)) == PRESENT:
+                self.broken.videos.append(video.id)
+                remedy = f"{_REPAIR}, and then `reidapp index`, make it anew"
+            else:
+                remedy = _BACK_UP
+            self._of_rows(f"a part of {video.path} is missing", remedy)
+        bare = select(schema.Tracklet.id).where(schema.Tracklet.id.not_in(select(schema.Crop.tracklet_id)))
+        if count := len(self.session.scalars(bare).all()):
+            self._of_rows(f"{count} tracklets without a crop")
+
+    def _other_files(self) -> None:
+        path = self.gallery.path
+        named = {self.gallery.crop_path(chunk_id, "").parent for chunk_id in self.crops_of}
+        of_models = {self.gallery.model_path(id_) for id_ in self.models}
+        others = [
+            *path.glob(f"{database.FILE_NAME}.new*"),
+            *(file for file in path.glob("models/*") if file not in of_models),
+            *(file for file in path.glob("vectors/*/*.f16*") if file not in self.committed),
+            *(folder for folder in path.glob("crops/*/*") if folder not in named),
+            *(half_made for half_made in path.glob("crops/*/*/*.new") if half_made.parent in named),
+        ]
+        for other in sorted(others):
+            size = sum(f.stat().st_size for f in (other.rglob("*") if other.is_dir() else [other]) if f.is_file())
+            self.found.leftovers.append(Leftover(other.relative_to(path), size))
+        for file, committed in self.committed.items():
+            if file.is_file() and (tail := file.stat().st_size - committed) > 0:
+                self.found.leftovers.append(Leftover(file.relative_to(path), tail, keep=committed))
+
+
+def repair(
+    gallery: Gallery,
+    open_model: Callable[[Path], Embeds],
+    models: Sequence[Path] = (),
+    progress: Progress = lambda done, total, camera: None,
+) -> RepairReport:
+    """Make anew what can be made anew. Killed at any moment, it leaves a gallery that another run repairs.
+
+    Args:
+        open_model: an embedder of a model file.
+        models: files among which one that is missing may be.
+
+    Raises:
+        ReidappError: the gallery is being written by another process, or its database can't be read.
+    """
+    with gallery.writing():
+        before = verify(gallery, progress)
+        mending = _Mending(gallery, open_model)
+        mending.leftovers(before.leftovers)
+        mending.models(before.broken.models, models)
+        mending.rows(before.broken.links, before.broken.videos)
+        mending.crops(before.broken.crops)
+        mending.make_room(before.broken.without_vectors)
+        mending.vectors()
+        mending.report.after = verify(gallery, progress)
+    return mending.report
+
+
+class _Mending:
+    def __init__(self, gallery: Gallery, open_model: Callable[[Path], Embeds]) -> None:
+        self.gallery = gallery
+        self.report = RepairReport()
+        self.embedder = functools.cache(lambda model_id: open_model(gallery.model_path(model_id)))
+
+    def leftovers(self, leftovers: Sequence[Leftover]) -> None:
+        for leftover in leftovers:
+            path = self.gallery.path / leftover.path
+            if leftover.keep is not None:
+                with path.open("r+b") as shard:
+                    shard.truncate(leftover.keep)
+            elif path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        self.report.leftovers = len(leftovers)
+
+    def models(self, ids: Sequence[str], candidates: Iterable[Path]) -> None:
+        for candidate, id_ in itertools.product(candidates, ids):
+            if _is_model(candidate, id_):
+                files.write_whole(self.gallery.model_path(id_), candidate.read_bytes())
+                self.report.models += 1
+
+    def rows(self, links: Sequence[str], videos: Sequence[str]) -> None:
+        with Session(self.gallery.engine) as session, session.begin():
+            for id_ in links:
+                session.get_one(schema.Tracklet, id_).continues = None
+            for id_ in videos:
+                session.get_one(schema.Video, id_).done = False
+            next_generation(session)
+        self.report.links, self.report.videos = len(links), len(videos)
+
+    def crops(self, lost: dict[str, list[str]]) -> None:
+        recordings = Recordings()
+        for chunk_id, ids in lost.items():
+            with Session(self.gallery.engine) as session:
+                video = self.gallery.video(session.get_one(schema.Chunk, chunk_id).video_id)
+                crops = [session.get_one(schema.Crop, id_) for id_ in ids]
+            if recordings.state(video) == PRESENT:
+                for crop in crops:
+                    self._cut_again(video.path, crop)
+
+    def _cut_again(self, recording: Path, crop: schema.Crop) -> None:
+        # One thread, as in indexing: what damage in a recording looks like depends on their number.
+        try:
+            frame = next(frames(recording, crop.time_s, crop.time_s + 1, None, threads=1), None)
+        except ReidappError:
+            frame = None
+        if frame is None:
+            return  # it can't be read any more, and the verification at the end says what is missing
+        webp = encode_crop(cut(frame.image, Box(crop.x1, crop.y1, crop.x2, crop.y2)))
+        self.report.crops += 1
+        if digest(webp) == crop.digest:
+            self.report.exact_crops += 1
+        else:
+            # By another version of a decoder, or of a crop that is older than digests: the chunk's vectors may not be
+            # those of this picture, and count as damaged until they are made of it.
+            with Session(self.gallery.engine) as session, session.begin():
+                session.get_one(schema.Crop, crop.id).digest = digest(webp)
+                session.execute(update(schema.Block).filter_by(chunk_id=crop.chunk_id).values(sha256=""))
+        file = self.gallery.crop_path(crop.chunk_id, crop.id)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        files.write_whole(file, webp)
+
+    def make_room(self, chunk_ids: Sequence[str]) -> None:
+        """A block for each chunk that has none, in a gap of its size or behind the others; `vectors` fills it."""
+        model_id = self.gallery.model_id if chunk_ids else ""
+        for chunk_id in chunk_ids:
+            with Session(self.gallery.engine) as session, session.begin():
+                video = session.get_one(schema.Video, session.get_one(schema.Chunk, chunk_id).video_id)
+                rows = len(session.scalars(select(schema.Crop.id).filter_by(chunk_id=chunk_id)).all())
+                start_ms = video.start_ms + 1000 * self._start_s(session, chunk_id, video)
+                other = session.scalars(select(schema.Block.day).filter_by(chunk_id=chunk_id)).first()
+                day, first_row = other or utc(start_ms).strftime("%Y-%m-%d"), 0
+                shard = select(schema.Block).filter_by(model_id=model_id, day=day).order_by(schema.Block.first_row)
+                for block in session.scalars(shard):
+                    if block.first_row - first_row == rows:
+                        break
+                    first_row = block.first_row + block.rows
+                placed = {"model_id": model_id, "day": day, "first_row": first_row, "rows": rows}
+                session.add(schema.Block(chunk_id=chunk_id, **placed, sha256=""))
+
+    @staticmethod
+    def _start_s(session: Session, chunk_id: str, video: schema.Video) -> float:
+        return float(session.get_one(schema.Chunk, chunk_id).number * video.settings.get("chunk_s", 0))
+
+    def vectors(self) -> None:
+        with Session(self.gallery.engine) as session:
+            blocks = session.scalars(select(schema.Block).order_by(*_IN_ORDER)).all()
+            session.expunge_all()
+        for (model_id, day), group in itertools.groupby(blocks, key=lambda block: (block.model_id, block.day)):
+            if _is_model(self.gallery.model_path(model_id), model_id):
+                self._shard(model_id, vectors.shard_path(self.gallery.path, model_id, day), list(group))
+
+    def _shard(self, model_id: str, file: Path, blocks: list[schema.Block]) -> None:
+        """A shard in which something is damaged is written anew beside its place, and replaced as a whole."""
+        with Session(self.gallery.engine) as session:
+            width = 2 * session.get_one(schema.Model, model_id).card["dim"]
+        stored = list(_stored(file, blocks, width))
+        if all(hashlib.sha256(data).hexdigest() == block.sha256 for block, data in stored):
+            return
+        content, digests = bytearray(max(block.first_row + block.rows for block in blocks) * width), {}
+        for block, data in stored:
+            if hashlib.sha256(data).hexdigest() != block.sha256:
+                made, complete = self._embedded(block, data)
+                data = made.astype("<f2").tobytes()
+                # Where a crop is lost, its vector stays a damaged one.
+                digests[block.chunk_id] = hashlib.sha256(data).hexdigest() if complete else ""
+                self.report.vectors += block.rows
+                self.report.exact_vectors += block.rows * (digests[block.chunk_id] == block.sha256)
+            content[block.first_row * width : block.first_row * width + len(data)] = data
+        file.parent.mkdir(parents=True, exist_ok=True)
+        files.write_whole(file, bytes(content))
+        with Session(self.gallery.engine) as session, session.begin():
+            for chunk_id, sha256 in digests.items():
+                session.get_one(schema.Block, (chunk_id, model_id)).sha256 = sha256
+            next_generation(session)
+
+    def _embedded(self, block: schema.Block, stored: bytes) -> tuple[np.ndarray, bool]:
+        """A block's vectors, fp16 ``[rows, D]``, and whether all are made of crops.
+
+        A crop that is lost keeps the vector that is stored, if that has a vector's length, or gets one of zeros, which
+        is like nobody.
+        """
+        embedder = self.embedder(block.model_id)
+        with Session(self.gallery.engine) as session:
+            video = session.get_one(schema.Video, session.get_one(schema.Chunk, block.chunk_id).video_id)
+            camera = session.get_one(schema.Camera, video.camera_id)
+            name = cameras.name_in_model(session, camera, embedder.card.cameras)
+            order = select(schema.Crop).filter_by(chunk_id=block.chunk_id).order_by(schema.Crop.position)
+            crops = session.scalars(order).all()
+        made = np.zeros((block.rows, embedder.card.dim), np.float16)
+        whole = len(stored) // made.strides[0] * made.strides[0]
+        before = np.frombuffer(stored[:whole], "<f2").reshape(-1, embedder.card.dim)
+        sound = np.abs(np.linalg.norm(before.astype(np.float32), axis=1) - 1) < 0.01
+        made[: len(before)][sound] = before[sound]
+        there = {crop.position: self.gallery.crop_path(crop.chunk_id, crop.id) for crop in crops}
+        there = {crop.position: there[crop.position] for crop in crops if _is_crop(there[crop.position], crop.digest)}
+        made[list(there)] = embedder.embed([decode_crop(file.read_bytes()) for file in there.values()], name)
+        return made, len(there) == block.rows
+
+
+def _stored(file: Path, blocks: Iterable[schema.Block], width: int) -> Iterator[tuple[schema.Block, bytes]]:
+    """Each block with its bytes in a shard, as many of them as there are."""
+    data = memoryview(file.read_bytes() if file.is_file() else b"")
+    for block in blocks:
+        yield block, bytes(data[block.first_row * width : (block.first_row + block.rows) * width])
+
+
+def _is_model(file: Path, model_id: str) -> bool:
+    try:
+        return model_identity(file) == model_id
+    except (OSError, ReidappError):
+        return False
+
+
+def _is_crop(file: Path, known: str | None) -> bool:
+    try:
+        data = file.read_bytes()
+        if known is None:
+            decode_crop(data)
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return known is None or digest(data) == known
