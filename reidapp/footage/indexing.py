@@ -6,7 +6,6 @@ same rows as a run that was never stopped.
 
 import contextlib
 import itertools
-import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -191,15 +190,15 @@ class _Run:
                 self.writer.set_camera(name, camera.zone or self.settings.zone, camera)
             else:
                 self.report.notes.append(f'no recording of a camera "{name}" here{suggestion(name, list(found))}')
-        if "zone" not in self.settings.model_fields_set:
-            return
-        for name in sorted(found):
-            zone = self.writer.zone_of(name)
-            if zone not in (None, self.settings.zone) and not (name in footage.cameras and footage.cameras[name].zone):
-                self.report.notes.append(
-                    f'camera "{name}" is in {zone} in this gallery, and --zone {self.settings.zone} does not change '
-                    f"that; `reidapp gallery camera {shlex.quote(name)} --zone {self.settings.zone}` does"
-                )
+        zone = self.settings.zone
+        said = {name for name, camera in footage.cameras.items() if camera.zone}
+        clocks = {clock for name in found - said if (clock := self.writer.clock_of(name)) and clock[1] != zone}
+        if clocks and "zone" in self.settings.model_fields_set:
+            others = ", ".join(f"{name} ({other})" for name, other in sorted(clocks))
+            self.report.notes.append(
+                f"these cameras are in other zones in this gallery, and --zone {zone} does not change that: {others}; "
+                f"`reidapp gallery camera NAME --zone {zone}` does"
+            )
 
     def index(self, found: list[Source]) -> None:
         done = self.writer.files_done()

@@ -1,13 +1,14 @@
 """What a recording's path says: camera and start. By a template, by a recorder's own forms, or by a guess."""
 
 import itertools
+import posixpath
 import re
 import tomllib
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from reidapp.errors import UserError
@@ -244,7 +245,7 @@ def _in_calendar(time: datetime) -> datetime | None:
 
 
 def _without_suffix(relative: str) -> str:
-    return PurePosixPath(relative).with_suffix("").as_posix()
+    return posixpath.splitext(relative)[0]
 
 
 def _one_form(name: str) -> str:

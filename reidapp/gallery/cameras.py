@@ -111,7 +111,9 @@ def merge(session: Session, name: str, into: str) -> list[Between]:
     session.flush()
     session.add(schema.CameraAlias(name=old_name, camera_id=target.id))
     videos = session.scalars(select(schema.Video).filter_by(camera_id=target.id))
-    spans = [Span(Path(v.path).name, v.start_ms, v.start_ms + round(v.duration_s * 1000)) for v in videos]
+    spans = [
+        Span("/".join(Path(v.path).parts[-2:]), v.start_ms, v.start_ms + round(v.duration_s * 1000)) for v in videos
+    ]
     return gaps_and_overlaps(spans)[1]
 
 

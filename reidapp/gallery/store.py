@@ -61,9 +61,10 @@ class CameraInfo:
 
     def __str__(self) -> str:
         zone = ZoneInfo(self.zone)
+        ahead = f", {abs(self.offset_s):g} s {'ahead' if self.offset_s > 0 else 'behind'}" if self.offset_s else ""
         group = f"  group {self.group}" if self.group else ""
         return (
-            f"{self.name}  {self.zone}, {self.offset_s:+g} s{group}  {self.videos} videos, {self.tracklets} tracklets  "
+            f"{self.name}  {self.zone}{ahead}{group}  {self.videos} videos, {self.tracklets} tracklets  "
             f"{self.first.astimezone(zone):%Y-%m-%d %H:%M:%S} – {self.last.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
         )
 
@@ -539,11 +540,11 @@ class GalleryWriter:
             next_generation(session)
             return overlaps
 
-    def zone_of(self, camera: str) -> str | None:
-        """The zone of a camera's clock; None for one that is not here."""
+    def clock_of(self, camera: str) -> tuple[str, str] | None:
+        """(name, zone) of a camera by a name that it has or had; None for one that is not here."""
         with Session(self.gallery.engine) as session:
             row = cameras.camera_called(session, camera)
-            return row.zone if row else None
+            return (row.name, row.zone) if row else None
 
     def name_in_model(self, camera: str, known: Sequence[str]) -> str:
         """A camera's name among those that a model knows, which may be one that it had before."""

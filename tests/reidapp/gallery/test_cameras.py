@@ -170,7 +170,7 @@ def test_merged_cameras_keep_hits_and_links_and_tell_overlaps(tmp_path: Path) ->
     before = {(hit.tracklet, hit.start, hit.end, hit.crop) for hit in hits(searcher)}
     assert len(before) == 3  # each of two pieces
     (overlap,) = merge(gallery, "gate-old", "gate")
-    assert (overlap.first, overlap.second, overlap.seconds) == ("0.mp4", "1.mp4", 60.0)
+    assert (overlap.first, overlap.second, overlap.seconds) == ("none/0.mp4", "none/1.mp4", 60.0)
     assert {(hit.tracklet, hit.start, hit.end, hit.crop) for hit in hits(searcher, cameras=["gate"])} == before
     add(gallery, 3, "gate-old", "2026-07-15T14:00:00")
     (camera,) = gallery.cameras()
