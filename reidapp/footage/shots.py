@@ -12,6 +12,7 @@ from reidapp.footage.detection import Detection
 MAX_SHOTS = 4
 _SECONDS_PER_SHOT = 8.0
 _SLOT_S = 2.0  # of this many seconds only the best crop is held in memory, so that a long stay costs little
+_SLIMMEST, _WIDEST = 0.25, 0.55  # width / height of an upright person's box
 _EDGE = 0.004  # nearer to the frame's edge than this, a body is taken to be cut
 
 
@@ -55,8 +56,9 @@ class ShotKeeper:
 def quality(crop: np.ndarray, detection: Detection, others: Sequence[Detection]) -> float:
     """How good a crop is for recognising the person, 0..1.
 
-    The product of sharpness, size, completeness, how free it is of other people, and the detector's score; roots
-    temper those that are less telling.
+    The product of sharpness, size, completeness, posture, how free it is of other people, and the detector's score;
+    roots temper those that are less telling. Posture is told by the box's shape: who stands or walks is two to four
+    times as high as wide, who sits, bends or is half hidden is not.
 
     Args:
         crop: RGB uint8 ``[h, w, 3]``.
@@ -66,8 +68,10 @@ def quality(crop: np.ndarray, detection: Detection, others: Sequence[Detection])
     sharp = min(1.0, sharpness(crop) / 0.08)
     large = min(1.0, crop.shape[0] / 200)
     cut_edges = sum((box.x1 < _EDGE, box.y1 < _EDGE, box.x2 > 1 - _EDGE, box.y2 > 1 - _EDGE))
+    slender = crop.shape[1] / crop.shape[0]
+    upright = min(1.0, _WIDEST / slender, slender / _SLIMMEST)
     covered = max((_covered(box, other.box) for other in others), default=0.0)
-    return float(np.sqrt(sharp * large * detection.score) * 0.5**cut_edges * (1 - covered))
+    return float(np.sqrt(sharp * large * upright * detection.score) * 0.5**cut_edges * (1 - covered))
 
 
 def sharpness(crop: np.ndarray) -> float:

@@ -16,10 +16,21 @@ def test_defaults_and_none_for_what_was_not_given() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "fps"), [("all", None), ("2fps", 2.0), ("0.5fps", 0.5), ("0.1fps", 0.1), ("60fps", 60)]
+    ("text", "fps"),
+    [
+        ("all", None),
+        ("2fps", 2.0),
+        ("0.5fps", 0.5),
+        ("0.1fps", 0.1),
+        ("60fps", 60),
+        ("keyframes", 2.0),
+        ("motion", 2.0),
+    ],
 )
 def test_sampling(text: str, fps: float | None) -> None:
-    assert IndexSettings.checked(sampling=text).fps == fps
+    settings = IndexSettings.checked(sampling=text)
+    assert settings.fps == fps
+    assert (settings.keyframes, settings.motion) == (text == "keyframes", text == "motion")
 
 
 @pytest.mark.parametrize(

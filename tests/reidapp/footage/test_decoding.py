@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -298,3 +299,76 @@ def test_telephone_recordings_are_turned_upright(tmp_path: Path, matrix: tuple[i
     assert number_of(np.rot90(frame.image, -turns)) == UNSTEADY.index(round(frame.time_s, 3))
     facts = probe(path)
     assert frame.image.shape[:2] == (facts.height, facts.width)
+
+
+STEADY = [i / 10 for i in range(150)]
+CODECS = [
+    ("libx264", "mp4", {}),
+    ("libx264", "mkv", {"x26x": ":open-gop=1"}),
+    ("libx264", "ts", {"x26x": ":open-gop=1"}),
+    ("libx264", "avi", {"ticks": 10}),
+    ("libx265", "mp4", {}),
+    ("libx265", "mkv", {"x26x": ":open-gop=1"}),
+    ("libx265", "ts", {"b_frames": 0}),
+    ("mpeg4", "mp4", {}),
+    ("mpeg4", "avi", {"ticks": 10, "b_frames": 0}),
+    ("mjpeg", "mkv", {"b_frames": 0}),
+    ("mjpeg", "avi", {"ticks": 10, "b_frames": 0}),
+]
+
+
+@pytest.mark.parametrize(("codec", "suffix", "options"), CODECS)
+def test_what_is_left_undecoded_changes_nothing(
+    tmp_path: Path, codec: str, suffix: str, options: dict[str, Any]
+) -> None:
+    """Every codec and container: each frame at its time, and the first of each slot, wherever reading starts."""
+    path = tmp_path / f"video.{suffix}"
+    times = STEADY if suffix == "avi" else UNSTEADY
+    write_numbered(path, times, codec=codec, **{"gop": 20, "b_frames": 3} | options)
+    assert read(path) == list(zip(times, range(150), strict=True))
+    for fps in (2.0, 0.7):
+        slots: dict[int, int] = {}
+        for number, time_s in enumerate(times):
+            slots.setdefault(int(time_s * fps + 1e-6), number)
+        for threads in (0, 1):
+            pieces = [frames(path, i * 4.0, i * 4.0 + 4, fps, threads=threads) for i in range(5)]
+            assert [number for piece in pieces for _, number in shown(piece)] == list(slots.values())
+
+
+@pytest.mark.parametrize(("codec", "suffix", "options"), [case for case in CODECS if case[0] != "mjpeg"])
+def test_keyframes_alone(tmp_path: Path, codec: str, suffix: str, options: dict[str, Any]) -> None:
+    path = tmp_path / f"video.{suffix}"
+    times = STEADY if suffix == "avi" else UNSTEADY
+    write_numbered(path, times, codec=codec, **{"gop": 20, "b_frames": 3} | options)
+    whole = shown(frames(path, 0, FOREVER, 2.0, keyframes=True))
+    assert 8 <= len(whole) <= 10  # MPEG-4's encoder adds some of its own
+    assert all(times[number] == time_s for time_s, number in whole)
+    pieces = [shown(frames(path, i * 4.0, i * 4.0 + 4, 2.0, keyframes=True)) for i in range(5)]
+    assert [frame for piece in pieces for frame in piece] == whole
+
+
+def test_where_every_frame_is_a_keyframe_two_a_second_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "video.avi"
+    write_numbered(path, STEADY, codec="mjpeg", ticks=10, b_frames=0)
+    numbers = [number for _, number in shown(frames(path, 0, FOREVER, 2.0, keyframes=True))]
+    assert numbers == list(range(0, 150, 5))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_a_recording_that_begins_late(tmp_path: Path, suffix: str) -> None:
+    """As one cut out of a longer one: MP4 says so in an edit list."""
+    path = tmp_path / f"late.{suffix}"
+    write_numbered(path, [7.3 + time_s for time_s in UNSTEADY])
+    assert read(path, fps=None) == list(zip(UNSTEADY, range(150), strict=True))
+    assert read(path, 8.0, 9.0) == [(t, n) for n, t in enumerate(UNSTEADY) if 8 <= t < 9]
+
+
+@pytest.mark.parametrize(("pixel", "size"), [("2/1", (2 * WIDTH, HEIGHT)), ("1/2", (WIDTH, 2 * HEIGHT))])
+def test_pixels_that_are_not_square(tmp_path: Path, pixel: str, size: tuple[int, int]) -> None:
+    path = tmp_path / "analogue.mkv"
+    write_numbered(path, STEADY[:20], x26x=f":sar={pixel}")
+    facts = probe(path)
+    assert (facts.width, facts.height) == size
+    for number, frame in enumerate(frames(path, 0, FOREVER, None)):
+        assert frame.image.shape[1::-1] == size
+        assert number_of(cv2.resize(frame.image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)) == number

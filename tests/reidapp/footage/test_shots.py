@@ -55,6 +55,8 @@ def test_quality_is_lower_for_what_makes_a_crop_worse() -> None:
     assert worth(cv2.GaussianBlur(CROP, (0, 0), 12)) < 0.7 * whole
     assert worth(cv2.resize(CROP, (20, 52))) < 0.7 * whole
     assert worth(score=0.4) < whole
+    assert worth(np.repeat(CROP, 2, 1)) < whole  # as wide as one who sits
+    assert worth(CROP[:, ::4]) < whole  # a slice of a person
     assert worth(box=Box(0.0, 0.2, 0.1, 0.8)) == pytest.approx(whole / 2)
     assert worth(box=Box(0.4, 0.5, 0.5, 1.0)) == pytest.approx(whole / 2)
     assert worth(box=Box(0.0, 0.5, 0.1, 1.0)) == pytest.approx(whole / 4)

@@ -177,6 +177,44 @@ def test_motion_tracker_forgets_a_scene_of_long_ago() -> None:
     assert numbers[1] == numbers[2] != numbers[5]
 
 
+def crowd(seed: int, gap_s: float) -> list[Sample]:
+    """Six people who cross the picture both ways, some of them past each other, seen every few seconds."""
+    rng = np.random.default_rng(seed)
+    looks = Looks(rng)
+    people = [looks.person() for _ in range(6)]
+    walkers = [
+        Walker(i, rng.uniform(0, ASPECT), h * rng.uniform(0.25, 1) * rng.choice([-1, 1]), h, 0.85 + rng.normal(0, 0.05))
+        for i, h in enumerate(rng.uniform(0.3, 0.55, 6))
+    ]
+    return film(walkers, people, looks, 1 / gap_s, missed=0.05)
+
+
+@pytest.mark.parametrize("gap_s", [1, 2, 4, 5, 10])
+def test_keyframes_far_apart_stay_pure(gap_s: float) -> None:
+    paths: list[Path] = []
+    for seed in range(100):
+        tracker, grown = open_tracker(2.0, 25.0, keyframes=True), defaultdict(list)
+        for time_s, seen in crowd(seed, gap_s):
+            embeddings = np.array([s.embedding for s in seen], np.float32).reshape(len(seen), -1 if seen else 1)
+            numbers = tracker.update(time_s, ASPECT, [s.detection for s in seen], embeddings)
+            for one, number in zip(seen, numbers, strict=True):
+                grown[number].append((time_s, one.person))
+        paths += grown.values()
+    assert purity(paths) >= 0.97
+    assert any(len(path) > 1 for path in paths)
+
+
+def test_a_sample_between_keyframes_ends_what_is_not_in_it() -> None:
+    box, look = Box(0.4, 0.2, 0.5, 0.8), np.array([[1.0, 0.0]], np.float32)
+    for between, goes_on in (([], True), ([4.0], False)):
+        tracker = AppearanceTracker(sparse=True)
+        (first,) = tracker.update(0.0, ASPECT, [Detection(box, 0.9)], look)
+        for time_s in between:
+            tracker.update(time_s, ASPECT, [], look[:0])
+        (second,) = tracker.update(8.0, ASPECT, [Detection(box, 0.9)], look)
+        assert (first == second) == goes_on
+
+
 HERE, NEAR, FAR = Box(0.40, 0.3, 0.48, 0.8), Box(0.46, 0.3, 0.54, 0.8), Box(0.85, 0.3, 0.93, 0.8)
 RED, BLUE = np.eye(2, dtype=np.float32)
 REDDISH = np.array([0.8, 0.6], np.float32)
