@@ -599,6 +599,43 @@ def gallery_info(gallery: GalleryOption, json: JsonOption = False) -> None:
     _show(facts.to_dict(), str(facts), json)
 
 
+@gallery_.command("verify")
+def gallery_verify(gallery: GalleryOption, json: JsonOption = False) -> None:
+    """Prove that a gallery is whole: rows, pictures, vectors, models; a line for each fault, with what to do."""
+    from reidapp.gallery.store import Gallery
+    from reidapp.gallery.verification import verify
+
+    opened = Gallery.open(gallery)
+    with _progress("verifying", "crops") as advance:
+        found = verify(opened, advance)
+    _show(found.to_dict(), f"{gallery}: {found}", json)
+    if found.faults:
+        raise typer.Exit(1)
+
+
+@gallery_.command("repair")
+def gallery_repair(
+    gallery: GalleryOption,
+    model: Annotated[
+        list[Path] | None, typer.Option(help="A copy of a model file that is missing; shipped ones are known.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make anew what is missing or damaged: vectors from the crops, crops from the recordings. Removes leftovers."""
+    from models import zoo
+    from reidapp.embedding import Embedder
+    from reidapp.gallery.store import Gallery
+    from reidapp.gallery.verification import repair
+
+    opened = Gallery.open(gallery)
+    candidates = [*(model or []), *(zoo.path_of(name) for name in zoo.names())]
+    with _progress("repairing", "crops") as advance:
+        report = repair(opened, Embedder, candidates, advance)
+    _show(report.to_dict(), f"{gallery}: {report}", json)
+    if report.after.faults:
+        raise typer.Exit(1)
+
+
 @gallery_.command("cameras")
 def gallery_cameras(gallery: GalleryOption, json: JsonOption = False) -> None:
     """The cameras: clock (zone, seconds ahead), group, videos, tracklets, and the time covered."""
@@ -699,8 +736,15 @@ def _embedder(model: str | None, **session: Any) -> "Embedder":
 
 def _own_model(gallery: "Gallery", **session: Any) -> "Embedder":
     from reidapp.embedding import Embedder
+    from reidapp.model_card import is_model
 
-    return Embedder(gallery.model_file, **session)
+    file = gallery.model_path(id_ := gallery.model_id)
+    if not is_model(file, id_):
+        raise ReidappError(
+            f"{file}: the gallery's model is {'damaged' if file.is_file() else 'missing'}; "
+            f"`reidapp gallery repair --gallery {gallery.path} --model FILE` puts another copy of it there"
+        )
+    return Embedder(file, **session)
 
 
 def _model_for(gallery: "Gallery", model: str) -> Path:

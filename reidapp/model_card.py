@@ -113,6 +113,14 @@ def model_identity(path: Path) -> str:
     return digest.hexdigest()
 
 
+def is_model(path: Path, identity: str) -> bool:
+    """Whether a file is there and holds the model of this identity, whole."""
+    try:
+        return model_identity(path) == identity
+    except (OSError, UserError):
+        return False
+
+
 _GRAPH_FIELD = 7  # of ModelProto
 _METADATA_FIELD = 14  # metadata_props
 

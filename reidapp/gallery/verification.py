@@ -29,7 +29,7 @@ from reidapp.gallery import cameras, database, schema, vectors
 from reidapp.gallery.recordings import PRESENT, Recordings
 from reidapp.gallery.store import Gallery, digest, next_generation, utc
 from reidapp.imaging import cut, decode_crop, encode_crop
-from reidapp.model_card import model_identity
+from reidapp.model_card import is_model
 
 Progress = Callable[[float, float, str], None]
 """Called with pictures looked at, pictures in all, and the camera at work."""
@@ -213,7 +213,7 @@ class _Inspection:
         self.models = {model.id: model for model in self.session.scalars(select(schema.Model))}
         for id_, model in self.models.items():
             file = self.gallery.model_path(id_)
-            if not _is_model(file, id_):
+            if not is_model(file, id_):
                 state = "damaged" if file.is_file() else "missing"
                 name = f"{model.card['name']}/{model.card['version']}"
                 remedy = f"{_REPAIR} --model FILE puts another copy of it there"
@@ -399,7 +399,7 @@ class _Mending:
 
     def models(self, ids: Sequence[str], candidates: Iterable[Path]) -> None:
         for candidate, id_ in itertools.product(candidates, ids):
-            if _is_model(candidate, id_):
+            if is_model(candidate, id_):
                 files.write_whole(self.gallery.model_path(id_), candidate.read_bytes())
                 self.report.models += 1
 
@@ -471,7 +471,7 @@ class _Mending:
             blocks = session.scalars(select(schema.Block).order_by(*_IN_ORDER)).all()
             session.expunge_all()
         for (model_id, day), group in itertools.groupby(blocks, key=lambda block: (block.model_id, block.day)):
-            if _is_model(self.gallery.model_path(model_id), model_id):
+            if is_model(self.gallery.model_path(model_id), model_id):
                 self._shard(model_id, vectors.shard_path(self.gallery.path, model_id, day), list(group))
 
     def _shard(self, model_id: str, file: Path, blocks: list[schema.Block]) -> None:
@@ -527,13 +527,6 @@ def _stored(file: Path, blocks: Iterable[schema.Block], width: int) -> Iterator[
     data = memoryview(file.read_bytes() if file.is_file() else b"")
     for block in blocks:
         yield block, bytes(data[block.first_row * width : (block.first_row + block.rows) * width])
-
-
-def _is_model(file: Path, model_id: str) -> bool:
-    try:
-        return model_identity(file) == model_id
-    except (OSError, ReidappError):
-        return False
 
 
 def _is_crop(file: Path, known: str | None) -> bool:
