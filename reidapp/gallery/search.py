@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from reidapp.box import Box
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
 from reidapp.gallery import schema, vectors
+from reidapp.gallery.queries import ranked, unmoved
 from reidapp.gallery.recordings import Recordings
 from reidapp.gallery.store import Gallery, TrackletInfo, iso, roots
 from reidapp.registry import suggestion
@@ -102,26 +103,49 @@ class Searcher:
         after: datetime | None = None,
         before: datetime | None = None,
         top: int = 20,
+        combine: str = "mean",
+        without: Collection[str] = (),
     ) -> SearchResult:
         """The tracklets most like the query.
 
         Args:
-            queries: float32 ``[Q, D]``, one or more images of one person; their mean is searched.
+            queries: float32 ``[Q, D]``, one or more images of one person.
             cameras: names of cameras or of groups; None searches all.
             after, before: aware datetimes; a tracklet counts if any part of it lies between.
             top: hits at most.
+            combine: how several images make one score: mean, max or set, see `reidapp.gallery.queries`.
+            without: ids of tracklets (their first pieces') that are no hits, such as those judged before.
 
         Raises:
             UserError: an unknown camera or group.
         """
+        return unmoved(self.gallery, lambda: self._search(queries, cameras, after, before, top, combine, without))
+
+    def _search(
+        self,
+        queries: np.ndarray,
+        cameras: Sequence[str] | None,
+        after: datetime | None,
+        before: datetime | None,
+        top: int,
+        combine: str,
+        without: Collection[str],
+    ) -> SearchResult:
         started = time.perf_counter()
         snapshot = self._current()
         kept = snapshot.selected(cameras, after, before)
-        query = queries.mean(0, keepdims=True).astype(np.float32)
-        query /= np.linalg.norm(query) + 1e-12
+        if without:
+            gone = [number for number, id_ in enumerate(snapshot.tracklets) if id_ in without]
+            kept &= ~np.isin(snapshot.tracklet_of, gone)
+
+        def best_rows(query: np.ndarray, among: np.ndarray | None, count: int) -> list[tuple[int, float]]:
+            return snapshot.best_rows(
+                query, kept if among is None else kept & np.isin(snapshot.tracklet_of, among), count
+            )
+
         best = [
             (self.gallery.tracklet(snapshot.tracklets[snapshot.tracklet_of[row]]), snapshot.crops[row], score)
-            for row, score in snapshot.best_rows(query, kept, top)
+            for row, score in ranked(queries, combine, best_rows, snapshot.tracklet_of, top)
         ]
         recordings = self._recordings.states([tracklet.video for tracklet, _, _ in best])
         hits = [
@@ -138,7 +162,9 @@ class Searcher:
 
 
 def _hit(rank: int, tracklet: TrackletInfo, crop_id: str, score: float, recording: str) -> Hit:
-    best = next(crop for crop in tracklet.crops if crop.id == crop_id)
+    best = next((crop for crop in tracklet.crops if crop.id == crop_id), None)
+    if best is None:
+        raise UserError(f"crop {crop_id}: not in this gallery")
     return Hit(
         rank=rank,
         tracklet=tracklet.id,
