@@ -21,12 +21,12 @@ from training.data.synthetic.seeds import bench_seed
 def test_generated_footage_and_the_shipped_model(tmp_path: Path) -> None:
     """Index → adapt → re-embed → search → back again, held against the truth."""
     footage = tmp_path / "footage"
-    write_footage(footage, cameras=4, people=12, seconds=60, seed=bench_seed(20), workers=1)
+    write_footage(footage, cameras=4, people=12, seconds=40, fps=4, seed=bench_seed(20), workers=1)
     embedder, settings = Embedder(path_of(DEFAULT)), IndexSettings(zone="UTC")
     gallery = Gallery.create(tmp_path / "gallery", embedder.path, embedder.card, embedder.identity)
     index_footage(find_footage(footage, settings), gallery, embedder, open_detector("hog"), settings)
     before = retrieval(gallery, footage)
-    result = adapt(gallery, tmp_path / "run", changes=["schedule.images=2000"], quiet=True)
+    result = adapt(gallery, tmp_path / "run", changes=["schedule.images=400"], quiet=True)
     assert result.improved
 
     reembed(gallery, Embedder(result.model), result.model)
