@@ -402,7 +402,7 @@ def _looks(found: Footage, settings: IndexSettings, heard: Mapping[bytes, list[D
 
 
 def _fingerprint(image: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
 def _queries(

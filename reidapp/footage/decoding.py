@@ -262,10 +262,10 @@ def _seek(container: InputContainer, stream: VideoStream, target_s: float) -> bo
 
 def _shown_size(stream: VideoStream) -> tuple[int, int]:
     """Width and height of a frame, before it is turned, when its pixels are square."""
-    pixel = stream.sample_aspect_ratio or Fraction(1)
+    pixel = Fraction(stream.sample_aspect_ratio or 1)
     if not Fraction(1, 4) <= pixel <= 4:  # no camera's; a damaged header's
         pixel = Fraction(1)
-    return round(stream.width * max(pixel, 1)), round(stream.height / min(pixel, 1))
+    return round(stream.width * max(pixel, Fraction(1))), round(stream.height / min(pixel, Fraction(1)))
 
 
 def _as_shown(frame: VideoFrame, size: tuple[int, int]) -> np.ndarray:
