@@ -1,0 +1,17 @@
+"""Indexing killed ten times; benchmarks/killed.py does it fifty times, and its result is in docs/results."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.killed import kill_often
+from training.data.synthetic.footage import write_footage
+
+
+@pytest.mark.slow
+def test_killed_at_random_it_ends_with_the_same_rows_and_vectors(tmp_path: Path) -> None:
+    write_footage(tmp_path / "footage", cameras=1, people=4, seconds=14, seed=1)
+    tally = kill_often(tmp_path / "footage", tmp_path, kills=10, seed=2)
+    assert tally.wrong == []
+    assert tally.kills == 10
+    assert tally.between + tally.within >= 3  # at work, not while the libraries are loaded
