@@ -1,5 +1,6 @@
 """Frames with their presentation times, by PyAV."""
 
+import errno
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from reidapp.errors import UserError
+from reidapp.imaging import MAX_PIXELS
 
 # A seek may land after the target (FFmpeg seeks by decoding time), or between two keyframes (MPEG-TS has no index),
 # from where nothing is decoded up to the next one. So reading begins this long before the start, or, where that is not
@@ -23,6 +25,16 @@ from reidapp.errors import UserError
 _SEEK_MARGINS_S = (2.0, 10.0, 60.0, 300.0)
 _BEYOND = 5  # a single frame after the end may be one damaged time stamp; so many in a row are the end
 _LONGEST_GROUP = 300  # packets from keyframe to keyframe that are held in memory; longer groups come in parts
+_LEAST_PACKET = 64  # bytes that a packet and its place in the index take, at least on average
+_LEAST_BYTES_PER_S = 4  # of any recording; one that claims to be longer than its size allows does not know its length
+_NO_RECORDINGS = ("concat", "dash", "gif", "hls", "image2")  # FFmpeg opens pictures and lists of files as videos
+_DISK_FAULTS = frozenset(
+    getattr(errno, name)
+    for name in ("EIO", "EREMOTEIO", "ESTALE", "ENODEV", "ENOTCONN", "EHOSTDOWN", "EHOSTUNREACH", "ETIMEDOUT")
+    if hasattr(errno, name)
+)
+
+_LIMITS = {"max_pixels": str(MAX_PIXELS)}  # a damaged frame may claim to be larger than the header says
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ def probe(path: Path) -> VideoFacts:
     """Open a video and read its header.
 
     Raises:
-        UserError: not a video, or one whose header is missing.
+        UserError: not a video, one whose header is missing, or larger than 50 megapixels.
     """
     with _opened(path) as container:
         stream = container.streams.video[0]
@@ -57,6 +69,8 @@ def probe(path: Path) -> VideoFacts:
             duration = float(stream.duration * stream.time_base)
         elif container.duration:
             duration = container.duration / av.time_base
+        if not 0 < duration < 60 + container.size / _LEAST_BYTES_PER_S:
+            duration = 0.0
         first = next(_decoded(_packets(container, stream)), None)
         width, height = _shown_size(stream)
         if first is not None and round(first.rotation / 90) % 2:
@@ -79,7 +93,7 @@ def frames(
         threads: of the decoder; 0 takes all cores. How damage looks depends on their number.
 
     Raises:
-        UserError: the file cannot be opened.
+        UserError: the file cannot be opened, or its disk or share went away.
     """
     slots, last_s, beyond = _Slots(fps), -float("inf"), 0
     for time_s, frame, size in _read_from(path, start_s, fps, keyframes, threads):
@@ -169,9 +183,18 @@ class _Clock:
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> "Iterator[Packet[VideoStream]]":
+    left = 2 * container.size + 1_000_000
     try:
-        yield from container.demux(stream)
-    except av.error.FFmpegError:
+        for packet in container.demux(stream):
+            left -= max(packet.size, _LEAST_PACKET)
+            if left < 0:
+                return  # more than the file can hold: its index is damaged, and names the same bytes over and over
+            yield packet
+    except av.error.FFmpegError as error:
+        if error.errno in _DISK_FAULTS:
+            raise UserError(
+                f"{Path(container.name).name}: its disk or share cannot be read ({_reason(error)})"
+            ) from error
         return  # the file is cut off here; the caller sees how far the frames went
 
 
@@ -281,9 +304,12 @@ def _frame_rate(stream: VideoStream) -> float:
 
 def _opened(path: Path) -> InputContainer:
     try:
-        container = av.open(str(path), metadata_errors="ignore")
+        container = av.open(str(path), options=_LIMITS, metadata_errors="ignore")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise UserError(f"{path.name}: not a video that can be read ({_reason(error)})") from error
+    if container.format.name.endswith("_pipe") or container.format.name in _NO_RECORDINGS:
+        container.close()
+        raise UserError(f"{path.name}: a picture or a list of files, not a video")
     if not container.streams.video:
         container.close()
         raise UserError(f"{path.name}: has no video in it")
@@ -294,6 +320,11 @@ def _opened(path: Path) -> InputContainer:
     if not stream.width or not stream.height:
         container.close()
         raise UserError(f"{path.name}: not a video that can be read (no picture size in its header)")
+    width, height = _shown_size(stream)
+    if width * height > MAX_PIXELS:
+        container.close()
+        raise UserError(f"{path.name}: {width}×{height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are read")
+    stream.codec_context.options = _LIMITS
     return container
 
 
