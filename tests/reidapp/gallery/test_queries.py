@@ -117,7 +117,8 @@ def test_answers_leave_the_judged_out(filled: tuple[Gallery, Rows]) -> None:
     ids = list(rows)
     picture = unit(np.random.default_rng(5).normal(size=(1, DIM)))
     ask = asked(gallery, Model.identity, picture, yes=[ids[0]], no=[ids[1]], known=[ids[2]])
-    assert ask.refined and ask.without == set(ids[:3])
+    assert ask.refined
+    assert ask.without == set(ids[:3])
     hits = Searcher(gallery, Model()).search(ask.embeddings, without=ask.without, top=99).hits
     assert {hit.tracklet for hit in hits} == set(ids[3:])
     expected = refined(picture, [unit(rows[ids[0]].mean(0))], [unit(rows[ids[1]].mean(0))])
