@@ -222,7 +222,7 @@ def wheel(tree) -> list[str]:
 
 
 def test_the_wheel_holds_every_module_and_data_file(tree, wheel):
-    data = ("training/recipes/*.yaml", "models/zoo/*.*", "reidapp/footage/detection/*.toml", "ui/components/*")
+    data = ("training/recipes/*.yaml", "models/zoo/*.*", "reidapp/footage/**/*.toml", "ui/components/*")
     wanted = [path for pattern in data for path in tree.glob(pattern) if path.is_file()]
     wanted += [path for folder in OWN for path in (tree / folder).rglob("*.py")]
     assert sorted({path.relative_to(tree).as_posix() for path in wanted} - set(wheel)) == []

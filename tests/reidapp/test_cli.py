@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -64,7 +65,7 @@ def query(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_help_names_every_command() -> None:
     text = reidapp("--help").stdout
-    commands = "demo synth train evaluate her export index search serve adapt reembed models doctor"
+    commands = "demo synth train evaluate her export index search serve adapt reembed models doctor gallery"
     for command in commands.split():
         assert f" {command} " in text
 
@@ -279,6 +280,60 @@ def test_bad_files_are_counted_and_the_rest_is_indexed(world: World, tmp_path: P
     assert "notes.mp4: not a video" in refused(2, "index", tmp_path / "bad", "--gallery", tmp_path / "gallery")
 
 
+def test_a_dry_run_makes_nothing(world: World, tmp_path: Path) -> None:
+    found = as_json("index", world.footage, "--dry-run", "--zone", "Europe/Berlin")
+    assert [camera["name"] for camera in found["cameras"]] == sorted(Truth.read(world.footage).cameras)
+    assert all(file["start_source"] == "name" and file["end"] is None for file in found["files"])
+    exact = as_json("index", world.footage, "--dry-run", "--probe")
+    assert all(file["duration_s"] > 0 and file["end"] > file["start"] for file in exact["files"])
+    assert "missing --gallery" in refused(2, "index", world.footage)
+    assert "--probe belongs to --dry-run" in refused(2, "index", world.footage, "--probe", "-g", tmp_path / "g")
+    assert "is no recorder" in refused(2, "index", world.footage, "--dry-run", "--template", "frigat")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cameras_are_listed_and_corrected(world: World, query: Path, tmp_path: Path) -> None:
+    gallery = tmp_path / "gallery"
+    shutil.copytree(world.gallery, gallery)
+    before = as_json("gallery", "cameras", "-g", gallery)["cameras"]
+    name = before[0]["name"]
+    facts = as_json("gallery", "info", "-g", gallery)
+    assert (facts["cameras"], facts["videos"]) == (2, 2)
+    assert facts["tracklets"] == sum(camera["tracklets"] for camera in before)
+    first = as_json("search", "-g", gallery, "--image", query, "--camera", name)["hits"][0]
+    change = ("--offset", "-12.5s", "--rename", "The gate", "--group", "Outside")
+    changed = as_json("gallery", "camera", name, "-g", gallery, *change)["camera"]
+    assert (changed["name"], changed["offset_s"], changed["group"]) == ("The gate", -12.5, "Outside")
+    moved = as_json("search", "-g", gallery, "--image", query, "--camera", "Outside")["hits"][0]
+    assert (moved["tracklet"], moved["camera"]) == (first["tracklet"], "The gate")
+    assert (datetime.fromisoformat(moved["start"]) - datetime.fromisoformat(first["start"])).total_seconds() == 12.5
+    assert "The gate  UTC, 12.5 s behind  group Outside" in reidapp("gallery", "cameras", "-g", gallery).stdout
+    for words, *options in (
+        ('camera "nobody" is not in this gallery', "nobody", "--zone", "UTC"),
+        ("--zone: unknown time zone", "The gate", "--zone", "Mars"),
+        ('--offset: "soon" is no offset', "The gate", "--offset", "soon"),
+        ("give --zone, --offset, --rename or --group", "The gate"),
+    ):
+        assert words in refused(2, "gallery", "camera", *options, "-g", gallery)
+    other = before[1]["name"]
+    as_json("gallery", "camera", other, "-g", gallery, "--offset", "-12.5s")
+    merged = as_json("gallery", "camera", other, "-g", gallery, "--merge-into", "The gate")
+    assert merged["camera"]["videos"] == 2
+    assert len(merged["overlaps"]) == 1
+
+
+def test_lost_recordings_are_marked(world: World, query: Path, tmp_path: Path) -> None:
+    gallery = tmp_path / "gallery"
+    shutil.copytree(world.gallery, gallery)
+    with sqlite3.connect(gallery / "gallery.db") as connection:
+        connection.execute("UPDATE video SET path = '/nowhere/1.mp4', start_source = 'mtime'")
+    done = reidapp("search", "-g", gallery, "--image", query)
+    assert "[time uncertain (mtime), recording gone]" in done.stdout
+    hit = as_json("search", "-g", gallery, "--image", query)["hits"][0]
+    assert (hit["recording"], hit["start_source"]) == ("gone", "mtime")
+    assert "file's date" in hit["uncertain"]
+
+
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_committed(world: World, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "reidapp", "index", world.footage, "--gallery", tmp_path / "gallery"]
@@ -304,8 +359,6 @@ def test_ctrl_c_keeps_what_was_committed(world: World, tmp_path: Path) -> None:
 
 
 def _chunks(database: Path) -> int:
-    import sqlite3
-
     if not database.is_file():
         return 0
     with sqlite3.connect(database) as connection:

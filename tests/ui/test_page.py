@@ -10,6 +10,7 @@ from PIL import Image
 
 from reidapp.gallery.store import Gallery
 from reidapp.server.service import SearchService
+from reidapp.settings import CameraSettings
 from tests.small_gallery import FOOTAGE, HOSTILE, fill, frame_at, make_service, png, query_crop
 from tests.ui.conftest import Site
 
@@ -288,6 +289,26 @@ def test_a_recording_that_was_moved_is_said(
         file.unlink()
     page.locator(".card").first.click()
     page.wait_for_selector(".player .problem:has-text('no longer where it was')")
+
+
+def test_lost_recordings_and_uncertain_times_are_marked(
+    tmp_path: Path, serve: Callable[[SearchService], Site], visit: Visit
+) -> None:
+    service = make_service(tmp_path)
+    with service.gallery.writing() as writer:
+        writer.change_camera("Gate", CameraSettings(group="Outside"))
+    with service.gallery.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE video SET start_source = 'container'")
+    for file in tmp_path.glob("*.mp4"):
+        file.unlink()
+    page = visit(serve(service))
+    page.locator("#cameras label", has_text="Outside (1 camera)").click()
+    give(page, query_crop("red"))
+    search(page)
+    assert {card.inner_text() for card in page.locator(".card .camera").all()} == {"Gate"}
+    assert page.locator(".card").first.locator(".badge").all_inner_texts() == ["time uncertain", "recording gone"]
+    page.locator(".card").first.click()
+    page.wait_for_selector(".player .problem:has-text('recording gone')")  # and nothing was asked for
 
 
 def test_narrow_screen(small: Site, visit: Visit) -> None:
