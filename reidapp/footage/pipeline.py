@@ -4,7 +4,7 @@ import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -37,7 +37,7 @@ def in_order(
     workers: int,
     stop: threading.Event,
     waiting: Callable[[], None] = lambda: None,
-) -> Iterator[tuple[Job, Callable[[], Result]]]:
+) -> Generator[tuple[Job, Callable[[], Result]]]:
     """Each job with a function that gives its result, or raises what its work raised, in the order of the jobs.
 
     Threads, since the work is done in libraries that let go of Python's lock. Jobs are taken from ``jobs``, in the
