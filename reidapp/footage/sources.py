@@ -15,10 +15,11 @@ VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".webm", ".wmv", ".flv", ".3gp"}
     | {".dav"}  # Dahua's
 )
+_MP4 = frozenset({".mp4", ".m4v", ".mov", ".3gp"})
 _FINGERPRINT_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """A video file as its path describes it.
 
@@ -68,17 +69,26 @@ def scan(folder: Path, template: str | None = None) -> tuple[list[Source], list[
     reader = PathReader(base, template)
     sources: list[Source] = []
     skipped: list[Skipped] = []
-    found = _walk(base, skipped) if folder.is_dir() else [(folder.resolve().name, folder.stat())]
-    for relative, stat in sorted(found, key=lambda entry: entry[0].split("/")):
+    found = _walk(base, skipped) if folder.is_dir() else [_named(folder.resolve().name, folder.stat())]
+    for relative, size, mtime_ns in sorted(found, key=lambda entry: entry[0].replace("/", "\0")):  # folder by folder
         if not _is_text(relative):
             skipped.append(Skipped(_shown(relative), "its name is not UTF-8 text; rename it"))
         elif (facts := reader.read(relative)) is None:
             skipped.append(Skipped(relative, f"its path does not fit the template {template}"))
         else:
-            path = base / relative
-            written, source = facts.written, facts.start_source
-            sources.append(Source(path, facts.camera, written, source, stat.st_size, stat.st_mtime_ns))
+            sources.append(Source(base / relative, facts.camera, facts.written, facts.start_source, size, mtime_ns))
     return sources, skipped
+
+
+def may_be_growing(path: Path) -> bool:
+    """Whether a video of this form can be opened before it is complete: all but MP4 and its kin in one piece."""
+    if path.suffix.lower() not in _MP4:
+        return True
+    try:
+        with path.open("rb") as file:
+            return b"mvex" in file.read(_FINGERPRINT_BYTES)  # the box that announces fragments
+    except OSError:
+        return False
 
 
 def fingerprint(path: Path, size: int) -> str:
@@ -91,8 +101,12 @@ def fingerprint(path: Path, size: int) -> str:
     return digest.hexdigest()[:16]
 
 
-def _walk(base: Path, skipped: list[Skipped]) -> Iterator[tuple[str, os.stat_result]]:
-    """Videos by their paths below ``base``; links are followed last, and no folder is entered twice."""
+def _named(relative: str, stat: os.stat_result) -> tuple[str, int, int]:
+    return relative, stat.st_size, stat.st_mtime_ns
+
+
+def _walk(base: Path, skipped: list[Skipped]) -> Iterator[tuple[str, int, int]]:
+    """(path below ``base``, size, mtime_ns) of videos; links are followed last, and no folder is entered twice."""
     waiting, linked, seen = [""], list[str](), set()
     while waiting or linked:
         below = waiting.pop() if waiting else linked.pop()
@@ -112,7 +126,7 @@ def _walk(base: Path, skipped: list[Skipped]) -> Iterator[tuple[str, os.stat_res
                 (linked if entry.is_symlink() else waiting).append(relative)
             elif os.path.splitext(entry.name)[1].lower() in VIDEO_SUFFIXES and entry.is_file():
                 with contextlib.suppress(FileNotFoundError):  # deleted just now
-                    yield relative, entry.stat()
+                    yield _named(relative, entry.stat())
 
 
 def _is_text(name: str) -> bool:

@@ -37,7 +37,7 @@ _DATES = [year + rest for year in "Yy" for rest in ("j", "md", "bd", "Bd")]
 _YEARS = range(1970, 2100)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PathFacts:
     """What a path says.
 
