@@ -7,6 +7,7 @@ same rows as a run that was never stopped.
 import contextlib
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,9 @@ from reidapp.gallery.recordings import PRESENT, Recordings
 from reidapp.gallery.store import Gallery, GalleryWriter, NewChunk, PathPoint
 from reidapp.registry import suggestion
 from reidapp.settings import CameraSettings, IndexSettings
+
+_YOUNG_S, _WATCHED_S = 10.0, 1.0  # a file that changed so short a time ago may still grow; for how long it is watched
+_DAY_S = 86_400.0
 
 Progress = Callable[[float, float, str], None]
 """Called with seconds of video done, seconds in all, and the name of the file at work."""
@@ -201,10 +205,10 @@ class _Run:
             )
 
     def index(self, found: list[Source]) -> None:
-        done = self.writer.files_done()
-        new = [source for source in found if (str(source.path), source.size, source.mtime_ns) not in done]
+        known = self.writer.files_done()
+        new = [source for source in found if (str(source.path), source.size, source.mtime_ns) not in known]
         self.report.unchanged += len(found) - len(new)
-        plans = [plan for source in new if (plan := self._plan(source))]
+        plans = [plan for source in self._settled(new) if (plan := self._plan(source))]
         for plan in plans:
             plan.before_s, self.total_s = self.total_s, self.total_s + plan.facts.duration_s
             plan.last_s = self.writer.last_frame(plan.video_id)
@@ -224,6 +228,20 @@ class _Run:
                 f"{self.writer.gallery.path}: {crops} crops, {written} vectors written, {searchable} searchable; "
                 "these must be equal. The gallery is damaged: restore a back-up or index anew"
             )
+
+    def _settled(self, found: Sequence[Source]) -> list[Source]:
+        """Without recordings that are still being written, which would be others when they are complete.
+
+        Those that changed a moment ago, and can be read while they grow, are looked at again after a second.
+        """
+        young = [s for s in found if time.time() - s.mtime_ns / 1e9 < _YOUNG_S and sources.may_be_growing(s.path)]
+        if young:
+            time.sleep(_WATCHED_S)
+        growing = {s.path for s in young if s.path.is_file() and s.path.stat().st_size != s.size}
+        for source in young:
+            if source.path in growing:
+                self._skip(source, UserError("still being written; run this again when it is complete"))
+        return [source for source in found if source.path not in growing]
 
     def _plan(self, source: Source) -> _Plan | None:
         """What is to be done for a file; None, and a line in the report, if nothing."""
@@ -313,6 +331,7 @@ class _Run:
             return
         try:
             chunk = result()
+            over = chunk is not None and not chunk.frames and _ends_before(plan.source.path, chunk.start_s)
         except UserError as error:  # readable a moment ago, and no longer: a disk that was taken away
             plan.over = plan.failed = True
             self._skip(plan.source, error)
@@ -321,8 +340,8 @@ class _Run:
             self._finish(plan, plan.last_s)
         elif plan.over or chunk is None:
             return
-        elif not chunk.frames and not plan.facts.duration_s:
-            plan.over = True  # no length in the header: the end is where frames end
+        elif over:
+            plan.over = True  # the end is where frames end, whatever the header says
         else:
             self._commit(plan, chunk)
             plan.last_s = max(plan.last_s, chunk.last_s or 0.0)
@@ -350,6 +369,9 @@ class _Run:
             tolerance = self.settings.chunk_s  # what follows the last keyframe was not looked at
         note = None
         if last_s < expected - tolerance:
+            if not _unchanged(plan.source):
+                self._skip(plan.source, UserError("went away or changed while it was read; run this again"))
+                return
             note = f"cut off: {last_s:.0f} of {expected:.0f} s could be read; those are indexed"
             self.report.incomplete.append(Skipped(self._name(plan.source), note))
         self.writer.finish_video(plan.video_id, min(expected, last_s) if note else expected, note)
@@ -362,6 +384,19 @@ class _Run:
     @staticmethod
     def _name(source: Source) -> str:
         return f"{source.path.parent.name}/{source.path.name}"
+
+
+def _ends_before(path: Path, time_s: float) -> bool:
+    """Whether no frame comes in the day after a time; one that comes later still has a damaged time stamp."""
+    return next(frames(path, time_s, time_s + _DAY_S, None, threads=1), None) is None
+
+
+def _unchanged(source: Source) -> bool:
+    try:
+        stat = source.path.stat()
+    except OSError:
+        return False
+    return (stat.st_size, stat.st_mtime_ns) == (source.size, source.mtime_ns)
 
 
 def _linked(chunk: NewChunk, border: list[tuple[str, PathPoint, np.ndarray]], aspect: float) -> NewChunk:
