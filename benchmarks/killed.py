@@ -4,7 +4,7 @@
 was killed so many times. Every second kill waits for a commit to begin, since those are short. Chunks are two seconds
 long, so that a run has many.
 
-python benchmarks/killed.py [--kills 50] [--seed 0] > docs/results/killed.json
+python -m benchmarks.killed [--kills 50] [--seed 0] > docs/results/killed.json
 """
 
 import argparse
@@ -144,7 +144,7 @@ def main() -> None:
         tally = kill_often(folder / "footage", folder, arguments.kills, arguments.seed)
         found = verify(Gallery.open(folder / "whole"))
     result = {
-        "command": f"python benchmarks/killed.py --kills {arguments.kills} --seed {arguments.seed}",
+        "command": f"python -m benchmarks.killed --kills {arguments.kills} --seed {arguments.seed}",
         "machine": machine(),
         "footage": {"videos": found.videos, "crops": found.crops, "chunk_s": 2.0},
         "kills": tally.kills,
