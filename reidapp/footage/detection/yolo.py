@@ -104,8 +104,8 @@ class Yolo:
         shape = given[0].shape
         if len(given) != 1 or given[0].type not in _DTYPES or len(shape) != 4 or shape[1] != 3:
             raise UserError(f"{self.path}: not a YOLO model (its input is {shape}, not [B, 3, H, W] in floats)")
-        channels = [size for size in out.shape[1:] if isinstance(size, int)]
-        if len(out.shape) != 3 or (channels and min(channels) < 5):
+        sizes = [size for size in out.shape[1:] if isinstance(size, int)]
+        if len(out.shape) != 3 or (sizes and min(sizes) < 5 and sizes[-1] != 6):
             raise UserError(f"{self.path}: not a YOLO model (its output is {out.shape}, not [B, 4 + classes, A])")
         open_batch = _BATCH_ON_GPU if self.provider == "CUDAExecutionProvider" else 1
         batch, _, height, width = (

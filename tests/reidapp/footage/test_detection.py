@@ -76,8 +76,10 @@ def test_nobody_in_an_empty_picture_of_any_shape(detector: Detector, size: tuple
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("yolo", 'unknown detector "yolo"; did you mean "yolox"?; known: hog, torchvision, yolox, yolox-nano'),
-        ("", 'unknown detector ""; known: hog, torchvision, yolox, yolox-nano'),
+        ("yolr", 'unknown detector "yolr"; did you mean "yolo"?; known: hog, torchvision, yolo, yolox, yolox-nano'),
+        ("", 'unknown detector ""; known: hog, torchvision, yolo, yolox, yolox-nano'),
+        ("yolo", "needs its model file: yolo:PATH"),
+        ("yolo:gone.onnx", "gone.onnx: no such file"),
         ("yolox", "needs its model file: yolox:PATH"),
         ("yolox:", "needs its model file: yolox:PATH"),
         ("yolox:gone.onnx", "gone.onnx: no such file"),

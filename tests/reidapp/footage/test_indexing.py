@@ -4,10 +4,13 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -273,7 +276,8 @@ def test_a_recording_that_goes_away_is_named_and_the_rest_goes_on(
     shutil.copytree(footage, folder)
     first = folder / next(iter(WALKS))
     gallery = new_gallery(tmp_path / "gallery")
-    report = run(folder, gallery, Removing(first))
+    found = find_footage(folder, SETTINGS)
+    report = index_footage(found, gallery, ShirtEmbedder(), Removing(first), SETTINGS, workers=1)
     assert report.videos == 1
     assert [Path(entry.file).name for entry in report.skipped] == [first.name]
     shutil.copy(footage / next(iter(WALKS)), first)
@@ -336,3 +340,125 @@ def test_a_chunk_depends_on_its_arguments_only(footage: Path) -> None:
     one, two = indexing.analyse(*args), indexing.analyse(*args)
     np.testing.assert_array_equal(one.embeddings, two.embeddings)
     assert replace(one, embeddings=0) == replace(two, embeddings=0)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_how_many_chunks_are_at_work_changes_nothing(
+    footage: Path, whole: tuple[Gallery, IndexReport], tmp_path: Path, workers: int
+) -> None:
+    gallery = new_gallery(tmp_path / "gallery")
+    told: list[tuple[float, float]] = []
+    progress = lambda done, total, name: told.append((done, total))  # noqa: E731
+    found = find_footage(footage, SETTINGS)
+    index_footage(found, gallery, ShirtEmbedder(), ShirtDetector(), SETTINGS, progress, workers)
+    assert contents(gallery) == contents(whole[0])
+    assert told[-1] == (pytest.approx(2 * SECONDS), pytest.approx(2 * SECONDS))
+    assert all(0 <= done <= total for done, total in told)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("chunk")]
+
+
+class Failing(ShirtDetector):
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Detection]]:
+        raise RuntimeError("out of memory")
+
+
+def test_a_fault_in_a_detector_names_the_recording_and_leaves_no_thread(footage: Path, tmp_path: Path) -> None:
+    with pytest.raises(ReidappError, match=r"10-00-00\.mp4: .*could not be analysed \(RuntimeError: out of memory\)"):
+        run(footage, new_gallery(tmp_path / "gallery"), Failing())
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("chunk")]
+
+
+class Counting(ShirtDetector):
+    frames = 0
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Detection]]:
+        self.frames += len(frames)
+        return super().detect(frames)
+
+
+def test_motion_looks_only_where_something_changed_and_who_stands_still_stays(tmp_path: Path) -> None:
+    """Somebody comes, stands for ten seconds, and goes; before and after, the place is empty."""
+    folder, standing = tmp_path / "gate", Walk("red", 6, 8, 0.1, 0.5)
+    folder.mkdir()
+    comes = [frame_at([standing], i / FPS) for i in range(8 * FPS)]
+    goes = [frame_at([replace(standing, start_s=0, end_s=2, left=0.5, right=0.9)], i / FPS) for i in range(2 * FPS)]
+    empty = [frame_at([], 0)] * (6 * FPS)
+    write_video(folder / "2026-03-02_10-00-00.mp4", [*comes, *[comes[-1]] * (10 * FPS), *goes, *empty])
+    gallery, detector = new_gallery(tmp_path / "gallery"), Counting()
+    settings = IndexSettings(zone="UTC", sampling="motion")
+    report = index_footage(find_footage(folder, settings), gallery, ShirtEmbedder(), detector, settings)
+    assert report.frames == 2 * 26
+    assert detector.frames < 20
+    (tracklet,) = gallery.tracklets()
+    assert tracklet.start_s == pytest.approx(6, abs=0.6)
+    assert tracklet.end_s == pytest.approx(20, abs=0.6)
+    assert np.diff([point.time_s for point in tracklet.path]).max() == pytest.approx(0.5, abs=0.01)
+
+
+def test_keyframes_alone_find_everybody(footage: Path, tmp_path: Path) -> None:
+    gallery, detector = new_gallery(tmp_path / "gallery"), Counting()
+    settings = replace_settings(sampling="keyframes")
+    report = index_footage(find_footage(footage, settings), gallery, ShirtEmbedder(), detector, settings)
+    assert report.frames == detector.frames
+    assert 2 * SECONDS <= report.frames <= 2 * SECONDS + 4  # one a second, and where the picture changes
+    for name, walks in WALKS.items():
+        paths = [t.path for t in gallery.tracklets() if t.camera == name.partition("/")[0]]
+        for walk in walks:
+            assert any(all(p.box.iou(walk.box(p.time_s)) > 0.5 for p in path) and len(path) > 2 for path in paths)
+
+
+@pytest.mark.parametrize(("turned", "pixel"), [(0, "1/1"), (90, "1/1"), (180, "1/1"), (0, "4/3"), (270, "4/3")])
+def test_a_box_is_where_the_player_shows_the_person(tmp_path: Path, turned: int, pixel: str) -> None:
+    """Rotated video, and pixels that are not square: fractions are of the picture as it is shown."""
+    folder, walk = tmp_path / "gate", Walk("red", 0, 8, 0.2, 0.7)
+    folder.mkdir()
+    path = folder / "2026-03-02_10-00-00.mp4"
+    shown = [frame_at([walk], i / FPS) for i in range(8 * FPS)]
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=FPS)
+        stored = [np.ascontiguousarray(np.rot90(image, -turned // 90)) for image in shown]
+        stream.height, stream.width = stored[0].shape[:2]
+        stream.pix_fmt, stream.options = "yuv420p", {"x264-params": f"sar={pixel}", "crf": "18"}
+        if turned:
+            stream.set_display_rotation(turned)
+        for image in stored:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        container.mux(stream.encode())
+    gallery = new_gallery(tmp_path / "gallery")
+    assert run(folder, gallery).videos == 1
+    (tracklet,) = gallery.tracklets()
+    wide, high = map(int, pixel.split("/"))
+    lies = turned % 180 == 90  # then stored pixels that are wide are shown high
+    aspect = shown[0].shape[1] / shown[0].shape[0] * (high / wide if lies else wide / high)
+    assert tracklet.video.width / tracklet.video.height == pytest.approx(aspect, rel=0.01)
+    assert len(tracklet.path) >= 15
+    there = [ShirtDetector().detect([shown[round(point.time_s * FPS)]])[0][0].box for point in tracklet.path]
+    assert min(point.box.iou(box) for point, box in zip(tracklet.path, there, strict=True)) >= 0.9
+    (crop, *_) = tracklet.crops
+    height, width = read_image(crop.file).shape[:2]
+    assert width / height == pytest.approx(crop.box.width * aspect / crop.box.height, rel=0.05)
+
+
+def test_a_recording_that_is_still_being_written_is_left_for_later(
+    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    path = folder / "2026-03-02_10-00-00.ts"
+    with av.open(str(footage / "gate/2026-03-02_10-00-00.mp4")) as given, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    (folder / "2026-03-02_09-00-00.mp4").write_bytes((footage / "yard/2026-03-02_10-05-00.mp4").read_bytes())
+    monkeypatch.setattr("time.sleep", lambda seconds: path.write_bytes(data))
+    gallery = new_gallery(tmp_path / "gallery")
+    report = run(folder, gallery)
+    assert (report.videos, [entry.file for entry in report.skipped]) == (1, ["gate/2026-03-02_10-00-00.ts"])
+    assert "still being written" in report.skipped[0].reason
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    again = run(folder, gallery)
+    assert (again.videos, again.unchanged, again.skipped) == (1, 1, [])
