@@ -31,6 +31,7 @@ from reidapp.registry import suggestion
 from reidapp.settings import CameraSettings, IndexSettings
 
 _YOUNG_S, _WATCHED_S = 10.0, 1.0  # a file that changed so short a time ago may still grow; for how long it is watched
+_DAY_S = 86_400.0
 
 Progress = Callable[[float, float, str], None]
 """Called with seconds of video done, seconds in all, and the name of the file at work."""
@@ -330,6 +331,7 @@ class _Run:
             return
         try:
             chunk = result()
+            over = chunk is not None and not chunk.frames and _ends_before(plan.source.path, chunk.start_s)
         except UserError as error:  # readable a moment ago, and no longer: a disk that was taken away
             plan.over = plan.failed = True
             self._skip(plan.source, error)
@@ -338,8 +340,8 @@ class _Run:
             self._finish(plan, plan.last_s)
         elif plan.over or chunk is None:
             return
-        elif not chunk.frames and not plan.facts.duration_s:
-            plan.over = True  # no length in the header: the end is where frames end
+        elif over:
+            plan.over = True  # the end is where frames end, whatever the header says
         else:
             self._commit(plan, chunk)
             plan.last_s = max(plan.last_s, chunk.last_s or 0.0)
@@ -367,6 +369,9 @@ class _Run:
             tolerance = self.settings.chunk_s  # what follows the last keyframe was not looked at
         note = None
         if last_s < expected - tolerance:
+            if not _unchanged(plan.source):
+                self._skip(plan.source, UserError("went away or changed while it was read; run this again"))
+                return
             note = f"cut off: {last_s:.0f} of {expected:.0f} s could be read; those are indexed"
             self.report.incomplete.append(Skipped(self._name(plan.source), note))
         self.writer.finish_video(plan.video_id, min(expected, last_s) if note else expected, note)
@@ -379,6 +384,19 @@ class _Run:
     @staticmethod
     def _name(source: Source) -> str:
         return f"{source.path.parent.name}/{source.path.name}"
+
+
+def _ends_before(path: Path, time_s: float) -> bool:
+    """Whether no frame comes in the day after a time; one that comes later still has a damaged time stamp."""
+    return next(frames(path, time_s, time_s + _DAY_S, None, threads=1), None) is None
+
+
+def _unchanged(source: Source) -> bool:
+    try:
+        stat = source.path.stat()
+    except OSError:
+        return False
+    return (stat.st_size, stat.st_mtime_ns) == (source.size, source.mtime_ns)
 
 
 def _linked(chunk: NewChunk, border: list[tuple[str, PathPoint, np.ndarray]], aspect: float) -> NewChunk:
