@@ -1,14 +1,18 @@
 """The SQLite file of a gallery: how it is opened and brought up to date."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event, false, update
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.orm import Session
 
 from reidapp import files
 from reidapp.errors import ReidappError, UserError
+from reidapp.gallery.schema import Setting
 
 FILE_NAME = "gallery.db"
 
@@ -42,6 +46,17 @@ def connect(path: Path) -> Engine:
     event.listen(engine, "handle_error", lambda context: _say(path, context))
     upgrade(engine)
     return engine
+
+
+@contextmanager
+def changing(engine: Engine) -> Iterator[Session]:
+    """A session that holds the right to write from its beginning, and commits at its end.
+
+    Who reads first and writes then is refused by SQLite when another process has written in between.
+    """
+    with Session(engine) as session, session.begin():
+        session.execute(update(Setting).where(false()).values(value=""))  # nothing, but it takes that right
+        yield session
 
 
 def upgrade(engine: Engine) -> None:
