@@ -3,6 +3,7 @@
 import errno
 import itertools
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -16,7 +17,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from reidapp.errors import UserError
+from reidapp.errors import ReidappError, UserError
 from reidapp.imaging import MAX_PIXELS
 
 # A seek may land after the target (FFmpeg seeks by decoding time), or between two keyframes (MPEG-TS has no index),
@@ -62,7 +63,7 @@ def probe(path: Path) -> VideoFacts:
     Raises:
         UserError: not a video, one whose header is missing, or larger than 50 megapixels.
     """
-    with _opened(path) as container:
+    with _blamed_on(path), _opened(path) as container:
         stream = container.streams.video[0]
         duration = 0.0
         if stream.duration and stream.time_base:
@@ -93,22 +94,23 @@ def frames(
         threads: of the decoder; 0 takes all cores. How damage looks depends on their number.
 
     Raises:
-        UserError: the file cannot be opened, or its disk or share went away.
+        UserError: the file cannot be opened, its disk or share went away, or damage was too much for a decoder.
     """
     slots, last_s, beyond = _Slots(fps), -float("inf"), 0
-    for time_s, frame, size in _read_from(path, start_s, fps, keyframes, threads):
-        if time_s >= end_s - 1e-6:
-            beyond += 1
-            if beyond == _BEYOND:
-                return
-            continue
-        beyond = 0
-        if time_s <= last_s:
-            continue  # a damaged time stamp: the frames before it were later
-        last_s = time_s
-        # A slot that begins before the start belongs to whoever reads what is before.
-        if slots.begins(time_s) and time_s >= start_s - 1e-6:
-            yield Frame(time_s, _as_shown(frame, size))
+    with _blamed_on(path):
+        for time_s, frame, size in _read_from(path, start_s, fps, keyframes, threads):
+            if time_s >= end_s - 1e-6:
+                beyond += 1
+                if beyond == _BEYOND:
+                    return
+                continue
+            beyond = 0
+            if time_s <= last_s:
+                continue  # a damaged time stamp: the frames before it were later
+            last_s = time_s
+            # A slot that begins before the start belongs to whoever reads what is before.
+            if slots.begins(time_s) and time_s >= start_s - 1e-6:
+                yield Frame(time_s, _as_shown(frame, size))
 
 
 def frame_at(path: Path, time_s: float) -> np.ndarray:
@@ -190,6 +192,8 @@ def _packets(container: InputContainer, stream: VideoStream) -> "Iterator[Packet
             if left < 0:
                 return  # more than the file can hold: its index is damaged, and names the same bytes over and over
             yield packet
+    except IndexError:
+        return  # PyAV's, at the end of a file in which another stream begins late
     except av.error.FFmpegError as error:
         if error.errno in _DISK_FAULTS:
             raise UserError(
@@ -300,6 +304,17 @@ def _as_shown(frame: VideoFrame, size: tuple[int, int]) -> np.ndarray:
 
 def _frame_rate(stream: VideoStream) -> float:
     return float(stream.average_rate or stream.guessed_rate or 25)
+
+
+@contextmanager
+def _blamed_on(path: Path) -> Iterator[None]:
+    """Whatever FFmpeg or PyAV trip over is a fault of the file, and no reason to give up others."""
+    try:
+        yield
+    except ReidappError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path.name}: cannot be decoded ({type(error).__name__}: {_reason(error)})") from error
 
 
 def _opened(path: Path) -> InputContainer:
