@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from reidapp.embedding import Embedder
     from reidapp.footage.indexing import IndexReport
+    from reidapp.gallery.identities import Identities
     from reidapp.gallery.reembedding import ReembedReport
     from reidapp.gallery.search import Hit
     from reidapp.gallery.store import Gallery
@@ -38,14 +39,19 @@ models = typer.Typer(help="Models and detectors: which there are, and whether th
 app.add_typer(models, name="models")
 bench = typer.Typer(help="Measure the product on generated worlds, against the truth.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
-gallery_ = typer.Typer(help="Look into a gallery, and correct its cameras.", no_args_is_help=True)
+gallery_ = typer.Typer(help="Look into a gallery, correct its cameras, delete from it.", no_args_is_help=True)
 app.add_typer(gallery_, name="gallery")
+identity = typer.Typer(help="Name people, and say which tracklets show them.", no_args_is_help=True)
+app.add_typer(identity, name="identity")
 
 GalleryOption = Annotated[Path, typer.Option("--gallery", "-g", help="Folder of the gallery.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 DetectorOption = Annotated[
     str | None, typer.Option(help="hog (built in), a pulled one's name, or KIND:PATH of a file.", show_default=False)
 ]
+IdentityArgument = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.")]
+TrackletsArgument = Annotated[list[str] | None, typer.Argument(help="Ids of hits, or their beginnings.")]
+CountArgument = Annotated[int, typer.Argument(min=1, help="So many.")]
 CrowdOption = Annotated[int, typer.Option(min=1, help="Groups of people before a camera at once, who cross.")]
 
 _TRAIN = "this command needs `pip install 'reidapp[train]'`"
@@ -287,8 +293,24 @@ def index(
 @app.command()
 def search(
     gallery: GalleryOption,
-    image: Annotated[list[Path], typer.Option("--image", "-i", help="Picture of the person; several make one query.")],
+    image: Annotated[
+        list[Path] | None, typer.Option("--image", "-i", help="Picture of the person; several make one query.")
+    ] = None,
     person: Annotated[int | None, typer.Option(min=1, help="Which person in the picture, from the left.")] = None,
+    tracklet: Annotated[
+        list[str] | None, typer.Option(help="Find who looks like this hit, by its id; several make one query.")
+    ] = None,
+    identity: Annotated[str | None, typer.Option(help="Find more of a named person.")] = None,
+    saved: Annotated[str | None, typer.Option(help="Run a saved search again, with its answers.")] = None,
+    yes: Annotated[list[str] | None, typer.Option(help="This hit shows the person: refine the search.")] = None,
+    no: Annotated[list[str] | None, typer.Option(help="This hit does not show the person.")] = None,
+    combine: Annotated[
+        str | None,
+        typer.Option(help="Several images by mean, max (one that fits is enough) or set (all count, each its best)."),
+    ] = None,
+    save: Annotated[
+        str | None, typer.Option(help="Keep the search under this name: pictures, filters, answers.")
+    ] = None,
     camera: Annotated[
         list[str] | None, typer.Option(help="Only this camera or group; may be given several times.")
     ] = None,
@@ -301,24 +323,43 @@ def search(
     detector: DetectorOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Find a person: tracklets, best first."""
+    """Find a person: tracklets, best first. What was asked with or judged is not shown again."""
+    from reidapp.asking import Question, ask
     from reidapp.footage.detection import open_detector
     from reidapp.gallery.search import Searcher
     from reidapp.gallery.store import Gallery
-    from reidapp.query import embed_query
 
     opened = Gallery.open(gallery)
+    for text, option in ((after, "--after"), (before, "--before")):
+        _time(text, option, opened)  # refused before anything is kept
     embedder = _embedder(model) if model else _own_model(opened)
     searcher = Searcher(opened, embedder)
-    finder = open_detector(detector or opened.detector)
+    filters = {"cameras": camera, "after": after, "before": before}
+    question = Question(
+        image or (), person, tracklet or (), identity, saved, yes or (), no or (), combine, save,
+        {key: value for key, value in filters.items() if value},
+    )  # fmt: skip
+    found = ask(opened, embedder, lambda: open_detector(detector or opened.detector), question, _who())
+    filters = found.filters | question.filters
     result = searcher.search(
-        embed_query(image, opened, embedder, finder, person),
-        cameras=camera or None,
-        after=_time(after, "--after", opened),
-        before=_time(before, "--before", opened),
+        found.asked.embeddings,
+        cameras=filters.get("cameras"),
+        after=_time(filters.get("after"), "--after", opened),
+        before=_time(filters.get("before"), "--before", opened),
         top=top,
+        combine=found.asked.combine,
+        without=found.asked.without,
     )
-    facts = {"hits": [hit.to_dict() for hit in result.hits], "rows": result.rows, "seconds": round(result.seconds, 4)}
+    facts = {
+        "hits": [hit.to_dict() for hit in result.hits],
+        "rows": result.rows,
+        "seconds": round(result.seconds, 4),
+        "warnings": [warning.to_dict() for warning in found.warnings],
+        "refined": found.asked.refined,
+        "left_out": sorted(found.asked.without),
+    }
+    for warning in found.warnings:
+        _note(f"note: {warning}")
     _show(facts, _hits_table(result.hits), json)
 
 
@@ -686,6 +727,122 @@ def gallery_camera(
     _show(facts, "\n".join(told), json)
 
 
+@gallery_.command("searches")
+def gallery_searches(
+    gallery: GalleryOption,
+    delete: Annotated[str | None, typer.Option(help="Forget this one, with its pictures and answers.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """The saved searches: whom they ask for, their filters and answers."""
+    from reidapp.gallery.saved_searches import SavedSearches
+    from reidapp.gallery.store import Gallery
+
+    searches = SavedSearches(Gallery.open(gallery), _who())
+    if delete:
+        searches.delete(delete)
+    found = searches.all()
+    _show({"searches": [each.to_dict() for each in found]}, "\n".join(map(str, found)) or "no saved searches", json)
+
+
+@identity.command("list")
+def identity_list(gallery: GalleryOption, json: JsonOption = False) -> None:
+    """All named people, and how many tracklets show them."""
+    found = _identities(gallery).all()
+    _show({"identities": [each.to_dict() for each in found]}, "\n".join(map(str, found)) or "nobody has a name", json)
+
+
+@identity.command("show")
+def identity_show(name: IdentityArgument, gallery: GalleryOption, json: JsonOption = False) -> None:
+    """A person's tracklets: camera, time, and who said so."""
+    found = _identities(gallery).show(name)
+    facts = found.to_dict() | {"tracklets": [each.to_dict() for each in found.judged]}
+    _show(facts, "\n".join(map(str, [found, *found.judged])), json)
+
+
+@identity.command("new")
+def identity_new(
+    name: IdentityArgument,
+    gallery: GalleryOption,
+    tracklets: TrackletsArgument = None,
+    json: JsonOption = False,
+) -> None:
+    """Name a person."""
+    _done([_identities(gallery).new(name, tracklets or ())], json)
+
+
+@identity.command("add")
+def identity_add(
+    name: IdentityArgument,
+    tracklets: TrackletsArgument,
+    gallery: GalleryOption,
+    no: Annotated[bool, typer.Option("--no", help="They do not show the person.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Say that tracklets show a person, or with --no that they don't."""
+    _done([_identities(gallery).add(name, tracklets or (), "no" if no else "yes")], json)
+
+
+@identity.command("remove")
+def identity_remove(
+    name: IdentityArgument, tracklets: TrackletsArgument, gallery: GalleryOption, json: JsonOption = False
+) -> None:
+    """Take back what was said of tracklets."""
+    _done([_identities(gallery).remove(name, tracklets or ())], json)
+
+
+@identity.command("rename")
+def identity_rename(
+    name: IdentityArgument,
+    to: Annotated[str, typer.Argument(help="The new name.")],
+    gallery: GalleryOption,
+    json: JsonOption = False,
+) -> None:
+    """Call a person by another name."""
+    _done([_identities(gallery).rename(name, to)], json)
+
+
+@identity.command("merge")
+def identity_merge(
+    name: IdentityArgument,
+    into: Annotated[str, typer.Argument(help="Who it is the same person as; this name stays.")],
+    gallery: GalleryOption,
+    json: JsonOption = False,
+) -> None:
+    """Two names are one person's."""
+    _done([_identities(gallery).merge(name, into)], json)
+
+
+@identity.command("unmerge")
+def identity_unmerge(name: IdentityArgument, gallery: GalleryOption, json: JsonOption = False) -> None:
+    """Take the last merge into a person apart; what was said since then stays."""
+    _done([_identities(gallery).unmerge(name)], json)
+
+
+@identity.command("delete")
+def identity_delete(name: IdentityArgument, gallery: GalleryOption, json: JsonOption = False) -> None:
+    """Take a name away; the tracklets stay (`reidapp gallery delete --identity` deletes those)."""
+    _done([_identities(gallery).delete(name)], json)
+
+
+@identity.command("undo")
+def identity_undo(gallery: GalleryOption, count: CountArgument = 1, json: JsonOption = False) -> None:
+    """Undo the last actions, whoever did them."""
+    _done(_identities(gallery).undo(count), json)
+
+
+@identity.command("redo")
+def identity_redo(gallery: GalleryOption, count: CountArgument = 1, json: JsonOption = False) -> None:
+    """Do again what was undone last."""
+    _done(_identities(gallery).redo(count), json)
+
+
+@identity.command("log")
+def identity_log(gallery: GalleryOption, json: JsonOption = False) -> None:
+    """All that was done to identities, when and by whom."""
+    found = _identities(gallery).log()
+    _show({"log": [each.to_dict() for each in found]}, "\n".join(map(str, found)) or "nothing yet", json)
+
+
 @app.command()
 def doctor(json: JsonOption = False) -> None:
     """Check this installation, and say how to mend what is wrong."""
@@ -800,6 +957,26 @@ def _time(text: str | None, option: str, gallery: "Gallery") -> datetime | None:
     return time
 
 
+def _identities(gallery: Path) -> "Identities":
+    from reidapp.gallery.identities import Identities
+    from reidapp.gallery.store import Gallery
+
+    return Identities(Gallery.open(gallery), _who())
+
+
+def _who() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        return "unknown"
+
+
+def _done(told: list[str], json: bool) -> None:
+    _show({"done": told}, "\n".join(told), json)
+
+
 def _note(text: str) -> None:
     print(text, file=sys.stderr)
 
@@ -876,6 +1053,6 @@ def _hits_table(hits: "list[Hit]") -> str:
         marks = [f"time uncertain ({hit.start_source})" if hit.uncertain else "", IN_WORDS.get(hit.recording, "")]
         marks = [mark.partition(":")[0] for mark in marks if mark]
         where = f"{hit.video.name} at {hit.best_s:.1f} s" + (f"  [{', '.join(marks)}]" if marks else "")
-        return f"{hit.rank:>3}  {hit.score:.3f}  {hit.camera:<{width}}  {when}  {where}"
+        return f"{hit.rank:>3}  {hit.score:.3f}  {hit.tracklet}  {hit.camera:<{width}}  {when}  {where}"
 
     return "\n".join(map(line, hits))

@@ -11,6 +11,7 @@ from reidapp.errors import UserError
 from reidapp.footage.detection import Detection, Detector
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import cut, read_image
+from reidapp.query_quality import QueryWarning, quality_warnings
 
 # A crop of a standing person is about twice as high as wide, and small. A telephone's picture is upright too, but large
 # (height : width 1.3 to 1.8), and its people are smaller or several. Detectors are not asked about what must be a crop:
@@ -79,13 +80,23 @@ def read_query(image: np.ndarray, detector: Detector) -> QueryImage:
     return QueryImage(image, sorted(found, key=lambda d: d.box.x1), is_crop=False)
 
 
-def embed_query(
-    files: Sequence[Path], gallery: Gallery, embedder: Embeds, detector: Detector, person: int | None = None
-) -> np.ndarray:
-    """Embeddings float32 ``[Q, D]`` of pictures of one person.
+@dataclass(frozen=True)
+class QueryCrop:
+    """The pixels of a person to search with.
 
-    A best shot of the gallery is embedded as indexing did it: whole, and with its camera's statistics where the model
-    has some. Which camera took any other picture is not known, so the model's common ones hold.
+    Attributes:
+        image: RGB uint8 ``[h, w, 3]``.
+        camera: which took it; None unless it is a best shot of the gallery.
+        warnings: why hits may be worse than they could be.
+    """
+
+    image: np.ndarray
+    camera: str | None
+    warnings: list[QueryWarning]
+
+
+def query_crop(file: Path, gallery: Gallery, detector: Detector, person: int | None = None) -> QueryCrop:
+    """The person in a picture. A best shot of the gallery is taken whole.
 
     Args:
         person: see `QueryImage.crop`.
@@ -93,9 +104,21 @@ def embed_query(
     Raises:
         UserError: a file that is no image, or a picture in which it is not clear who is meant.
     """
-    embeddings = []
-    for file in files:
-        image, camera = read_image(file), gallery.camera_of_crop(file)
-        query = QueryImage(image, [], is_crop=True) if camera else read_query(image, detector)
-        embeddings.append(embedder.embed([query.crop(person)], camera))
-    return np.concatenate(embeddings)
+    image, camera = read_image(file), gallery.camera_of_crop(file)
+    query = QueryImage(image, [], is_crop=True) if camera else read_query(image, detector)
+    crop = query.crop(person)
+    box = query.people[(person or 1) - 1].box if query.people else None
+    return QueryCrop(crop, camera, [] if camera else quality_warnings(crop, box))
+
+
+def embed_crops(crops: Sequence[QueryCrop], embedder: Embeds) -> np.ndarray:
+    """Embeddings float32 ``[Q, D]``. A best shot of the gallery is embedded as indexing did it, with its camera's
+    statistics where the model has some. Which camera took any other picture is not known, so the common ones hold."""
+    return np.concatenate([embedder.embed([crop.image], crop.camera) for crop in crops])
+
+
+def embed_query(
+    files: Sequence[Path], gallery: Gallery, embedder: Embeds, detector: Detector, person: int | None = None
+) -> np.ndarray:
+    """Embeddings float32 ``[Q, D]`` of pictures of one person, see `query_crop` and `embed_crops`."""
+    return embed_crops([query_crop(file, gallery, detector, person) for file in files], embedder)

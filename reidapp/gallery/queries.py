@@ -111,7 +111,8 @@ def refined(query: np.ndarray, yes: Sequence[np.ndarray], no: Sequence[np.ndarra
     Returns:
         float32 ``[D]`` of length one.
     """
-    start: np.ndarray = np.sum(([_mean(query)] if len(query) else []) + [_BETA * row for row in yes], axis=0, dtype=np.float64)
+    liked = [*([_mean(query)] if len(query) else []), *(_BETA * row for row in yes)]
+    start: np.ndarray = np.sum(liked, axis=0, dtype=np.float64)
     start /= np.linalg.norm(start) + 1e-12
     if no:
         start -= _GAMMA * _mean(np.stack(no))

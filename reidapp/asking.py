@@ -1,0 +1,108 @@
+"""A search as users ask for it: pictures, tracklets, an identity or a saved search, refined by answers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reidapp.embedding import Embeds
+from reidapp.errors import UserError
+from reidapp.footage.detection import Detector
+from reidapp.gallery.identities import Identities
+from reidapp.gallery.queries import Asked, asked, first_pieces
+from reidapp.gallery.saved_searches import SavedSearches
+from reidapp.gallery.store import Gallery
+from reidapp.imaging import read_image
+from reidapp.query import QueryCrop, embed_crops, query_crop
+from reidapp.query_quality import QueryWarning
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a user asks with; several kinds together make one query.
+
+    Attributes:
+        person: see `reidapp.query.QueryImage.crop`.
+        tracklets: ids, or their beginnings.
+        identity: a name; its tracklets ask, and those that were judged are no hits.
+        saved: name of a saved search, whose answers count too, and to which new ones are added.
+        yes, no: tracklets that were judged.
+        combine: see `reidapp.gallery.queries`.
+        save: name to save the search under.
+        filters: to be saved with it.
+    """
+
+    images: Sequence[Path] = ()
+    person: int | None = None
+    tracklets: Sequence[str] = ()
+    identity: str | None = None
+    saved: str | None = None
+    yes: Sequence[str] = ()
+    no: Sequence[str] = ()
+    combine: str | None = None
+    save: str | None = None
+    filters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answerable:
+    """A question as the index takes it, and what to tell who asks."""
+
+    asked: Asked
+    warnings: list[QueryWarning]
+    filters: dict[str, Any]
+
+
+def ask(
+    gallery: Gallery, embedder: Embeds, detector: Callable[[], Detector], question: Question, by: str
+) -> Answerable:
+    """Make a query of a question, and keep what is to be kept.
+
+    Args:
+        detector: opened only where there is a picture to look at.
+        by: who asks, for what is kept.
+
+    Raises:
+        UserError: nothing to ask with, something unknown, or a picture in which it is not clear who is meant.
+    """
+    searches = SavedSearches(gallery, by)
+    if question.saved and question.save:
+        raise UserError("search: --saved and --save exclude each other; answers are added to a saved search by --saved")
+    saved = searches.get(question.saved) if question.saved else None
+    identity_name = question.identity or (saved.identity if saved else None)
+    identity = Identities(gallery, by).show(identity_name) if identity_name else None
+    if identity and not identity.tracklets("yes"):
+        raise UserError(f'identity "{identity.name}": no tracklet is its; `reidapp identity add` says which are')
+
+    finder = detector() if question.images else None
+    crops = [query_crop(file, gallery, finder, question.person) for file in question.images] if finder else []
+    kept = [QueryCrop(read_image(file), None, []) for file in saved.pictures] if saved else []
+    there = [each.tracklet for each in identity.judged if each.verdict == "yes" and each.start] if identity else []
+    tracklets = [*question.tracklets, *(saved.tracklets if saved else []), *there]
+    new = first_pieces(gallery, [*question.yes, *question.no])
+    said = dict.fromkeys(saved.yes if saved else [], "yes") | dict.fromkeys(saved.no if saved else [], "no")
+    for verdict, given in (("yes", question.yes), ("no", question.no)):
+        said |= {new[id_]: verdict for id_ in given}
+    query = asked(
+        gallery,
+        embedder.identity,
+        embed_crops([*crops, *kept], embedder) if crops or kept else None,
+        tracklets=tracklets,
+        known=[each.tracklet for each in identity.judged] if identity else (),
+        yes=[id_ for id_, verdict in said.items() if verdict == "yes"],
+        no=[id_ for id_, verdict in said.items() if verdict == "no"] + _contradicted(new, question),
+        combine=question.combine or (saved.filters.get("combine") if saved else None),
+    )
+    if question.save:
+        first = list(first_pieces(gallery, question.tracklets).values())
+        filters = question.filters | ({"combine": question.combine} if question.combine else {})
+        searches.save(question.save, [crop.image for crop in crops], first, question.identity, filters)
+    if name := question.save or question.saved:
+        searches.answer(name, [new[id_] for id_ in question.yes], [new[id_] for id_ in question.no])
+    filters = {key: value for key, value in saved.filters.items() if key != "combine"} if saved else {}
+    return Answerable(query, [warning for crop in crops for warning in crop.warnings], filters)
+
+
+def _contradicted(new: dict[str, str], question: Question) -> list[str]:
+    """Tracklets that one question calls both, which is for `asked` to refuse."""
+    return sorted({new[id_] for id_ in question.yes} & {new[id_] for id_ in question.no})
