@@ -12,6 +12,7 @@ from reidapp.imaging import resize
 from reidapp.model_card import METADATA_KEY, ModelCard, model_identity
 
 CAMERA = "reidapp.camera"  # the scalar in a graph that says which row of its statistics counts
+_NO_CUDA = "CUDA was asked for and does not run here; `reidapp doctor` says why, or use the CPU"
 _SESSIONS = 4  # kept; recordings come camera by camera
 
 
@@ -108,8 +109,10 @@ def open_session(path: Path, threads: int = 0, provider: str = "auto", camera: i
     wanted = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider"]}.get(provider)
     if wanted is None and provider != "auto":
         raise UserError(f'unknown device "{provider}"; known: auto, cpu, cuda')
+    offered = ort.get_available_providers()
+    if provider == "cuda" and "CUDAExecutionProvider" not in offered:
+        raise UserError(_NO_CUDA)
     if wanted is None:
-        offered = ort.get_available_providers()
         wanted = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in offered]
     if "CUDAExecutionProvider" in wanted and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()
@@ -122,7 +125,7 @@ def open_session(path: Path, threads: int = 0, provider: str = "auto", camera: i
     except Exception as error:  # ONNX Runtime raises a class per fault, all directly below Exception
         raise UserError(f"{path}: not a usable ONNX model ({str(error).splitlines()[0]})") from error
     if provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
-        raise UserError("CUDA was asked for and does not run here; `reidapp doctor` says why, or use the CPU")
+        raise UserError(_NO_CUDA)
     return session
 
 

@@ -119,3 +119,15 @@ def test_a_model_that_is_none(tmp_path: Path, said: np.ndarray) -> None:
     path = write(tmp_path / "other.onnx", said)
     with pytest.raises(UserError, match=r"other\.onnx: not a YOLO model \(its output"):
         open_detector(f"yolo:{path}")
+
+
+def test_a_gpu_that_is_not_there_is_an_error_and_no_silent_fall_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "model.onnx", raw(80))
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(UserError, match="CUDA was asked for and does not run here"):
+        open_detector(f"yolo:{path}", provider="cuda")
+    with pytest.raises(UserError, match='unknown device "tpu"; known: auto, cpu, cuda'):
+        open_detector(f"yolo:{path}", provider="tpu")
+    assert open_detector(f"yolo:{path}").provider == "CPUExecutionProvider"
