@@ -23,7 +23,7 @@ class Detection:
 
 
 class Detector(Protocol):
-    """Finds people in frames.
+    """Finds people in frames. Several threads ask it at the same time.
 
     ``provider`` names what it really runs on, for example ``CPUExecutionProvider``.
     """
