@@ -334,7 +334,7 @@ def search(
         _time(text, option, opened)  # refused before anything is kept
     embedder = _embedder(model) if model else _own_model(opened)
     searcher = Searcher(opened, embedder)
-    filters = {"cameras": camera, "after": after, "before": before}
+    filters: dict[str, Any] = {"cameras": camera, "after": after, "before": before}
     question = Question(
         image or (), person, tracklet or (), identity, saved, yes or (), no or (), combine, save,
         {key: value for key, value in filters.items() if value},

@@ -65,7 +65,7 @@ class IdentityInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        counts = {verdict: len(self.tracklets(verdict)) for verdict in ("yes", "no")}  # type: ignore[arg-type]
+        counts = {verdict: len(self.tracklets(verdict)) for verdict in ("yes", "no")}
         return {"name": self.name, "by": self.by, "at": self.at} | counts
 
     def __str__(self) -> str:
@@ -127,7 +127,7 @@ class Identities:
             .where(schema.Member.verdict == "yes", schema.Member.tracklet_id.in_(tracklets))
         )
         with Session(self.gallery.engine) as session:
-            return dict(session.execute(named).all())  # type: ignore[arg-type]
+            return dict(session.execute(named).all())
 
     def log(self) -> list[Action]:
         """All that was done, in order."""
@@ -282,7 +282,7 @@ class Identities:
         return self._back_and_forth("redo", count)
 
     def _back_and_forth(self, kind: Literal["undo", "redo"], count: int) -> list[str]:
-        told = []
+        told: list[str] = []
         with database.changing(self.gallery.engine) as session:
             for _ in range(count):
                 actions = session.scalars(select(schema.IdentityAction).order_by(schema.IdentityAction.id)).all()
@@ -329,7 +329,7 @@ class Identities:
         judged = []
         for row in rows:
             seen: dict[str, Any] = {}
-            if where and session.get(schema.Tracklet, row.tracklet_id):
+            if where and session.get(schema.Tracklet, row.tracklet_id) is not None:
                 info = self.gallery.tracklet(row.tracklet_id)
                 seen = {"camera": info.camera, "start": info.start, "end": info.end}
             judged.append(Judged(row.tracklet_id, row.verdict, row.by, row.at, **seen))
@@ -426,7 +426,8 @@ def forget_tracklets(session: Session, tracklets: Sequence[str]) -> int:
     """Remove all that was said of tracklets which are being deleted, in the log too. Returns how many yes and no."""
     gone = set(tracklets)
     count = 0
-    for model in (schema.Member, schema.Answer):
+    models: tuple[Any, ...] = (schema.Member, schema.Answer)
+    for model in models:
         count += session.execute(delete(model).where(model.tracklet_id.in_(gone))).rowcount  # type: ignore[attr-defined]
     for action in session.scalars(select(schema.IdentityAction)):
         kept = [c for c in action.changes if (c["before"] or c["after"]).get("tracklet_id") not in gone]
@@ -437,7 +438,8 @@ def forget_tracklets(session: Session, tracklets: Sequence[str]) -> int:
 
 def rename_tracklet(session: Session, old: str, new: str) -> None:
     """What was said of a tracklet holds for one of its pieces, whose first pieces are being deleted."""
-    for model in (schema.Member, schema.Answer):
+    models: tuple[Any, ...] = (schema.Member, schema.Answer)
+    for model in models:
         for row in session.scalars(select(model).where(model.tracklet_id == old)):
             row.tracklet_id = new
     for action in session.scalars(select(schema.IdentityAction)):
