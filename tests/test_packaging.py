@@ -30,6 +30,7 @@ USED_BY_OTHERS = {
     "ray": "indexing on a cluster, not there yet",
     "pymilvus": "vectors on a cluster, not there yet",
     "pytest-timeout": "pytest",
+    "pytest-xdist": "pytest",
     "ruff": "make lint",
     "mypy": "make lint",
     "types-pyyaml": "mypy",

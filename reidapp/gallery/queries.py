@@ -111,8 +111,7 @@ def refined(query: np.ndarray, yes: Sequence[np.ndarray], no: Sequence[np.ndarra
     Returns:
         float32 ``[D]`` of length one.
     """
-    liked = [*([_mean(query)] if len(query) else []), *(_BETA * row for row in yes)]
-    rows = ([_mean(query)] if len(query) else []) + [_BETA * row for row in yes]
+    rows = [*([_mean(query)] if len(query) else []), *(_BETA * row for row in yes)]
     start: np.ndarray = np.stack(rows).astype(np.float64).sum(axis=0)
     start /= np.linalg.norm(start) + 1e-12
     if no:
