@@ -72,7 +72,7 @@ def main() -> None:
             print(f"{error.ctx.command_path if error.ctx else 'reidapp'}: {message}", file=sys.stderr)
         sys.exit(error.exit_code)
     except ReidappError as error:
-        print(f"reidapp: {error}", file=sys.stderr)
+        print(f"reidapp: {_one_line(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
@@ -981,6 +981,11 @@ def _note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def _one_line(text: str) -> str:
+    """Without line breaks and what terminals obey, which files' names may hold."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def _show(facts: dict[str, Any], text: str, json: bool) -> None:
     print(json_.dumps(facts, ensure_ascii=False, default=str) if json else text)
 
@@ -996,7 +1001,7 @@ def _progress(title: str, unit: str) -> "Iterator[Callable[..., None]]":
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %  {task.fields[rate]}"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[label]}"),
+        TextColumn("{task.fields[label]}", markup=False),  # a file's name, which may have brackets
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=None, label="", rate="")
@@ -1004,7 +1009,9 @@ def _progress(title: str, unit: str) -> "Iterator[Callable[..., None]]":
         def advance(done: float, total: float, label: str = "") -> None:
             speed = bar.tasks[0].speed or 0.0
             rate = f"{speed:.0f}" if speed >= 10 else f"{speed:.2g}"
-            bar.update(task, completed=done, total=total, label=label, rate=f"{rate} {unit}/s" if speed else "")
+            bar.update(
+                task, completed=done, total=total, label=_one_line(label), rate=f"{rate} {unit}/s" if speed else ""
+            )
 
         yield advance
 
@@ -1016,8 +1023,8 @@ def _index_summary(report: "IndexReport", gallery: Path) -> str:
         f"{report.tracklets} tracklets, {report.crops} crops written and searchable in {gallery}"
     ]
     lines += [f"  note: {note}" for note in report.notes]
-    lines += [f"  incomplete: {entry.file}: {entry.reason}" for entry in report.incomplete]
-    lines += [f"  skipped: {entry.file}: {entry.reason}" for entry in report.skipped]
+    lines += [_one_line(f"  incomplete: {entry.file}: {entry.reason}") for entry in report.incomplete]
+    lines += [_one_line(f"  skipped: {entry.file}: {entry.reason}") for entry in report.skipped]
     if report.interrupted:
         lines.append("  interrupted; what was committed is kept. The same command goes on from here")
     return "\n".join(lines)
