@@ -10,7 +10,7 @@ from training.data.synthetic.footage import write_footage
 
 @pytest.mark.slow
 def test_killed_at_random_it_ends_with_the_same_rows_and_vectors(tmp_path: Path) -> None:
-    write_footage(tmp_path / "footage", cameras=1, people=4, seconds=14, seed=1)
+    write_footage(tmp_path / "footage", cameras=1, people=3, seconds=14, seed=1)
     tally = kill_often(tmp_path / "footage", tmp_path, kills=10, seed=2)
     assert tally.wrong == []
     assert tally.kills == 10
