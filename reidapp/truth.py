@@ -148,9 +148,10 @@ class Truth:
         return max(seen, key=worth)
 
     def _who_is_in(self, camera: str, point: PathPoint) -> int | None:
-        there = self.at(camera, point.time_s)
-        best = max(there, key=lambda sighting: sighting.box.iou(point.box), default=None)
-        return best.person if best is not None and best.box.iou(point.box) >= _SAME_PLACE else None
+        """Of two who stand behind one another a box shows the one in front, though the other's may fit better."""
+        there = [s for s in self.at(camera, point.time_s) if s.box.iou(point.box) >= _SAME_PLACE]
+        best = max(there, key=lambda sighting: sighting.visible * sighting.box.iou(point.box), default=None)
+        return best.person if best else None
 
 
 def most_common(people: Iterable[int | None]) -> int | None:

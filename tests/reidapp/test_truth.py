@@ -92,6 +92,13 @@ def test_people_in_is_asked_of_each_box() -> None:
     assert TWO.people_in("gate", path(LEFT, RIGHT, Box(0.4, 0.2, 0.5, 0.8))) == [1, 2, None]
 
 
+def test_a_box_shows_who_stands_in_front() -> None:
+    """The other's box fits a little better, but a leg is all that is to be seen of him."""
+    behind, box = Box(0.11, 0.2, 0.21, 0.8), Box(0.108, 0.2, 0.208, 0.8)
+    truth = Truth([sighting(1, 0.0, LEFT), sighting(2, 0.0, behind, visible=0.3)])
+    assert truth.people_in("gate", path(box)) == [1]
+
+
 def test_a_person_is_matched_once() -> None:
     """Two boxes on one person: the better one has him, and the other is wrong."""
     nearly = Box(0.11, 0.2, 0.21, 0.8)
