@@ -1,0 +1,141 @@
+"""What was measured against what was to be reached, one line each: docs/results/benchmarks.md.
+
+    python -m benchmarks.summary
+
+Every figure is read from the JSON file that a benchmark wrote (docs/results/NAME.json); one that is not there is not
+run. What has to be said of a line, above all why it falls short, stands in docs/results/benchmarks/notes.md.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.method_rows import DOCS, write_table
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that was measured.
+
+    Attributes:
+        work: what was done.
+        file: the benchmark's, without its suffix.
+        goal: in words.
+        measured: of the file's content: what we need, what the others need, and whether the goal is reached.
+    """
+
+    work: str
+    file: str
+    goal: str
+    measured: Callable[[Result], tuple[str, str, bool]]
+
+
+def main() -> None:
+    head = [
+        "# Benchmarks",
+        "",
+        "Written by `python -m benchmarks.summary` from the JSON files beside it; do not edit. Ours and theirs ran in",
+        "turns in one process on the same machine: two cores of a shared AMD EPYC, without a GPU. What a file was made",
+        "with, command, repeats and versions, stands in it.",
+        "",
+        "| Work | reidapp | Others | Goal | Reached |",
+        "|---|---|---|---|---|",
+    ]
+    write_table("benchmarks", [*head, *map(table_line, LINES)])
+
+
+def table_line(line: Line) -> str:
+    file = DOCS / f"{line.file}.json"
+    if not file.exists():
+        return f"| {line.work} | not run | | {line.goal} | |"
+    ours, theirs, reached = line.measured(json.loads(file.read_text("utf-8")))
+    return f"| [{line.work}]({line.file}.json) | {ours} | {theirs} | {line.goal} | {'yes' if reached else '**no**'} |"
+
+
+def _metrics(found: Result) -> tuple[str, str, bool]:
+    ours, *others = found["rows"].items()
+    theirs = "; ".join(f"{name} {row['wall_s']:.1f} s" for name, row in others)
+    cost = ours[1]
+    reached = cost["processor_s"] <= 0.5 and cost["memory_mb"] < 100
+    return f"{cost['processor_s']:.2f} s of processor, {cost['memory_mb']:.0f} MB", theirs, reached
+
+
+def _reranking(found: Result) -> tuple[str, str, bool]:
+    ours, theirs = found["rows"]["reidapp"], found["rows"]["torchreid"]
+    same = found["agreement"]["reidapp and torchreid"]["places_out_of_order_by_more_than_a_tie"] == 0
+    reached = theirs["times_ours"] >= 12 and ours["memory_mb"] <= 1000 and same
+    return _cost(ours), f"torchreid {_cost(theirs)} ({theirs['times_ours']:.0f} ×)", reached
+
+
+def _clustering(found: Result) -> tuple[str, str, bool]:
+    ours, theirs = found["rows"]["reidapp"], found["rows"]["cluster-contrast"]
+    times = theirs["wall_s_times_ours"]
+    reached = times >= 12 and ours["memory_mb"] <= 800 and found["same_labels"]
+    return _cost(ours), f"cluster-contrast {_cost(theirs)} ({times:.1f} ×)", reached
+
+
+def _large_clustering(found: Result) -> tuple[str, str, bool]:
+    row = next(row for row in found["growth"]["rows"] if row["images"] == 100_000)
+    return _cost(row), "not possible: at least 80 GB", row["wall_s"] <= 75 and row["memory_mb"] <= 1500
+
+
+def _growth(found: Result) -> tuple[str, str, bool]:
+    exponent = found["growth"]["exponent_of_after_search_wall_s"]
+    return f"N^{exponent:.2f}", "", exponent <= 1.1
+
+
+def _input_pipeline(found: Result) -> tuple[str, str, bool]:
+    row = next(row for row in found["rows"] if row["height"] == 256)
+    rates = row["images_per_s"]
+    return f"{rates['ours']:,} images/s", f"PIL {rates['PIL per image']:,} images/s", rates["ours"] >= 6000
+
+
+def _training_step(found: Result) -> tuple[str, str, bool]:
+    row = found["rows"][-1]
+    rates, best = row["images_per_s"], max(row["times_torchreid"].values())
+    ours = max(rate for name, rate in rates.items() if name.startswith("ours"))
+    theirs = max(rate for name, rate in rates.items() if name.startswith("torchreid"))
+    return f"{ours:.0f} images/s", f"torchreid {theirs:.0f} images/s ({best:.2f} ×)", best >= 2.5
+
+
+def _embedding(found: Result) -> tuple[str, str, bool]:
+    row = next(row for row in found["rows"] if row["model"] == "shipped" and row["threads"] == 1)
+    rates, times = row["crops_per_s"], row["times_torch"]
+    ours = f"fp32 {rates['fp32']:,}, int8 {rates['int8']:,} crops/s"
+    theirs = f"torch {rates['torch']:,} crops/s ({times['fp32']:.1f} ×, {times['int8']:.1f} ×)"
+    return ours, theirs, times["fp32"] >= 2 and times["int8"] >= 3
+
+
+def _scanning(found: Result) -> tuple[str, str, bool]:
+    costs = found["costs"]
+    ours = f"{costs['scan']['wall_s']:.1f} s; a second run {costs['nothing_new']['wall_s']:.1f} s"
+    return ours, "", found["within_limits"]
+
+
+def _killed(found: Result) -> tuple[str, str, bool]:
+    ours = f"{found['kills']} kills, {found['within']} of them within a commit: {len(found['wrong'])} differences"
+    return ours, "", not found["wrong"]
+
+
+def _cost(row: Result) -> str:
+    return f"{row['wall_s']:.1f} s, {row['memory_mb']:,.0f} MB"
+
+
+LINES = [
+    Line("CMC, mAP, mINP, 3,368 × 15,913", "metrics", "≤ 0.5 s of processor, < 0.1 GB", _metrics),
+    Line("k-reciprocal re-ranking, 3,368 × 15,913 × 512", "reranking", "≥ 12 ×, ≤ 1 GB, same ranking", _reranking),
+    Line("Jaccard + DBSCAN, 12,936 × 2048", "clustering", "≥ 12 ×, ≤ 0.8 GB, same labels", _clustering),
+    Line("Jaccard + DBSCAN, 100,000 × 256", "clustering", "≤ 75 s, ≤ 1.5 GB", _large_clustering),
+    Line("its growth up to 200,000, without the neighbours' search", "clustering", "≤ N^1.1", _growth),
+    Line("Input pipeline with augmentation, 256×128, one core", "input_pipeline", "≥ 6,000 images/s", _input_pipeline),
+    Line("Training step, OSNet x0.25, 128×64, two cores", "training_step", "≥ 2.5 ×", _training_step),
+    Line("Embedding, the shipped model, one core", "embedding", "≥ 2 × in fp32, ≥ 3 × in int8", _embedding),
+    Line("Scan of 100,000 files", "scanning", "< 20 s; nothing new < 5 s", _scanning),
+    Line("Indexing killed at random", "killed", "no difference", _killed),
+]
+
+if __name__ == "__main__":
+    main()
