@@ -9,7 +9,7 @@ import numpy as np
 
 from reidapp.embedding import Embeds
 from reidapp.footage import shots
-from reidapp.footage.decoding import Frame, VideoFacts, frames
+from reidapp.footage.decoding import Damage, Frame, VideoFacts, frames
 from reidapp.footage.detection import Detection, Detector
 from reidapp.footage.motion import Scene
 from reidapp.footage.tracking import Tracker, open_tracker
@@ -57,7 +57,8 @@ def analyse(
     """
     start_s = number * settings.chunk_s
     # One thread: several chunks are decoded at once, and what damage looks like must not depend on the machine.
-    sampled = frames(path, start_s, start_s + settings.chunk_s, settings.fps, settings.keyframes, threads=1)
+    damage, end_s = Damage(), start_s + settings.chunk_s
+    sampled = frames(path, start_s, end_s, settings.fps, settings.keyframes, threads=1, damage=damage)
     scene = Scene() if settings.motion else None
     tracker = open_tracker(settings.fps, facts.frame_rate, settings.keyframes)
     growing: dict[int, _Growing] = {}
@@ -74,7 +75,8 @@ def analyse(
     tracklets = [_finished(g) for _, g in sorted(growing.items()) if len(g.path) >= least]
     # Embedded from the stored bytes, so that embedding again, from the gallery alone, gives the same vectors.
     embeddings = embedder.embed([decode_crop(crop.webp) for tracklet in tracklets for crop in tracklet.crops], camera)
-    return NewChunk(number, start_s, frame_count, detection_count, last_s, tracklets, embeddings)
+    damaged = damage.count > 0
+    return NewChunk(number, start_s, frame_count, detection_count, last_s, tracklets, embeddings, damaged)
 
 
 def _looks(

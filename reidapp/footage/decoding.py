@@ -28,6 +28,7 @@ _BEYOND = 5  # a single frame after the end may be one damaged time stamp; so ma
 _LONGEST_GROUP = 300  # packets from keyframe to keyframe that are held in memory; longer groups come in parts
 _LEAST_PACKET = 64  # bytes that a packet and its place in the index take, at least on average
 _LEAST_BYTES_PER_S = 4  # of any recording; one that claims to be longer than its size allows does not know its length
+_TS_PACKETS = (188, 192, 204)  # bytes: plain, with a time stamp before each, with a checksum after it
 _NO_RECORDINGS = ("concat", "dash", "gif", "hls", "image2")  # FFmpeg opens pictures and lists of files as videos
 _DISK_FAULTS = frozenset(
     getattr(errno, name)
@@ -47,6 +48,13 @@ class VideoFacts:
     width: int
     height: int
     created: datetime | None
+
+
+@dataclass
+class Damage:
+    """How often something in a video was lost or spoilt: a packet, a frame, a time stamp."""
+
+    count: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,9 +78,12 @@ def probe(path: Path) -> VideoFacts:
             duration = float(stream.duration * stream.time_base)
         elif container.duration:
             duration = container.duration / av.time_base
+        if container.format.name == "avi":  # one that was cut is as long as what is left, but for its count of frames
+            duration = max(duration, stream.frames / _frame_rate(stream))
         if not 0 < duration < 60 + container.size / _LEAST_BYTES_PER_S:
             duration = 0.0
-        first = next(_decoded(_packets(container, stream)), None)
+        damage = Damage()
+        first = next(_decoded(_packets(container, stream, damage), damage), None)
         width, height = _shown_size(stream)
         if first is not None and round(first.rotation / 90) % 2:
             width, height = height, width
@@ -80,7 +91,13 @@ def probe(path: Path) -> VideoFacts:
 
 
 def frames(
-    path: Path, start_s: float, end_s: float, fps: float | None, keyframes: bool = False, threads: int = 0
+    path: Path,
+    start_s: float,
+    end_s: float,
+    fps: float | None,
+    keyframes: bool = False,
+    threads: int = 0,
+    damage: Damage | None = None,
 ) -> Iterator[Frame]:
     """Frames with ``start_s`` ≤ time < ``end_s``, at most one per 1/fps second, in order.
 
@@ -92,13 +109,14 @@ def frames(
         fps: None takes every frame.
         keyframes: only these are decoded, and choose among.
         threads: of the decoder; 0 takes all cores. How damage looks depends on their number.
+        damage: counts what is met from the start on; what is not decoded is not looked at.
 
     Raises:
         UserError: the file cannot be opened, its disk or share went away, or damage was too much for a decoder.
     """
-    slots, last_s, beyond = _Slots(fps), -float("inf"), 0
+    slots, last_s, beyond, damage = _Slots(fps), -float("inf"), 0, damage or Damage()
     with _blamed_on(path):
-        for time_s, frame, size in _read_from(path, start_s, fps, keyframes, threads):
+        for time_s, frame, size in _read_from(path, start_s, fps, keyframes, threads, damage):
             if time_s >= end_s - 1e-6:
                 beyond += 1
                 if beyond == _BEYOND:
@@ -106,11 +124,30 @@ def frames(
                 continue
             beyond = 0
             if time_s <= last_s:
+                damage.count += 1
                 continue  # a damaged time stamp: the frames before it were later
             last_s = time_s
+            if time_s < start_s - 1e-6:
+                damage.count = 0  # that of whoever reads what is before
             # A slot that begins before the start belongs to whoever reads what is before.
             if slots.begins(time_s) and time_s >= start_s - 1e-6:
                 yield Frame(time_s, _as_shown(frame, size))
+
+
+def ends_at(path: Path, after_s: float) -> float:
+    """The latest presentation time that a packet has, found without decoding any; ``after_s`` where none is later.
+
+    Raises:
+        UserError: the file cannot be opened, or its disk or share went away.
+    """
+    with _blamed_on(path), _opened(path) as container:
+        stream = container.streams.video[0]
+        clock, latest_s = _Clock(container, stream), after_s
+        _seek(container, stream, after_s)
+        for packet in _packets(container, stream, Damage()):
+            if packet.size and not packet.is_corrupt:
+                latest_s = max(latest_s, clock.of(packet) or 0.0)
+        return latest_s
 
 
 def frame_at(path: Path, time_s: float) -> np.ndarray:
@@ -134,7 +171,7 @@ class _Slots:
 
 
 def _read_from(
-    path: Path, start_s: float, fps: float | None, keyframes: bool, threads: int
+    path: Path, start_s: float, fps: float | None, keyframes: bool, threads: int, damage: Damage
 ) -> Iterator[tuple[float, VideoFrame, tuple[int, int]]]:
     """Frames that may be the first of a slot, from before ``start_s`` on if there are any: time, frame, size shown."""
     for margin_s in _SEEK_MARGINS_S:
@@ -142,9 +179,11 @@ def _read_from(
             stream = container.streams.video[0]
             stream.thread_type, stream.thread_count = "AUTO", threads
             whole = start_s <= margin_s or not _seek(container, stream, start_s - margin_s)
-            clock, packets, size = _Clock(container, stream), _packets(container, stream), _shown_size(stream)
+            clock, packets, size = _Clock(container, stream), _packets(container, stream, damage), _shown_size(stream)
             timed = (
-                _keyframes(packets, clock, fps) if keyframes else clock.timed(_decoded(_needed(packets, clock, fps)))
+                _keyframes(packets, clock, fps, damage)
+                if keyframes
+                else clock.timed(_decoded(_needed(packets, clock, fps), damage))
             )
             first = next(timed, None)
             if not whole and margin_s != _SEEK_MARGINS_S[-1] and (first is None or first[0] >= start_s):
@@ -184,14 +223,18 @@ class _Clock:
                 yield time_s, frame
 
 
-def _packets(container: InputContainer, stream: VideoStream) -> "Iterator[Packet[VideoStream]]":
+def _packets(container: InputContainer, stream: VideoStream, damage: Damage) -> "Iterator[Packet[VideoStream]]":
     left = 2 * container.size + 1_000_000
     try:
         for packet in container.demux(stream):
             left -= max(packet.size, _LEAST_PACKET)
             if left < 0:
+                damage.count += 1
                 return  # more than the file can hold: its index is damaged, and names the same bytes over and over
+            damage.count += packet.is_corrupt
             yield packet
+        if container.format.name == "mpegts" and all(container.size % size for size in _TS_PACKETS):
+            damage.count += 1  # it ends within a packet
     except IndexError:
         return  # PyAV's, at the end of a file in which another stream begins late
     except av.error.FFmpegError as error:
@@ -199,19 +242,24 @@ def _packets(container: InputContainer, stream: VideoStream) -> "Iterator[Packet
             raise UserError(
                 f"{Path(container.name).name}: its disk or share cannot be read ({_reason(error)})"
             ) from error
+        damage.count += 1
         return  # the file is cut off here; the caller sees how far the frames went
 
 
-def _decoded(packets: "Iterable[Packet[VideoStream]]") -> Iterator[VideoFrame]:
+def _decoded(packets: "Iterable[Packet[VideoStream]]", damage: Damage) -> Iterator[VideoFrame]:
     for packet in packets:
         try:
-            yield from packet.decode()
+            decoded = packet.decode()
         except av.error.FFmpegError:
+            damage.count += 1
             continue  # this packet is damaged; the next keyframe mends the picture
+        for frame in decoded:
+            damage.count += frame.is_corrupt
+            yield frame
 
 
 def _keyframes(
-    packets: "Iterable[Packet[VideoStream]]", clock: _Clock, fps: float | None
+    packets: "Iterable[Packet[VideoStream]]", clock: _Clock, fps: float | None, damage: Damage
 ) -> Iterator[tuple[float, VideoFrame]]:
     """Keyframes that begin a slot, each decoded by itself: a decoder holds frames back until it knows what follows."""
     slots = _Slots(fps)
@@ -222,9 +270,10 @@ def _keyframes(
         decoder = packet.stream.codec_context
         try:
             for frame in [*decoder.decode(packet), *decoder.decode(None)][:1]:
+                damage.count += frame.is_corrupt
                 yield time_s, frame
         except av.error.FFmpegError:
-            pass  # a damaged one
+            damage.count += 1
         decoder.flush_buffers()
 
 

@@ -19,7 +19,7 @@ from reidapp.embedding import Embeds
 from reidapp.errors import ReidappError, UserError
 from reidapp.footage import sources
 from reidapp.footage.analysis import analyse
-from reidapp.footage.decoding import VideoFacts, frames, probe
+from reidapp.footage.decoding import VideoFacts, ends_at, frames, probe
 from reidapp.footage.detection import Detector
 from reidapp.footage.pipeline import cores, in_order
 from reidapp.footage.sources import Skipped, Source
@@ -32,6 +32,7 @@ from reidapp.settings import CameraSettings, IndexSettings
 
 _YOUNG_S, _WATCHED_S = 10.0, 1.0  # a file that changed so short a time ago may still grow; for how long it is watched
 _DAY_S = 86_400.0
+_DAMAGED = "damaged; what can be decoded is indexed"
 
 Progress = Callable[[float, float, str], None]
 """Called with seconds of video done, seconds in all, and the name of the file at work."""
@@ -144,6 +145,7 @@ class _Plan:
     done: set[int]  # numbers of chunks committed before
     before_s: float = 0.0  # of the videos before it
     last_s: float = 0.0  # presentation time of the last frame that was looked at
+    damaged: bool = False  # something in it was lost or spoilt
     over: bool = False  # no more of it is wanted: its end was found, or it can be read no longer
     failed: bool = False
 
@@ -345,6 +347,7 @@ class _Run:
         else:
             self._commit(plan, chunk)
             plan.last_s = max(plan.last_s, chunk.last_s or 0.0)
+            plan.damaged |= chunk.damaged
             self.done_s = plan.before_s + chunk.start_s + self.settings.chunk_s
 
     def _tell(self) -> None:
@@ -365,8 +368,8 @@ class _Run:
     def _finish(self, plan: _Plan, last_s: float) -> None:
         expected = plan.facts.duration_s or last_s
         tolerance = 2.0 + (1 / self.settings.fps if self.settings.fps else 0.0)
-        if self.settings.keyframes:
-            tolerance = self.settings.chunk_s  # what follows the last keyframe was not looked at
+        if self.settings.keyframes and last_s < expected - tolerance:  # what follows the last one was not looked at
+            last_s = max(last_s, ends_at(plan.source.path, last_s))
         note = None
         if last_s < expected - tolerance:
             if not _unchanged(plan.source):
@@ -374,6 +377,8 @@ class _Run:
                 return
             note = f"cut off: {last_s:.0f} of {expected:.0f} s could be read; those are indexed"
             self.report.incomplete.append(Skipped(self._name(plan.source), note))
+        elif plan.damaged:
+            self.report.incomplete.append(Skipped(self._name(plan.source), _DAMAGED))
         self.writer.finish_video(plan.video_id, min(expected, last_s) if note else expected, note)
         self.report.videos += 1
         self.report.video_s += last_s

@@ -195,6 +195,7 @@ class NewChunk:
     Attributes:
         embeddings: float32 ``[crops, D]``, in the order of the tracklets and of their crops.
         last_s: presentation time of the last decoded frame; None if there was none.
+        damaged: something in it was lost or spoilt. Not stored.
     """
 
     number: int
@@ -204,6 +205,7 @@ class NewChunk:
     last_s: float | None
     tracklets: list[NewTracklet]
     embeddings: np.ndarray
+    damaged: bool = False
 
 
 @dataclass(frozen=True)

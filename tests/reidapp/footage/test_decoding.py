@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from reidapp.errors import UserError
-from reidapp.footage.decoding import Frame, frame_at, frames, probe
+from reidapp.footage.decoding import Damage, Frame, frame_at, frames, probe
 from tests.reidapp.footage.numbered import HEIGHT, WIDTH, number_of, picture, write_numbered
 
 FOREVER = float("inf")
@@ -331,8 +331,10 @@ def test_what_is_left_undecoded_changes_nothing(
         for number, time_s in enumerate(times):
             slots.setdefault(int(time_s * fps + 1e-6), number)
         for threads in (0, 1):
-            pieces = [frames(path, i * 4.0, i * 4.0 + 4, fps, threads=threads) for i in range(5)]
+            damage = Damage()
+            pieces = [frames(path, i * 4.0, i * 4.0 + 4, fps, threads=threads, damage=damage) for i in range(5)]
             assert [number for piece in pieces for _, number in shown(piece)] == list(slots.values())
+            assert damage.count == 0
 
 
 @pytest.mark.parametrize(("codec", "suffix", "options"), [case for case in CODECS if case[0] != "mjpeg"])
@@ -343,8 +345,10 @@ def test_keyframes_alone(tmp_path: Path, codec: str, suffix: str, options: dict[
     whole = shown(frames(path, 0, FOREVER, 2.0, keyframes=True))
     assert 8 <= len(whole) <= 10  # MPEG-4's encoder adds some of its own
     assert all(times[number] == time_s for time_s, number in whole)
-    pieces = [shown(frames(path, i * 4.0, i * 4.0 + 4, 2.0, keyframes=True)) for i in range(5)]
+    damage = Damage()
+    pieces = [shown(frames(path, i * 4.0, i * 4.0 + 4, 2.0, keyframes=True, damage=damage)) for i in range(5)]
     assert [frame for piece in pieces for frame in piece] == whole
+    assert damage.count == 0
 
 
 def test_where_every_frame_is_a_keyframe_two_a_second_are_taken(tmp_path: Path) -> None:
