@@ -29,7 +29,8 @@ from reidapp.errors import UserError
 from reidapp.files import locked, write_whole
 from reidapp.footage.decoding import frames
 from reidapp.footage.detection import Detection, Detector, open_detector
-from reidapp.footage.indexing import Footage, IndexReport, find_footage, index_footage
+from reidapp.footage.indexing import Footage, find_footage, index_footage
+from reidapp.footage.report import IndexReport
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery
 from reidapp.measures import (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reidapp.embedding import Embedder
-    from reidapp.footage.indexing import IndexReport
+    from reidapp.footage.report import IndexReport
     from reidapp.gallery.identities import Identities
     from reidapp.gallery.reembedding import ReembedReport
     from reidapp.gallery.search import Hit
@@ -249,6 +249,12 @@ def index(
         bool, typer.Option("--dry-run", help="List what would be indexed as what, with gaps; makes nothing.")
     ] = False,
     probe: Annotated[bool, typer.Option("--probe", help="With --dry-run: open every file; exact lengths.")] = False,
+    as_: Annotated[
+        str,
+        typer.Option(
+            "--as", help="videos; stills (pictures of cameras); or crops (pictures of one person each, as they are)."
+        ),
+    ] = "videos",
     device: Annotated[
         str, typer.Option(help="auto (a GPU if one works), cpu, or cuda (an error without one).")
     ] = "auto",
@@ -263,7 +269,7 @@ def index(
 
     if probe and not dry_run:
         raise UserError("index: --probe belongs to --dry-run; indexing opens every file anyway")
-    settings = IndexSettings.checked(sampling=sampling, detector=detector, template=template, zone=zone)
+    settings = IndexSettings.checked(kind=as_, sampling=sampling, detector=detector, template=template, zone=zone)
     said = read_cameras(cameras) if cameras else {}
     if dry_run:
         from reidapp.footage.survey import survey
@@ -278,14 +284,15 @@ def index(
     if nice:
         let_others_go_first()
     # One thread a session: as many chunks are at work as there are cores.
-    finder = open_detector(settings.detector, threads=1, provider=device)
+    finder = open_detector(settings.detector, threads=1, provider=device) if settings.kind != "crops" else None
     footage = find_footage(folder, settings, said)
     target, embedder = _gallery_to_write(gallery, model, threads=1, provider=device)
-    _note(f"detector {settings.detector} on {finder.provider}; model {embedder.card.name} on {embedder.provider}")
-    with _progress("indexing", "s of video") as advance:
+    on = f"detector {settings.detector} on {finder.provider}" if finder else "no detector"
+    _note(f"{on}; model {embedder.card.name} on {embedder.provider}")
+    with _progress("indexing", "s of video" if settings.kind == "videos" else "pictures") as advance:
         workers = max(1, cores() // 2) if nice else None
         report = index_footage(footage, target, embedder, finder, settings, advance, workers)
-    _show(report.to_dict(), _index_summary(report, gallery), json)
+    _show(report.to_dict(), _index_summary(report, settings.kind, gallery), json)
     if report.interrupted:
         raise typer.Exit(130)
 
@@ -1016,10 +1023,10 @@ def _progress(title: str, unit: str) -> "Iterator[Callable[..., None]]":
         yield advance
 
 
-def _index_summary(report: "IndexReport", gallery: Path) -> str:
+def _index_summary(report: "IndexReport", kind: str, gallery: Path) -> str:
     known = f", {report.unchanged} indexed before" if report.unchanged else ""
     lines = [
-        f"{report.videos} videos{known}: {report.frames} frames, {report.detections} detections, "
+        f"{report.videos} {kind}{known}: {report.frames} frames, {report.detections} detections, "
         f"{report.tracklets} tracklets, {report.crops} crops written and searchable in {gallery}"
     ]
     lines += [f"  note: {note}" for note in report.notes]
@@ -1049,6 +1056,7 @@ def _hits_table(hits: "list[Hit]") -> str:
     from zoneinfo import ZoneInfo
 
     from reidapp.gallery.recordings import IN_WORDS
+    from reidapp.imaging import is_picture
 
     if not hits:
         return "nothing found: no tracklet is left after the filters"
@@ -1059,7 +1067,8 @@ def _hits_table(hits: "list[Hit]") -> str:
         when = f"{start:%Y-%m-%d %H:%M:%S} – {end:%H:%M:%S %Z}"
         marks = [f"time uncertain ({hit.start_source})" if hit.uncertain else "", IN_WORDS.get(hit.recording, "")]
         marks = [mark.partition(":")[0] for mark in marks if mark]
-        where = f"{hit.video.name} at {hit.best_s:.1f} s" + (f"  [{', '.join(marks)}]" if marks else "")
+        at = "" if is_picture(hit.video) else f" at {hit.best_s:.1f} s"
+        where = hit.video.name + at + (f"  [{', '.join(marks)}]" if marks else "")
         return f"{hit.rank:>3}  {hit.score:.3f}  {hit.tracklet}  {hit.camera:<{width}}  {when}  {where}"
 
     return "\n".join(map(line, hits))

@@ -22,6 +22,11 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".
 RESIZE_RULE = "area-linear"
 
 
+def is_picture(path: Path) -> bool:
+    """Whether a file is called like a picture."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
 def read_image(source: Path | BinaryIO, name: str | None = None) -> np.ndarray:
     """An image file as RGB, upright.
 

@@ -4,13 +4,16 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from reidapp.errors import UserError
 from reidapp.registry import suggestion
+
+Kind = Literal["videos", "stills", "crops"]
+"""What a folder is indexed as: videos; pictures in which people are looked for; or pictures of one person each."""
 
 
 def _check_zone(name: str) -> str:
@@ -109,6 +112,7 @@ class IndexSettings(BaseModel):
     """How footage becomes rows.
 
     Attributes:
+        kind: of files that are taken; others in the folder are passed over.
         sampling: ``Nfps``; ``keyframes``, two a second at most; ``motion``, as 2fps, and frames that have not changed
             are not looked at; ``all``.
         detector: ``hog`` or ``yolox:PATH``.
@@ -119,6 +123,7 @@ class IndexSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    kind: Kind = "videos"
     sampling: Annotated[str, AfterValidator(_check_sampling)] = "2fps"
     detector: Annotated[str, AfterValidator(_absolute)] = "hog"
     template: str | None = None
@@ -158,7 +163,7 @@ class IndexSettings(BaseModel):
             return cls.model_validate({key: value for key, value in values.items() if value is not None})
         except ValidationError as error:
             first = error.errors()[0]
-            option = "--" + "-".join(str(part) for part in first["loc"])
+            option = "--" + "-".join(str(part) for part in first["loc"]).replace("kind", "as")
             raise UserError(f"{option}: {first['msg'].removeprefix('Value error, ')}") from error
 
 

@@ -14,6 +14,7 @@ from reidapp.errors import UserError
 from reidapp.gallery.recordings import IN_WORDS
 from reidapp.gallery.search import Hit, SearchResult
 from reidapp.gallery.store import CameraInfo, Gallery
+from reidapp.imaging import is_picture
 from reidapp.server.service import WHOLE
 
 Json = dict[str, Any]
@@ -124,7 +125,8 @@ def card(hit: Hit) -> Json:
     return {
         "rank": hit.rank,
         "crop": f"media/crop/{hit.crop}",
-        "video": f"media/video/{hit.video_id}",
+        "video": f"media/{'still' if is_picture(hit.video) else 'video'}/{hit.video_id}",
+        "still": is_picture(hit.video),
         "track": f"media/tracklet/{hit.tracklet}",
         "camera": hit.camera,
         "date": day(best),

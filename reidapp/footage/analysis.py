@@ -86,17 +86,17 @@ def _looks(
     last = None
     for batch in _batches(sampled, _BATCH):
         changed = [scene is None or scene.changed(frame.image) for frame in batch]
-        seen = iter(_seen([f for f, c in zip(batch, changed, strict=True) if c], detector, embedder, camera))
+        fresh = iter(seen([f for f, c in zip(batch, changed, strict=True) if c], detector, embedder, camera))
         for frame, new in zip(batch, changed, strict=True):
             if new:
-                last = next(seen)
+                last = next(fresh)
                 yield last
             elif last is not None:
                 crops = [cut(frame.image, person.box) for person in last.people]
                 yield Look(frame.time_s, last.aspect, last.people, crops, last.embeddings)
 
 
-def _seen(batch: list[Frame], detector: Detector, embedder: Embeds | None, camera: str | None) -> list[Look]:
+def seen(batch: list[Frame], detector: Detector, embedder: Embeds | None, camera: str | None) -> list[Look]:
     """Detection and embedding of some frames at once."""
     found = detector.detect([frame.image for frame in batch]) if batch else []
     people = [

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,9 @@ from reidapp.footage.analysis import analyse
 from reidapp.footage.decoding import VideoFacts, ends_at, frames, probe
 from reidapp.footage.detection import Detector
 from reidapp.footage.pipeline import cores, in_order
+from reidapp.footage.report import IndexReport, Progress, named
 from reidapp.footage.sources import Skipped, Source
+from reidapp.footage.stills import PictureRun, WholePicture
 from reidapp.footage.tracking import MAX_GAP_S, continuations
 from reidapp.gallery import schema
 from reidapp.gallery.recordings import PRESENT, Recordings
@@ -34,35 +35,10 @@ _YOUNG_S, _WATCHED_S = 10.0, 1.0  # a file that changed so short a time ago may 
 _DAY_S = 86_400.0
 _DAMAGED = "damaged; what can be decoded is indexed"
 
-Progress = Callable[[float, float, str], None]
-"""Called with seconds of video done, seconds in all, and the name of the file at work."""
-
-
-@dataclass
-class IndexReport:
-    """What a run did. Counts are of this run alone."""
-
-    videos: int = 0
-    frames: int = 0
-    detections: int = 0
-    tracklets: int = 0
-    crops: int = 0
-    unchanged: int = 0  # files that were indexed before
-    video_s: float = 0.0
-    notes: list[str] = field(default_factory=list)  # what the user should know, and nothing was left out for
-    skipped: list[Skipped] = field(default_factory=list)
-    incomplete: list[Skipped] = field(default_factory=list)  # read in part: what could be read is in the gallery
-    interrupted: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        lists = {key: [vars(entry) for entry in getattr(self, key)] for key in ("skipped", "incomplete")}
-        return {**vars(self), "video_s": round(self.video_s, 2), **lists}
-
 
 @dataclass(frozen=True)
 class Footage:
-    """The videos below a folder, and the files that were left out, by their paths alone.
+    """The videos or pictures below a folder, and the files that were left out, by their paths alone.
 
     Attributes:
         cameras: what the user says of cameras, by the names that their paths have.
@@ -75,15 +51,16 @@ class Footage:
 
 
 def find_footage(folder: Path, settings: IndexSettings, cameras: Mapping[str, CameraSettings] | None = None) -> Footage:
-    """Look for videos, before anything is opened or made.
+    """Look for videos or pictures, before anything is opened or made.
 
     Raises:
-        UserError: no such folder, no video in it, or only such as are left out.
+        UserError: no such folder, none in it, or only such as are left out.
     """
-    found, skipped = sources.scan(folder, settings.template)
+    found, skipped = sources.scan(folder, settings.template, settings.kind)
     if not found and not skipped:
-        suffixes = " ".join(sorted(sources.VIDEO_SUFFIXES))
-        raise UserError(f"{folder}: no video in it (looked for {suffixes})")
+        thing = "video" if settings.kind == "videos" else "picture"
+        suffixes = " ".join(sorted(sources.SUFFIXES[settings.kind]))
+        raise UserError(f"{folder}: no {thing} in it (looked for {suffixes}){_hint(folder, settings)}")
     if not found:
         _refuse_if_nothing_was_usable(folder, IndexReport(skipped=skipped))
     return Footage(folder, found, skipped, cameras or {})
@@ -93,16 +70,17 @@ def index_footage(
     footage: Footage,
     gallery: Gallery,
     embedder: Embeds,
-    detector: Detector,
+    detector: Detector | None,
     settings: IndexSettings,
     progress: Progress = lambda done, total, name: None,
     workers: int | None = None,
 ) -> IndexReport:
-    """Index every video that the gallery doesn't have yet.
+    """Index every video or picture that the gallery doesn't have yet.
 
     An interrupt (KeyboardInterrupt) ends the run with what is committed, and the report says so.
 
     Args:
+        detector: None for crops, which are people already.
         workers: chunks that are analysed at the same time, each on about one core; all cores by default. What comes out
             does not depend on it.
 
@@ -114,7 +92,7 @@ def index_footage(
     with gallery.writing() as writer:
         if embedder.identity != writer.model_id:  # while this process was waiting, or loading its model
             raise ReidappError(f"{gallery.path}: it was moved to another model just now; run the command again")
-        run = _Run(writer, embedder, detector, settings, report, progress, workers or cores())
+        run = _Run(writer, embedder, detector or WholePicture(), settings, report, progress, workers or cores())
         try:
             run.set_cameras(footage)
             run.index(footage.sources)
@@ -126,12 +104,18 @@ def index_footage(
     return report
 
 
+def _hint(folder: Path, settings: IndexSettings) -> str:
+    pictures = len(sources.scan(folder, kind="stills")[0]) if settings.kind == "videos" else 0
+    how = "--as stills takes them, or --as crops where each shows one person already"
+    return f"; {pictures} pictures are there: {how}" if pictures else ""
+
+
 def _refuse_if_nothing_was_usable(folder: Path, report: IndexReport) -> None:
     if report.videos or report.unchanged or report.frames or not report.skipped:
         return
     reasons = "; ".join(f"{s.file}: {s.reason}" for s in report.skipped[:3])
     more = f"; and {len(report.skipped) - 3} more" if len(report.skipped) > 3 else ""
-    raise UserError(f"{folder}: none of its videos could be used. {reasons}{more}")
+    raise UserError(f"{folder}: none of its files could be used. {reasons}{more}")
 
 
 @dataclass(eq=False)
@@ -210,6 +194,9 @@ class _Run:
         known = self.writer.files_done()
         new = [source for source in found if (str(source.path), source.size, source.mtime_ns) not in known]
         self.report.unchanged += len(found) - len(new)
+        if self.settings.kind != "videos":
+            self._index_pictures(self._settled(new))
+            return
         plans = [plan for source in self._settled(new) if (plan := self._plan(source))]
         for plan in plans:
             plan.before_s, self.total_s = self.total_s, self.total_s + plan.facts.duration_s
@@ -221,6 +208,11 @@ class _Run:
                 self._take(job, result)
                 self._tell()
         self.progress(self.total_s, self.total_s, "")
+
+    def _index_pictures(self, new: list[Source]) -> None:
+        pictures = PictureRun(self.writer, self.embedder, self.detector, self.settings, self.report, self.progress)
+        self.touched = pictures.ids
+        pictures.index(new, self.workers)
 
     def check_counts(self) -> None:
         """Expected = written = searchable, or an error: a run never ends with a false success."""
@@ -242,7 +234,7 @@ class _Run:
         growing = {s.path for s in young if s.path.is_file() and s.path.stat().st_size != s.size}
         for source in young:
             if source.path in growing:
-                self._skip(source, UserError("still being written; run this again when it is complete"))
+                self.report.skip(source, UserError("still being written; run this again when it is complete"))
         return [source for source in found if source.path not in growing]
 
     def _plan(self, source: Source) -> _Plan | None:
@@ -253,11 +245,11 @@ class _Run:
                 raise UserError(f"{source.path.name}: no frame in it can be decoded")
             video_id = sources.fingerprint(source.path, source.size)
         except (OSError, UserError) as error:
-            self._skip(source, error)
+            self.report.skip(source, error)
             return None
         earlier = self.writer.video(video_id)
         if earlier is not None and Path(earlier.path) != source.path and self._still_there(video_id):
-            self._skip(source, UserError(f"the same recording as {earlier.path}"))
+            self.report.skip(source, UserError(f"the same recording as {earlier.path}"))
             return None
         if earlier is None:
             self.writer.add_video(source.camera, self.settings.zone, self._row(source, facts, video_id))
@@ -267,7 +259,7 @@ class _Run:
                 self.report.unchanged += 1
                 return None
             if others := self.settings.unlike(earlier.settings):
-                self._skip(source, UserError(f"begun with {others}; go on with that, or use another gallery"))
+                self.report.skip(source, UserError(f"begun with {others}; go on with that, or use another gallery"))
                 return None
         camera = self.writer.name_in_model(source.camera, self.embedder.card.cameras)
         return _Plan(source, camera, facts, video_id, self.writer.chunks_done(video_id))
@@ -336,7 +328,7 @@ class _Run:
             over = chunk is not None and not chunk.frames and _ends_before(plan.source.path, chunk.start_s)
         except UserError as error:  # readable a moment ago, and no longer: a disk that was taken away
             plan.over = plan.failed = True
-            self._skip(plan.source, error)
+            self.report.skip(plan.source, error)
             return
         if job.number is None:
             self._finish(plan, plan.last_s)
@@ -373,22 +365,15 @@ class _Run:
         note = None
         if last_s < expected - tolerance:
             if not _unchanged(plan.source):
-                self._skip(plan.source, UserError("went away or changed while it was read; run this again"))
+                self.report.skip(plan.source, UserError("went away or changed while it was read; run this again"))
                 return
             note = f"cut off: {last_s:.0f} of {expected:.0f} s could be read; those are indexed"
-            self.report.incomplete.append(Skipped(self._name(plan.source), note))
+            self.report.incomplete.append(Skipped(named(plan.source.path), note))
         elif plan.damaged:
-            self.report.incomplete.append(Skipped(self._name(plan.source), _DAMAGED))
+            self.report.incomplete.append(Skipped(named(plan.source.path), _DAMAGED))
         self.writer.finish_video(plan.video_id, min(expected, last_s) if note else expected, note)
         self.report.videos += 1
         self.report.video_s += last_s
-
-    def _skip(self, source: Source, error: Exception) -> None:
-        self.report.skipped.append(Skipped(self._name(source), str(error).removeprefix(f"{source.path.name}: ")))
-
-    @staticmethod
-    def _name(source: Source) -> str:
-        return f"{source.path.parent.name}/{source.path.name}"
 
 
 def _ends_before(path: Path, time_s: float) -> bool:

@@ -10,18 +10,22 @@ from pathlib import Path
 
 from reidapp.errors import UserError
 from reidapp.footage.templates import PathReader
+from reidapp.imaging import IMAGE_SUFFIXES
+from reidapp.settings import Kind
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".webm", ".wmv", ".flv", ".3gp"}
     | {".dav"}  # Dahua's
 )
+SUFFIXES: dict[Kind, frozenset[str]] = {"videos": VIDEO_SUFFIXES, "stills": IMAGE_SUFFIXES, "crops": IMAGE_SUFFIXES}
+_THUMBNAILS = "@eaDir"  # Synology keeps small copies of every picture in these folders
 _MP4 = frozenset({".mp4", ".m4v", ".mov", ".3gp"})
 _FINGERPRINT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A video file as its path describes it.
+    """A video, or a picture, as its path describes it.
 
     Attributes:
         written: the start as the path has it; without a zone of its own it is on the camera's clock. None where the
@@ -54,8 +58,8 @@ class Skipped:
     reason: str
 
 
-def scan(folder: Path, template: str | None = None) -> tuple[list[Source], list[Skipped]]:
-    """The videos below a folder (or the one video that ``folder`` is), by list, stat and path alone.
+def scan(folder: Path, template: str | None = None, kind: Kind = "videos") -> tuple[list[Source], list[Skipped]]:
+    """The videos or pictures below a folder (or the one that ``folder`` is), by list, stat and path alone.
 
     Args:
         template: of the path below the folder, or a recorder's name; None guesses. See `PathReader`.
@@ -66,10 +70,10 @@ def scan(folder: Path, template: str | None = None) -> tuple[list[Source], list[
     if not folder.exists():
         raise UserError(f"{folder}: no such file or folder")
     base = folder.resolve() if folder.is_dir() else folder.resolve().parent
-    reader = PathReader(base, template)
+    reader = PathReader(base, template, of_crops=kind == "crops")
     sources: list[Source] = []
     skipped: list[Skipped] = []
-    found = _walk(base, skipped) if folder.is_dir() else [_named(folder.resolve().name, folder.stat())]
+    found = _walk(base, SUFFIXES[kind], skipped) if folder.is_dir() else [_named(folder.resolve().name, folder.stat())]
     for relative, size, mtime_ns in sorted(found, key=lambda entry: entry[0].replace("/", "\0")):  # folder by folder
         if not _is_text(relative):
             skipped.append(Skipped(_shown(relative), "its name is not UTF-8 text; rename it"))
@@ -105,8 +109,8 @@ def _named(relative: str, stat: os.stat_result) -> tuple[str, int, int]:
     return relative, stat.st_size, stat.st_mtime_ns
 
 
-def _walk(base: Path, skipped: list[Skipped]) -> Iterator[tuple[str, int, int]]:
-    """(path below ``base``, size, mtime_ns) of videos; links are followed last, and no folder is entered twice."""
+def _walk(base: Path, suffixes: frozenset[str], skipped: list[Skipped]) -> Iterator[tuple[str, int, int]]:
+    """(path below ``base``, size, mtime_ns) of files; links are followed last, and no folder is entered twice."""
     waiting, linked, seen = [""], list[str](), set()
     while waiting or linked:
         below = waiting.pop() if waiting else linked.pop()
@@ -123,8 +127,10 @@ def _walk(base: Path, skipped: list[Skipped]) -> Iterator[tuple[str, int, int]]:
         for entry in entries:
             relative = f"{below}/{entry.name}" if below else entry.name
             if entry.is_dir():
+                if entry.name == _THUMBNAILS:
+                    continue
                 (linked if entry.is_symlink() else waiting).append(relative)
-            elif os.path.splitext(entry.name)[1].lower() in VIDEO_SUFFIXES and entry.is_file():
+            elif os.path.splitext(entry.name)[1].lower() in suffixes and entry.is_file():
                 with contextlib.suppress(FileNotFoundError):  # deleted just now
                     yield _named(relative, entry.stat())
 

@@ -14,8 +14,10 @@ from reidapp.errors import UserError
 from reidapp.footage.decoding import VideoFacts, probe
 from reidapp.footage.indexing import Footage
 from reidapp.footage.sources import Skipped, Source
+from reidapp.footage.stills import probe_still
 from reidapp.gallery.cameras import start_ms, uncertain
 from reidapp.gallery.store import iso, utc
+from reidapp.imaging import is_picture
 from reidapp.settings import CameraSettings
 from reidapp.spans import Between, Span, gaps_and_overlaps
 
@@ -154,7 +156,7 @@ def survey(
         if probing:
             progress(number, len(footage.sources), file)
             try:
-                facts = probe(source.path)
+                facts = (probe_still if is_picture(source.path) else probe)(source.path)
             except (OSError, UserError) as error:
                 result.skipped.append(Skipped(file, str(error).removeprefix(f"{source.path.name}: ")))
                 continue

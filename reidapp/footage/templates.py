@@ -27,6 +27,7 @@ _STAMP = re.compile(_STAMP_TEXT)
 _STAMP_PARTS = re.compile(r"(\d{4})\D?(\d\d)\D?(\d\d)\D{0,3}(\d\d)\D?(\d\d)\D?(\d\d)(?:\.\d+)?(.*)")
 _STAMP_TO_END = re.compile(_STAMP_TEXT + r"(?:[-_]\d{2}[-_.:h]?\d{2}[-_.:m]?\d{2}(?!\d))?")  # …10.00.00-11.00.00
 _DATE_FOLDERS = re.compile(r"(?<![^/])(?:19|20)\d{2}[-_./]?\d{2}[-_./]?\d{2}/")  # 2026-03-02/, 2026/03/02/
+_CROP = re.compile(r"-?\d+_(c\d+)(?=s\d|_)")  # 0002_c1s1_000451_03.jpg, 0005_c2_f0046985.jpg: person, camera
 _FIELD = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
 _DIRECTIVES = {"Y": r"\d{4}", "m": r"\d{2}", "d": r"\d{2}", "H": r"\d{2}", "I": r"\d{2}", "M": r"\d{2}", "S": r"\d{2}"}
 _DIRECTIVES |= {"y": r"\d{2}", "j": r"\d{3}", "p": r"[AaPp][Mm]", "b": r"[^\W\d_]+", "B": r"[^\W\d_]+"}
@@ -84,14 +85,16 @@ class PathReader:
         folder: absolute; its name is the camera where nothing else is.
         template: see `parse_template`, or the name of a recorder in `recorders`; None guesses: the camera is the
             first folder that is no date, or the file's name without its time; the start is a time in the path.
+        of_crops: names like Market-1501's say the camera too, before any folder does.
 
     Raises:
         UserError: an unknown recorder, or a template that makes no sense.
     """
 
-    def __init__(self, folder: Path, template: str | None) -> None:
+    def __init__(self, folder: Path, template: str | None, of_crops: bool = False) -> None:
         self.folder = folder.as_posix().rstrip("/")
         self.templates = _templates(template) if template else []
+        self.of_crops = of_crops
 
     def read(self, relative: str) -> PathFacts | None:
         """Camera and start of a file; None where no template fits."""
@@ -115,6 +118,8 @@ class PathReader:
         return PathFacts(camera, written, "template") if written else None
 
     def _guessed_camera(self, relative: str) -> str:
+        if self.of_crops and (named := _CROP.match(posixpath.basename(relative))):
+            return named[1]
         return _one_form(_camera(relative) or self.folder.rpartition("/")[2] or "camera")
 
 

@@ -4,15 +4,20 @@ The vectors of the old model stay, so moving back embeds no more than what was i
 that refers to them, are not touched.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
-from reidapp.gallery.store import Gallery, ModelInfo
+from reidapp.gallery.store import Gallery, ModelInfo, StoredChunk
 from reidapp.imaging import read_image
+
+_BATCH = 64  # crops
 
 Progress = Callable[[float, float, str], None]
 """Called with crops done, crops in all, and the camera at work."""
@@ -71,16 +76,32 @@ def reembed(
         total = sum(len(chunk.crops) for chunk in chunks)
         report.reused = gallery.summary().crops - total
         try:
-            for chunk in chunks:
-                progress(report.embedded, total, chunk.camera)
-                crops = [read_image(path) for path in chunk.crops]
-                writer.add_vectors(chunk.id, embedder.identity, embedder.embed(crops, chunk.camera))
-                report.embedded += len(crops)
+            for camera, some in _together(chunks):
+                progress(report.embedded, total, camera)
+                crops = [read_image(path) for chunk in some for path in chunk.crops]
+                ends = itertools.accumulate(len(chunk.crops) for chunk in some)
+                made = np.split(embedder.embed(crops, camera), list(ends)[:-1])
+                for chunk, vectors in zip(some, made, strict=True):
+                    writer.add_vectors(chunk.id, embedder.identity, vectors)
+                    report.embedded += len(vectors)
             progress(total, total, "")
             writer.use_model(embedder.identity)
         except KeyboardInterrupt:
             report.interrupted = True
     return report
+
+
+def _together(chunks: Sequence[StoredChunk]) -> Iterator[tuple[str, list[StoredChunk]]]:
+    """Chunks of one camera that are embedded at once: a picture's has a crop or two, and a batch wants more."""
+    for camera, group in itertools.groupby(chunks, key=lambda chunk: chunk.camera):
+        some: list[StoredChunk] = []
+        for chunk in group:
+            some.append(chunk)
+            if sum(len(each.crops) for each in some) >= _BATCH:
+                yield camera, some
+                some = []
+        if some:
+            yield camera, some
 
 
 def model_called(gallery: Gallery, wanted: str) -> ModelInfo | None:

@@ -209,6 +209,19 @@ class NewChunk:
 
 
 @dataclass(frozen=True)
+class NewPicture:
+    """A picture on its way into the gallery: a recording of one chunk.
+
+    Attributes:
+        camera: as its path names it.
+    """
+
+    camera: str
+    video: schema.Video
+    chunk: NewChunk
+
+
+@dataclass(frozen=True)
 class StoredChunk:
     """A committed chunk: its camera's name as the model knows it, and its crops' files in their vectors' order."""
 
@@ -295,7 +308,8 @@ class Gallery:
     @property
     def detector(self) -> str:
         """The detector that indexed the newest recording, as the user named it; queries use the same."""
-        latest = select(schema.Video.settings).order_by(schema.Video.start_ms.desc()).limit(1)
+        asked = schema.Video.settings["detector"].as_string().is_not(None)  # for crops, none was
+        latest = select(schema.Video.settings).where(asked).order_by(schema.Video.start_ms.desc()).limit(1)
         with Session(self.engine) as session:
             return (session.scalar(latest) or {}).get("detector", "hog")
 
@@ -506,13 +520,17 @@ class GalleryWriter:
         Its start is computed from what is written, by the camera's clock; one without it keeps its ``start_ms``.
         """
         with Session(self.gallery.engine, expire_on_commit=False) as session, session.begin():
-            row = self._camera(session, camera, zone)
-            if video.written is None:
-                video.written = utc(video.start_ms).isoformat()
-            else:
-                video.start_ms = cameras.start_ms(video.written, row.zone, row.offset_s)
-            video.camera_id = row.id
-            session.add(video)
+            self._add_video(session, camera, zone, video)
+
+    def _add_video(self, session: Session, camera: str, zone: str, video: schema.Video) -> None:
+        row = self._camera(session, camera, zone)
+        if video.written is None:
+            video.written = utc(video.start_ms).isoformat()
+        else:
+            video.start_ms = cameras.start_ms(video.written, row.zone, row.offset_s)
+        video.camera_id = row.id
+        session.add(video)
+        session.flush()
 
     def set_camera(self, camera: str, zone: str, settings: CameraSettings) -> None:
         """What a user says of a camera before its recordings come; if it is new, its clock is in ``zone``."""
@@ -583,29 +601,41 @@ class GalleryWriter:
 
     def add_chunk(self, video_id: str, chunk: NewChunk) -> None:
         """Commit a chunk: its crops, vectors and rows become visible together."""
-        chunk_id = schema.identifier(video_id, chunk.number)
-        crops = _crop_rows(chunk_id, chunk)
-        self._write_crops(chunk_id, crops, chunk)
+        self._write_crops(video_id, chunk)
         with Session(self.gallery.engine) as session, session.begin():
-            start_ms = session.get_one(schema.Video, video_id).start_ms
-            session.add(
-                schema.Chunk(
-                    id=chunk_id,
-                    video_id=video_id,
-                    number=chunk.number,
-                    frames=chunk.frames,
-                    detections=chunk.detections,
-                    last_s=chunk.last_s,
-                )
-            )
-            session.flush()
-            session.add_all(_tracklet_rows(chunk_id, chunk))
-            session.flush()
-            session.add_all(crops)
-            if crops:
-                day = utc(start_ms + chunk.start_s * 1000).strftime("%Y-%m-%d")
-                session.add(self._write_vectors(session, self.model_id, chunk_id, day, chunk.embeddings))
+            self._add_chunk(session, video_id, chunk)
             next_generation(session)
+
+    def add_pictures(self, zone: str, pictures: Sequence[NewPicture]) -> None:
+        """Commit new pictures together; new cameras' clocks are in ``zone``."""
+        for picture in pictures:
+            self._write_crops(picture.video.id, picture.chunk)
+        with Session(self.gallery.engine, expire_on_commit=False) as session, session.begin():
+            for picture in pictures:
+                self._add_video(session, picture.camera, zone, picture.video)
+                self._add_chunk(session, picture.video.id, picture.chunk)
+            next_generation(session)
+
+    def _add_chunk(self, session: Session, video_id: str, chunk: NewChunk) -> None:
+        chunk_id = schema.identifier(video_id, chunk.number)
+        start_ms = session.get_one(schema.Video, video_id).start_ms
+        session.add(
+            schema.Chunk(
+                id=chunk_id,
+                video_id=video_id,
+                number=chunk.number,
+                frames=chunk.frames,
+                detections=chunk.detections,
+                last_s=chunk.last_s,
+            )
+        )
+        session.flush()
+        session.add_all(_tracklet_rows(chunk_id, chunk))
+        session.flush()
+        session.add_all(crops := _crop_rows(chunk_id, chunk))
+        if crops:
+            day = utc(start_ms + chunk.start_s * 1000).strftime("%Y-%m-%d")
+            session.add(self._write_vectors(session, self.model_id, chunk_id, day, chunk.embeddings))
 
     def add_model(self, file: Path, card: ModelCard, model_id: str) -> None:
         """Make room for the vectors of another model, whose file is copied into the gallery; `use_model` switches."""
@@ -682,7 +712,9 @@ class GalleryWriter:
 
     def counted(self, video_ids: Sequence[str] | None = None) -> tuple[int, int, int]:
         """(crop rows, vector rows, vector rows that the shards hold) of these videos, or all; they must be equal."""
-        of_videos = true() if video_ids is None else schema.Chunk.video_id.in_(video_ids)
+        # As JSON, since SQLite takes no more than 32,766 values one by one.
+        ids = select(func.json_each(json.dumps(video_ids and list(video_ids))).table_valued("value").c.value)
+        of_videos = true() if video_ids is None else schema.Chunk.video_id.in_(ids)
         with Session(self.gallery.engine) as session:
             crops = session.scalar(select(func.count(schema.Crop.id)).join(schema.Chunk).where(of_videos)) or 0
             dim = session.get_one(schema.Model, self.model_id).card["dim"]
@@ -697,8 +729,9 @@ class GalleryWriter:
         shard = vectors.shard_path(self.gallery.path, self.model_id, day)
         return shard.stat().st_size // (2 * dim) if shard.is_file() else 0
 
-    def _write_crops(self, chunk_id: str, rows: list[schema.Crop], chunk: NewChunk) -> None:
-        if not rows:
+    def _write_crops(self, video_id: str, chunk: NewChunk) -> None:
+        chunk_id = schema.identifier(video_id, chunk.number)
+        if not (rows := _crop_rows(chunk_id, chunk)):
             return
         folder = self.gallery._chunk_folder(chunk_id)
         half_made = folder.with_suffix(".new")

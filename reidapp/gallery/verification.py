@@ -28,7 +28,7 @@ from reidapp.footage.decoding import frames
 from reidapp.gallery import cameras, database, schema, vectors
 from reidapp.gallery.recordings import PRESENT, Recordings
 from reidapp.gallery.store import Gallery, digest, next_generation, utc
-from reidapp.imaging import cut, decode_crop, encode_crop
+from reidapp.imaging import cut, decode_crop, encode_crop, is_picture, read_image
 from reidapp.model_card import is_model
 
 Progress = Callable[[float, float, str], None]
@@ -423,14 +423,10 @@ class _Mending:
                     self._cut_again(video.path, crop)
 
     def _cut_again(self, recording: Path, crop: schema.Crop) -> None:
-        # One thread, as in indexing: what damage in a recording looks like depends on their number.
-        try:
-            frame = next(frames(recording, crop.time_s, crop.time_s + 1, None, threads=1), None)
-        except ReidappError:
-            frame = None
-        if frame is None:
+        image = _frame(recording, crop.time_s)
+        if image is None:
             return  # it can't be read any more, and the verification at the end says what is missing
-        webp = encode_crop(cut(frame.image, Box(crop.x1, crop.y1, crop.x2, crop.y2)))
+        webp = encode_crop(cut(image, Box(crop.x1, crop.y1, crop.x2, crop.y2)))
         self.report.crops += 1
         if digest(webp) == crop.digest:
             self.report.exact_crops += 1
@@ -520,6 +516,17 @@ class _Mending:
         there = {crop.position: there[crop.position] for crop in crops if _is_crop(there[crop.position], crop.digest)}
         made[list(there)] = embedder.embed([decode_crop(file.read_bytes()) for file in there.values()], name)
         return made, len(there) == block.rows
+
+
+def _frame(recording: Path, time_s: float) -> np.ndarray | None:
+    try:
+        if is_picture(recording):
+            return read_image(recording)
+        # One thread, as in indexing: what damage in a recording looks like depends on their number.
+        frame = next(frames(recording, time_s, time_s + 1, None, threads=1), None)
+    except ReidappError:
+        return None
+    return frame.image if frame else None
 
 
 def _stored(file: Path, blocks: Iterable[schema.Block], width: int) -> Iterator[tuple[schema.Block, bytes]]:

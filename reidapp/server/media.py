@@ -11,7 +11,7 @@ from PIL import Image
 
 from reidapp.errors import UserError
 from reidapp.gallery.recordings import IN_WORDS, PRESENT, Recordings
-from reidapp.imaging import resize
+from reidapp.imaging import read_image, resize
 from reidapp.server.service import MAX_QUERY_BYTES, Query, SearchService
 
 PREVIEW_SIDE = 1280
@@ -41,13 +41,21 @@ def media_routes(service: SearchService) -> APIRouter:
         # An hour only: what is erased from the gallery must not live on in browsers.
         return send_file(gallery.crop_file(crop_id), "image/webp", "private, max-age=3600")
 
+    def recording(video_id: str) -> Path:
+        info = gallery.video(video_id)
+        if (state := recordings.state(info)) != PRESENT:
+            raise UserError(f"{info.path.name}: {IN_WORDS[state]}")
+        return info.path
+
     @router.get("/video/{video_id}")
     def video(video_id: str) -> FileResponse:
-        info = gallery.video(video_id)
-        path = info.path
-        if (state := recordings.state(info)) != PRESENT:
-            raise UserError(f"{path.name}: {IN_WORDS[state]}")
+        path = recording(video_id)
         return send_file(path, VIDEO_TYPES.get(path.suffix.lower(), "application/octet-stream"), "private, no-cache")
+
+    @router.get("/still/{video_id}")
+    def still(video_id: str) -> Response:
+        image = read_image(recording(video_id))
+        return Response(preview(image), media_type="image/jpeg", headers={"Cache-Control": "private, no-cache"})
 
     @router.get("/tracklet/{tracklet_id}")
     def tracklet(tracklet_id: str) -> JSONResponse:

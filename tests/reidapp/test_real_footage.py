@@ -16,7 +16,8 @@ from models import zoo
 from reidapp.embedding import Embedder, Embeds
 from reidapp.footage.decoding import Frame, frames
 from reidapp.footage.detection import Detector, open_detector
-from reidapp.footage.indexing import IndexReport, find_footage, index_footage
+from reidapp.footage.indexing import find_footage, index_footage
+from reidapp.footage.report import IndexReport
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery, TrackletInfo
 from reidapp.imaging import cut

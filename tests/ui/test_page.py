@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reidapp.footage.indexing import find_footage, index_footage
 from reidapp.gallery.store import Gallery
 from reidapp.server.service import SearchService
-from reidapp.settings import CameraSettings
-from tests.small_gallery import FOOTAGE, HOSTILE, fill, frame_at, make_service, png, query_crop
+from reidapp.settings import CameraSettings, IndexSettings
+from tests.small_gallery import FOOTAGE, HOSTILE, ShirtDetector, Walk, fill, frame_at, make_service, png, query_crop
 from tests.ui.conftest import Site
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -327,3 +328,27 @@ def test_others_on_the_machine_stay_outside(small: Site, browser: sync_api.Brows
     assert answer.status == 403
     for path in ("config", "gradio_api/info", "theme.css", "media/crop/x"):
         assert page.request.get(small.address + path).status == 403
+
+
+def test_a_still_is_shown_with_its_box(visit: Visit, serve: Callable[[SearchService], Site], tmp_path: Path) -> None:
+    service = make_service(tmp_path, empty=True)
+    (tmp_path / "stills").mkdir()
+    for shirt, x in (("red", 0.3), ("blue", 0.7)):
+        picture = png(frame_at([Walk(shirt, 0, 1, x, x)], 0.5))
+        (tmp_path / f"stills/{shirt} 2026-03-02_10-00-00.png").write_bytes(picture)
+    settings = IndexSettings(zone="UTC", kind="stills")
+    found = find_footage(tmp_path / "stills", settings)
+    index_footage(found, service.gallery, service.embedder, ShirtDetector(), settings)
+    page = visit(serve(service))
+    give(page, query_crop("red"))
+    assert search(page)[0] == "red"
+    page.click(".card >> nth=0")
+    for x, button in ((0.3, "[data-go='1']"), (0.7, "[data-go='-1']")):
+        page.wait_for_function("document.querySelector('.stage img').naturalWidth > 0")
+        page.wait_for_selector(".clock:not(:empty)")
+        assert not page.is_visible(".stage video")
+        assert not page.is_visible("[data-step='5']")
+        assert page.inner_text(".problem") == ""
+        x1, _, x2, _ = page.evaluate(BOX_AND_SHIRT)[0]
+        assert (x1 + x2) / 2 == pytest.approx(x, abs=0.02)
+        page.click(button)

@@ -1,10 +1,11 @@
 // Plays the recording of a hit from shortly before its moment, with the person's box drawn in step with the picture.
+// A still is shown as it is; its only moment is 0.
 const LEAD_S = 1.5;       // start this long before the hit's best moment
 const LONGEST_GAP_S = 3;  // between two samples further apart the person was not seen: no box
 const REACH_S = 0.3;      // the box stays this long around the first and the last sample
 
 const find = (selector) => element.querySelector(selector);
-const player = find(".player"), video = find("video"), canvas = find("canvas"), stage = find(".stage");
+const player = find(".player"), video = find("video"), still = find(".stage img"), canvas = find("canvas"), stage = find(".stage");
 const problem = find(".problem"), clock = find(".clock");
 let hits = [], at = 0, track = null, wanted = null, opened = 0;
 
@@ -33,11 +34,17 @@ async function open(index) {
   player.scrollIntoView({ block: "nearest", behavior: "smooth" });
   find("h2").focus({ preventScroll: true });
   wanted = Math.max(0, hit.best_s - LEAD_S);
-  if (hit.gone) {
+  video.hidden = hit.still;
+  still.hidden = !hit.still;
+  for (const button of element.querySelectorAll("[data-step], .moment")) button.hidden = hit.still;
+  still.removeAttribute("src");
+  if (hit.gone || hit.still) {
     video.removeAttribute("src");
     video.load();
-    problem.textContent = `${hit.file}: ${hit.gone}`;
-  } else if (video.getAttribute("src") === hit.video && video.readyState > 0) seekToWanted();
+  }
+  if (hit.gone) problem.textContent = `${hit.file}: ${hit.gone}`;
+  else if (hit.still) still.src = hit.video;
+  else if (video.getAttribute("src") === hit.video && video.readyState > 0) seekToWanted();
   else video.src = hit.video;
   try {
     const answer = await fetch(hit.track);
@@ -70,11 +77,16 @@ function seekToWanted() {
   video.play().catch(() => {}); // a browser may forbid it; the picture is there all the same
 }
 
-// Where the picture lies inside the video element: it keeps its shape, and bars fill the rest.
+// The element that shows the recording, and the size of its picture.
+function screen() {
+  return hits[at]?.still ? [still, still.naturalWidth, still.naturalHeight] : [video, video.videoWidth, video.videoHeight];
+}
+
+// Where the picture lies inside the element: it keeps its shape, and bars fill the rest.
 function picture() {
-  const width = video.clientWidth, height = video.clientHeight;
-  const scale = Math.min(width / video.videoWidth, height / video.videoHeight);
-  const shown = { width: video.videoWidth * scale, height: video.videoHeight * scale };
+  const [{ clientWidth: width, clientHeight: height }, wide, high] = screen();
+  const scale = Math.min(width / wide, height / high);
+  const shown = { width: wide * scale, height: high * scale };
   return { left: (width - shown.width) / 2, top: (height - shown.height) / 2, ...shown };
 }
 
@@ -93,13 +105,14 @@ function boxAt(time) {
 
 function draw(time) {
   const sharp = window.devicePixelRatio || 1;
-  const width = Math.round(video.clientWidth * sharp), height = Math.round(video.clientHeight * sharp);
+  const [{ clientWidth, clientHeight }, wide] = screen();
+  const width = Math.round(clientWidth * sharp), height = Math.round(clientHeight * sharp);
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const pen = canvas.getContext("2d");
   pen.clearRect(0, 0, width, height);
   const box = boxAt(time);
   if (track) clock.textContent = clockAt(time);
-  if (!box || !video.videoWidth) return;
+  if (!box || !wide) return;
   const inside = picture();
   const [x1, y1, x2, y2] = box;
   const shape = [inside.left + x1 * inside.width, inside.top + y1 * inside.height, (x2 - x1) * inside.width, (y2 - y1) * inside.height];
@@ -126,19 +139,31 @@ function onFrame(_, frame) {
 if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(onFrame);
 else video.addEventListener("timeupdate", () => draw(video.currentTime));
 video.addEventListener("seeked", () => draw(video.currentTime));
-new ResizeObserver(() => draw(video.currentTime)).observe(video);
+const resized = new ResizeObserver(() => draw(video.currentTime));
+resized.observe(video);
+resized.observe(still);
 
+function shape() {
+  const [, wide, high] = screen();
+  stage.style.setProperty("--shape", `${wide} / ${high}`);
+}
 video.addEventListener("loadedmetadata", () => {
-  stage.style.setProperty("--shape", `${video.videoWidth} / ${video.videoHeight}`);
+  shape();
   seekToWanted();
 });
-video.addEventListener("error", async () => {
-  if (!video.getAttribute("src")) return;
-  const turn = opened, source = video.src;
+still.addEventListener("load", () => {
+  shape();
+  draw(0);
+});
+async function failed({ target }) {
+  if (!target.getAttribute("src")) return;
+  const turn = opened, source = target.src;
   const answer = await fetch(source, { method: "GET", headers: { Range: "bytes=0-0" } }).catch(() => null);
   const told = answer && !answer.ok ? (await answer.json().catch(() => ({}))).error : null;
   if (turn === opened) problem.textContent = told || "The browser cannot play this recording (its format is not supported).";
-});
+}
+video.addEventListener("error", failed);
+still.addEventListener("error", failed);
 
 function go(step) {
   if (hits[at + step]) tell("open", { hits, index: at + step });

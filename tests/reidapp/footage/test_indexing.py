@@ -17,7 +17,8 @@ import pytest
 from reidapp.errors import ReidappError, UserError
 from reidapp.footage import indexing
 from reidapp.footage.detection import Detection
-from reidapp.footage.indexing import IndexReport, find_footage, index_footage
+from reidapp.footage.indexing import find_footage, index_footage
+from reidapp.footage.report import IndexReport
 from reidapp.gallery import vectors
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery, GalleryWriter
@@ -294,9 +295,9 @@ def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no video in it"):
         run(folder, gallery)
     (folder / "notes.mp4").write_text("a text")
-    with pytest.raises(UserError, match=r"none of its videos could be used. .*notes.mp4: not a video"):
+    with pytest.raises(UserError, match=r"none of its files could be used. .*notes.mp4: not a video"):
         run(folder, gallery)
-    with pytest.raises(UserError, match=r"none of its videos could be used. notes.mp4: its path does not fit"):
+    with pytest.raises(UserError, match=r"none of its files could be used. notes.mp4: its path does not fit"):
         find_footage(folder, replace_settings(template="{camera}/{start}"))
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from models import zoo
 from reidapp.errors import ReidappError, UserError
-from reidapp.gallery import schema, vectors
+from reidapp.gallery import reembedding, schema, vectors
 from reidapp.gallery.reembedding import model_called, reembed
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery, GalleryWriter, NewChunk, NewCrop, NewTracklet
@@ -57,6 +57,11 @@ def chunk(number: int, colours: np.ndarray) -> NewChunk:
         return replace(crop, webp=encode_crop(next(crops)))
 
     return replace(made, tracklets=[drawn_on(tracklet) for tracklet in made.tracklets])
+
+
+@pytest.fixture(autouse=True)
+def one_chunk_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reembedding, "_BATCH", 1)
 
 
 @pytest.fixture

@@ -8,10 +8,13 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from reidapp.footage.indexing import find_footage, index_footage
+from reidapp.imaging import cut
 from reidapp.server import service as service_module
 from reidapp.server.app import build_app
 from reidapp.server.service import SearchService
-from tests.small_gallery import FOOTAGE, WIDTH, frame_at, make_service, png, query_crop
+from reidapp.settings import IndexSettings
+from tests.small_gallery import FOOTAGE, SHIRTS, WIDTH, ShirtDetector, Walk, frame_at, make_service, png, query_crop
 
 
 @pytest.fixture
@@ -141,3 +144,26 @@ def test_too_large_a_file_is_refused_before_it_is_all_read(client: TestClient, m
 
 def test_health(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_a_still_is_sent_upright_as_browsers_know_it(tmp_path: Path) -> None:
+    service = make_service(tmp_path, empty=True)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lying: to be turned by 90°
+    picture = np.rot90(frame_at([Walk("red", 0, 1, 0.3, 0.3)], 0.5))
+    (tmp_path / "stills").mkdir()
+    Image.fromarray(np.ascontiguousarray(picture)).save(tmp_path / "stills/a.tif", exif=exif)
+    settings = IndexSettings(zone="UTC", kind="stills")
+    index_footage(
+        find_footage(tmp_path / "stills", settings), service.gallery, service.embedder, ShirtDetector(), settings
+    )
+    hit = first_hit(service)
+    with TestClient(build_app(service), base_url="http://127.0.0.1") as client:
+        answer = client.get(f"/media/still/{hit.video_id}")
+        assert answer.headers["content-type"] == "image/jpeg"
+        shown = np.asarray(Image.open(BytesIO(answer.content)))
+        assert shown.shape == (270, 480, 3)
+        shirt = cut(shown, hit.box)
+        assert np.abs(shirt[shirt.shape[0] // 3, shirt.shape[1] // 2].astype(int) - SHIRTS["red"]).max() < 20
+        hit.video.unlink()
+        assert client.get(f"/media/still/{hit.video_id}").status_code == 404

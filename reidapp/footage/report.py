@@ -1,0 +1,42 @@
+"""What an indexing run did, and how far it has got."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reidapp.footage.sources import Skipped, Source
+
+Progress = Callable[[float, float, str], None]
+"""Called with seconds of video (or pictures) done, those in all, and the name of the file at work."""
+
+
+@dataclass
+class IndexReport:
+    """What a run did. Counts are of this run alone."""
+
+    videos: int = 0  # or pictures
+    frames: int = 0
+    detections: int = 0
+    tracklets: int = 0
+    crops: int = 0
+    unchanged: int = 0  # files that were indexed before
+    video_s: float = 0.0
+    notes: list[str] = field(default_factory=list)  # what the user should know, and nothing was left out for
+    skipped: list[Skipped] = field(default_factory=list)
+    incomplete: list[Skipped] = field(default_factory=list)  # read in part: what could be read is in the gallery
+    interrupted: bool = False
+
+    def skip(self, source: Source, error: Exception) -> None:
+        """Name a file that was left out."""
+        self.skipped.append(Skipped(named(source.path), str(error).removeprefix(f"{source.path.name}: ")))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        lists = {key: [vars(entry) for entry in getattr(self, key)] for key in ("skipped", "incomplete")}
+        return {**vars(self), "video_s": round(self.video_s, 2), **lists}
+
+
+def named(path: Path) -> str:
+    """A file as reports call it."""
+    return f"{path.parent.name}/{path.name}"

@@ -1,0 +1,267 @@
+"""Pictures as footage: stills of cameras, in which people are looked for, and crops that show one person each.
+
+A picture is a recording of one frame, at second 0, and has a tracklet for each person in it. The unit of work and of
+commit is a block of pictures of one camera.
+"""
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from reidapp.box import Box
+from reidapp.embedding import Embeds
+from reidapp.errors import ReidappError, UserError
+from reidapp.footage import shots
+from reidapp.footage.analysis import seen
+from reidapp.footage.decoding import Frame, VideoFacts
+from reidapp.footage.detection import Detection, Detector
+from reidapp.footage.pipeline import in_order
+from reidapp.footage.report import IndexReport, Progress
+from reidapp.footage.sources import Source, fingerprint
+from reidapp.gallery import schema
+from reidapp.gallery.recordings import PRESENT, Recordings
+from reidapp.gallery.store import GalleryWriter, NewChunk, NewCrop, NewPicture, NewTracklet, PathPoint
+from reidapp.imaging import decode_crop, encode_crop, read_image
+from reidapp.settings import IndexSettings
+
+_BLOCK = 64  # pictures
+_OLDEST = 1980  # cameras without a clock write earlier years
+_UNCUT = Detection(Box(0.1, 0.1, 0.9, 0.9), 1.0)  # whether its frame cut a crop's person is not known
+_NO_VECTORS = np.zeros((0, 0), np.float32)
+
+
+class WholePicture:
+    """Stands for a detector where each picture shows one person, from edge to edge."""
+
+    provider = "none"
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Detection]]:
+        return [[Detection(Box(0.0, 0.0, 1.0, 1.0), 1.0)] for _ in frames]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Pictures of one camera, each with its content's fingerprint; ``in_model``: the camera as the model knows it."""
+
+    in_model: str
+    pictures: list[tuple[Source, str]]
+
+
+@dataclass
+class Looked:
+    """What came of a block: pictures with what was found in them, and those that cannot be read."""
+
+    new: list[NewPicture] = field(default_factory=list)
+    faults: list[tuple[Source, UserError]] = field(default_factory=list)
+
+
+def read_still(path: Path) -> np.ndarray:
+    """The pixels, RGB uint8 ``[H, W, 3]``, upright.
+
+    Raises:
+        UserError: not a picture, a damaged one, or one that is larger than 50 megapixels.
+    """
+    try:
+        return read_image(path, path.name)
+    except UserError:
+        raise
+    except Exception as error:  # whatever else Pillow trips over in a damaged file
+        raise UserError(f"{path.name}: a damaged image ({type(error).__name__})") from error
+
+
+def probe_still(path: Path) -> VideoFacts:
+    """Open a picture.
+
+    Raises:
+        UserError: as `read_still`.
+    """
+    return _facts(path, read_still(path))
+
+
+def look(
+    block: Block,
+    detector: Detector,
+    embedder: Embeds,
+    settings: IndexSettings,
+    at: Callable[[int], None] = lambda done: None,
+) -> Looked:
+    """Find the people in some pictures. Depends on nothing but its arguments, so that blocks can be done anywhere.
+
+    Args:
+        at: called with the number of pictures done; what it raises ends the work.
+    """
+    looked = Looked()
+    for number, (source, id_) in enumerate(block.pictures):
+        at(number)
+        try:
+            looked.new.append(_look_at(source, id_, detector, settings))
+        except UserError as error:
+            looked.faults.append((source, error))
+    # Embedded from the stored bytes, so that embedding again, from the gallery alone, gives the same vectors.
+    crops = [decode_crop(t.crops[0].webp) for picture in looked.new for t in picture.chunk.tracklets]
+    ends = np.cumsum([len(picture.chunk.tracklets) for picture in looked.new])
+    vectors = np.split(embedder.embed(crops, block.in_model), ends[:-1])
+    looked.new = [
+        replace(picture, chunk=replace(picture.chunk, embeddings=its_own))
+        for picture, its_own in zip(looked.new, vectors, strict=False)
+    ]
+    return looked
+
+
+def _look_at(source: Source, id_: str, detector: Detector, settings: IndexSettings) -> NewPicture:
+    image = read_still(source.path)
+    facts = _facts(source.path, image)
+    (view,) = seen([Frame(0.0, image)], detector, None, None)
+    if settings.kind == "crops" and not view.people:
+        raise UserError(f"{facts.width}×{facts.height} pixels; too small to know anybody")
+    tracklets = []
+    for person, crop in zip(view.people, view.crops, strict=True):
+        others = [other for other in view.people if other is not person]
+        quality = shots.quality(crop, _UNCUT if settings.kind == "crops" else person, others)
+        shot = NewCrop(0.0, person.box, quality, encode_crop(crop))
+        tracklets.append(NewTracklet([PathPoint(0.0, person.box)], [shot]))
+    written, start_source = source.started(facts.created, 0.0)
+    of_detection = {"detector"} if settings.kind == "crops" else set()
+    row = schema.Video(
+        id=id_,
+        path=str(source.path),
+        size=source.size,
+        mtime_ns=source.mtime_ns,
+        written=written.isoformat(),
+        start_source=start_source,
+        duration_s=0.0,
+        width=facts.width,
+        height=facts.height,
+        settings=settings.model_dump(exclude={"sampling", "chunk_s"} | of_detection),
+        done=True,
+        note=None,
+    )
+    return NewPicture(source.camera, row, NewChunk(0, 0.0, 1, len(view.people), 0.0, tracklets, _NO_VECTORS))
+
+
+def _facts(path: Path, image: np.ndarray) -> VideoFacts:
+    return VideoFacts(0.0, 0.0, image.shape[1], image.shape[0], _taken(path))
+
+
+def _taken(path: Path) -> datetime | None:
+    """When a picture says that it was taken; without a zone of its own it is on the camera's clock."""
+    try:
+        with Image.open(path) as picture:
+            facts = picture.getexif().get_ifd(ExifTags.IFD.Exif)
+        text = str(facts[ExifTags.Base.DateTimeOriginal])
+        time = datetime.strptime(text, "%Y:%m:%d %H:%M:%S")
+        zone = str(facts.get(ExifTags.Base.OffsetTimeOriginal, ""))
+        time = datetime.strptime(text + zone, "%Y:%m:%d %H:%M:%S%z") if zone else time
+    except Exception:  # no date, or whatever Pillow finds in a damaged one
+        return None
+    return time if time.year >= _OLDEST else None
+
+
+class PictureRun:
+    """Blocks are looked at several at a time, and committed here one after the other, in order.
+
+    Attributes:
+        ids: of the recordings that were committed.
+    """
+
+    def __init__(
+        self,
+        writer: GalleryWriter,
+        embedder: Embeds,
+        detector: Detector,
+        settings: IndexSettings,
+        report: IndexReport,
+        progress: Progress,
+    ) -> None:
+        self.writer = writer
+        self.embedder = embedder
+        self.detector = detector
+        self.settings = settings
+        self.report = report
+        self.progress = progress
+        self.stop = threading.Event()
+        self.ids: list[str] = []
+        self.done = self.total = 0  # pictures
+        self.begun: dict[str, Path] = {}  # by the content's fingerprint
+        self.recordings = Recordings()
+
+    def index(self, found: Sequence[Source], workers: int) -> None:
+        self.total = len(found)
+        done = in_order(self._look, self._blocks(found), workers, self.stop, self._tell)
+        with contextlib.closing(done):
+            for block, result in done:
+                self._take(result())
+                self.done += len(block.pictures)
+                self._tell()
+
+    def _blocks(self, found: Sequence[Source]) -> Iterator[Block]:
+        for camera, group in itertools.groupby(sorted(found, key=lambda s: s.camera), lambda s: s.camera):
+            in_model = self.writer.name_in_model(camera, self.embedder.card.cameras)
+            new = ((source, id_) for source in group if (id_ := self._new(source)))
+            while pictures := list(itertools.islice(new, _BLOCK)):
+                yield Block(in_model, pictures)
+
+    def _new(self, source: Source) -> str | None:
+        """The fingerprint of a picture that the gallery does not have; None, and it is counted, for others."""
+        try:
+            id_ = fingerprint(source.path, source.size)
+            if there := self.begun.get(id_) or self._elsewhere(id_, source):
+                raise UserError(f"the same picture as {there}")
+        except (OSError, UserError) as error:
+            self.report.skip(source, error)
+        else:
+            if self.writer.video(id_) is None:
+                self.begun[id_] = source.path
+                return id_
+            self.writer.moved(id_, source.path, source.mtime_ns)
+            self.report.unchanged += 1
+        self.done += 1
+        return None
+
+    def _elsewhere(self, id_: str, source: Source) -> Path | None:
+        """Where a picture with this content is too, of those that the gallery has."""
+        earlier = self.writer.video(id_)
+        if earlier is None or Path(earlier.path) == source.path:
+            return None
+        there = self.recordings.state(self.writer.gallery.video(id_)) == PRESENT
+        return Path(earlier.path) if there else None
+
+    def _look(self, block: Block) -> Looked:
+        def at(done: int) -> None:
+            if self.stop.is_set():
+                raise _StoppedError
+
+        try:
+            return look(block, self.detector, self.embedder, self.settings, at)
+        except (ReidappError, _StoppedError):
+            raise
+        except Exception as error:  # whatever a detector or a model may come upon
+            first, last = block.pictures[0][0].path, block.pictures[-1][0].path
+            what = f"{type(error).__name__}: {error}"
+            raise ReidappError(f"{first} to {last.name}: could not be analysed ({what})") from error
+
+    def _take(self, looked: Looked) -> None:
+        self.writer.add_pictures(self.settings.zone, looked.new)
+        for source, fault in looked.faults:
+            self.report.skip(source, fault)
+        for picture in looked.new:
+            self.ids.append(picture.video.id)
+            self.report.videos += 1
+            self.report.frames += 1
+            self.report.detections += picture.chunk.detections
+            self.report.tracklets += len(picture.chunk.tracklets)
+            self.report.crops += len(picture.chunk.embeddings)
+
+    def _tell(self) -> None:
+        self.progress(self.done, self.total, "")
+
+
+class _StoppedError(Exception):
+    """Work on a block that nobody waits for any longer."""
