@@ -1,0 +1,227 @@
+"""Exact nearest rows by inner product: a pass over coarse codes, then the stored rows of all that could be among them.
+
+A score is the float32 nearest to the inner product of the query and the stored fp16 row. It depends neither on threads
+nor on codes or filters, and rows with the same score are ordered by their ids.
+
+    1  Faiss finds the rows with the highest bounds in each part (codes, or fp16 rows that have none): `_Part.top`
+    2  they are scored, from the highest bound down, until the next bound is below the k-th best score t
+    3  a part whose other rows may reach t gives all that do (`_Part.reaching`), and these are scored too
+
+A row that is never scored has a bound, and so a score, below t, which is no more than the k-th best of all.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+
+import faiss
+import numpy as np
+
+from reidapp.gallery.coarse import Coarse
+
+_PART = 131_072  # rows at most
+_SHORT = 20_000  # rows that are not worth a second thread
+_FEW = 8_192  # rows that are scored without a pass before
+_SPARSE = 0.2  # of a part's rows kept; with fewer, a pass over a copy of these is faster than one over all
+_TOP = 128  # of a part; more costs little beside the pass
+_AT_ONCE = 1_024  # rows that are scored together
+_BLOCK = 8_192  # rows decoded together
+_KINDS = faiss.ScalarQuantizer
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_threads = ThreadPoolExecutor(_CORES, "search", initializer=lambda: faiss.omp_set_num_threads(1))
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The best rows for one query, best first: float32 ``[k]`` and int64 ``[k]``; fewer if no more are."""
+
+    scores: np.ndarray
+    rows: np.ndarray
+
+
+class ExactIndex:
+    """One state of a gallery's vectors. It never changes; a gallery that has grown gets another.
+
+    Args:
+        stretches: fp16 ``[rows, D]`` each, memory-mapped; the index's rows are numbered through them.
+        ids: uint64 ``[rows]``.
+        coded: codes of the first rows: uint8 ``[N, width]``, one after the other, each ending where a stretch does.
+    """
+
+    def __init__(
+        self, stretches: Sequence[np.ndarray], ids: np.ndarray, coded: Sequence[tuple[Coarse, np.ndarray]] = ()
+    ) -> None:
+        self._stretches = list(stretches)
+        self._firsts = np.cumsum([0, *(len(stretch) for stretch in stretches)])
+        self._ids = ids
+        self._parts: list[_Part] = []
+        done = 0
+        for coarse, codes in coded:
+            self._parts += _parts(done, codes, coarse)
+            done += len(codes)
+        for first, stretch in zip(self._firsts.tolist(), stretches, strict=False):
+            if first >= done:
+                self._parts += _parts(first, stretch, None)
+
+    def search(self, query: np.ndarray, k: int, kept: np.ndarray | None = None) -> Nearest:
+        """The k best rows.
+
+        Args:
+            query: float32 ``[D]``.
+            kept: bool ``[rows]``, those that may be found; None for all.
+        """
+        count = len(self._ids) if kept is None else int(np.count_nonzero(kept))
+        kept = None if count == len(self._ids) else kept
+        k = min(k, count)
+        if k < 1:
+            return Nearest(np.empty(0, np.float32), np.empty(0, np.int64))
+        if count <= _FEW:
+            rows = np.arange(count) if kept is None else np.flatnonzero(kept)
+            return self._best(query, k, [_Found(rows, np.full(count, np.inf))])
+        found = list(_threads.map(lambda part: part.top(query, k, kept), self._parts))
+        best = self._best(query, k, found)
+        least = float(best.scores[-1]) if len(best.rows) == k else -np.inf
+        if max(each.rest for each in found) < least:
+            return best
+
+        def more(part: _Part, had: _Found) -> _Found:
+            return part.reaching(query, least, kept) if had.rest >= least else had
+
+        return self._best(query, k, list(_threads.map(more, self._parts, found)))
+
+    def stored(self, rows: np.ndarray) -> np.ndarray:
+        """The vectors of rows: fp16 ``[N, D]``."""
+        where = np.searchsorted(self._firsts, rows, "right") - 1
+        order = np.argsort(where, kind="stable")
+        found = np.empty((len(rows), self._stretches[0].shape[1]), np.float16)
+        for some in np.split(order, np.flatnonzero(np.diff(where[order])) + 1):
+            at = int(where[some[0]])
+            found[some] = self._stretches[at].take(rows[some] - self._firsts[at], axis=0)
+        return found
+
+    def _best(self, query: np.ndarray, k: int, found: Sequence["_Found"]) -> Nearest:
+        """The best of rows whose bounds are known."""
+        bounds, rows = np.concatenate([f.bounds for f in found]), np.concatenate([f.rows for f in found])
+        order = np.argsort(-bounds)
+        bounds, rows = bounds[order], rows[order]
+        error = _error(query)
+        near = np.empty(0, np.float32)
+        step = max(k, _AT_ONCE)
+        reach = len(rows)
+        while len(near) < reach:
+            near = np.concatenate([near, self._near(query, rows[len(near) : min(len(near) + step, reach)])])
+            reach = int(np.searchsorted(-bounds, error - _least(near, k), "right"))
+            step *= 4
+        rows = rows[: len(near)][near >= _least(near, k) - 2 * error]
+        scores = (self.stored(rows).astype(np.float64) @ query.astype(np.float64)).astype(np.float32)
+        order = np.lexsort((self._ids[rows], -scores))[:k]
+        return Nearest(scores[order], rows[order])
+
+    def _near(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Scores of rows, no further off than `_error`: float32 ``[N]``."""
+        pieces = np.array_split(rows, min(_CORES * -(-len(rows) // _BLOCK), -(-len(rows) // 256)))
+        return np.concatenate(list(_threads.map(lambda some: _scores(self.stored(some), query), pieces)))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Rows and bounds of their scores; no other row of the part has a score above ``rest``."""
+
+    rows: np.ndarray
+    bounds: np.ndarray
+    rest: float = -np.inf
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows that one thread goes through: their codes, or the fp16 rows themselves where ``coarse`` is None."""
+
+    first: int
+    codes: np.ndarray
+    coarse: Coarse | None
+
+    def top(self, query: np.ndarray, k: int, kept: np.ndarray | None) -> _Found:
+        """The kept rows with the highest bounds, k at least if there are as many."""
+        codes, mask, k = self.codes, None, max(k + 16, _TOP)
+        places = None
+        if kept is not None:
+            mask = kept[self.first : self.first + len(codes)]
+            count = int(np.count_nonzero(mask))
+            if count < _SPARSE * len(codes):
+                places = np.flatnonzero(mask)
+                codes = codes.take(places, axis=0)
+            else:
+                k = k * len(codes) // count
+        if not len(codes):
+            return _Found(np.empty(0, np.int64), np.empty(0))
+        weights, factor, offset = self._weigh(query)
+        k = min(k, len(codes))
+        values, found = _view(codes, self._kind).search(weights[None], k)
+        bounds, rows = values[0] * factor + offset, found[0]
+        rest = float(bounds[-1]) if k < len(codes) else -np.inf
+        if places is not None:
+            rows = places[rows]
+        elif mask is not None:
+            bounds, rows = bounds[mask[rows]], rows[mask[rows]]
+        return _Found(self.first + rows, bounds, rest)
+
+    def reaching(self, query: np.ndarray, least: float, kept: np.ndarray | None) -> _Found:
+        """All kept rows whose bound is ``least`` or more."""
+        weights, factor, offset = self._weigh(query)
+        decode = _KINDS(self.codes.shape[1], self._kind).decode
+        blocks = [self.codes[i : i + _BLOCK] for i in range(0, len(self.codes), _BLOCK)]
+        bounds = np.concatenate([decode(block.view(np.uint8)) @ weights for block in blocks]) * factor + offset
+        reached = bounds >= least
+        if kept is not None:
+            reached &= kept[self.first : self.first + len(reached)]
+        return _Found(self.first + np.flatnonzero(reached), bounds[reached])
+
+    @property
+    def _kind(self) -> int:
+        return _KINDS.QT_8bit_direct_signed if self.coarse else _KINDS.QT_fp16
+
+    def _weigh(self, query: np.ndarray) -> tuple[np.ndarray, float, float]:
+        return self.coarse.weigh(query) if self.coarse else (query, 1.0, _error(query))
+
+
+def _parts(first: int, codes: np.ndarray, coarse: Coarse | None) -> Iterator[_Part]:
+    number = max(-(-len(codes) // _PART), _CORES if len(codes) > _SHORT else 1)
+    borders = np.linspace(0, len(codes), number + 1).astype(int).tolist()
+    for start, stop in pairwise(borders):
+        yield _Part(first + start, codes[start:stop], coarse)
+
+
+def decoded(stored: np.ndarray) -> np.ndarray:
+    """fp16 ``[N, D]`` as float32, many times faster than numpy does it."""
+    rows: np.ndarray = _KINDS(stored.shape[1], _KINDS.QT_fp16).decode(stored.view(np.uint8))
+    return rows
+
+
+def _view(codes: np.ndarray, kind: int) -> faiss.IndexScalarQuantizer:
+    """A Faiss index that reads rows where they lie; the array must outlive it."""
+    index = faiss.IndexScalarQuantizer(codes.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+    raw = codes.reshape(-1).view(np.uint8)
+    owner = index.codes.owner  # type: ignore[attr-defined]
+    index.codes = faiss.MaybeOwnedVectorUInt8.create_view(faiss.swig_ptr(raw), raw.size, owner)  # type: ignore[attr-defined]
+    index.ntotal = len(codes)
+    return index
+
+
+def _scores(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Inner products as Faiss sums them, in the rows' order."""
+    values, places = _view(vectors, _KINDS.QT_fp16).search(query[None], len(vectors))
+    scores = np.empty(len(vectors), np.float32)
+    scores[places[0]] = values[0]
+    return scores
+
+
+def _error(query: np.ndarray) -> float:
+    """More than a float32 sum of D products with a row about 1 long can be off."""
+    return float(len(query) * 2.0**-23 * np.linalg.norm(query))
+
+
+def _least(scores: np.ndarray, k: int) -> float:
+    """The k-th best score, or −∞ where there are fewer."""
+    return float(np.partition(scores, len(scores) - k)[len(scores) - k]) if len(scores) >= k else -np.inf
