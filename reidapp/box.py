@@ -35,6 +35,12 @@ class Box(NamedTuple):
             return 0.0
         return width * height / (self.area + other.area - width * height)
 
+    def covered_by(self, other: "Box") -> float:
+        """Share of it that lies within the other, 0..1."""
+        width = min(self.x2, other.x2) - max(self.x1, other.x1)
+        height = min(self.y2, other.y2) - max(self.y1, other.y1)
+        return max(width, 0.0) * max(height, 0.0) / max(self.area, 1e-9)
+
     def clipped(self) -> "Box":
         """The part inside the frame."""
         return Box(*(min(max(v, 0.0), 1.0) for v in self))

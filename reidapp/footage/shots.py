@@ -70,7 +70,7 @@ def quality(crop: np.ndarray, detection: Detection, others: Sequence[Detection])
     cut_edges = sum((box.x1 < _EDGE, box.y1 < _EDGE, box.x2 > 1 - _EDGE, box.y2 > 1 - _EDGE))
     slender = crop.shape[1] / crop.shape[0]
     upright = min(1.0, _WIDEST / slender, slender / _SLIMMEST)
-    covered = max((_covered(box, other.box) for other in others), default=0.0)
+    covered = max((box.covered_by(other.box) for other in others), default=0.0)
     return float(np.sqrt(sharp * large * upright * detection.score) * 0.5**cut_edges * (1 - covered))
 
 
@@ -78,9 +78,3 @@ def sharpness(crop: np.ndarray) -> float:
     """Mean absolute Laplacian of the grey image at 128×64, 0..1; surveillance crops have 0.07 to 0.09."""
     grey = cv2.cvtColor(cv2.resize(crop, (64, 128), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     return float(np.abs(cv2.Laplacian(grey, cv2.CV_32F)).mean() / 255)
-
-
-def _covered(box: Box, other: Box) -> float:
-    width = min(box.x2, other.x2) - max(box.x1, other.x1)
-    height = min(box.y2, other.y2) - max(box.y1, other.y1)
-    return max(width, 0.0) * max(height, 0.0) / max(box.area, 1e-9)

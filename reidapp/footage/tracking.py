@@ -7,7 +7,7 @@ before length: where two people could be meant, a tracklet ends and a new one be
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -22,10 +22,12 @@ MAX_GAP_S = 3.0
 # A walker covers about 0.8 of his height in a second; runners and jitter of the box come on top.
 _REACH_PER_S = 1.2
 _REACH_JITTER = 0.35
-_MAX_APPEARANCE = 0.5  # cosine distance
-_MAX_APPEARANCE_FAR = 0.35  # after more than three seconds, when the place says nothing any more
+_MAX_APPEARANCE = 0.35  # cosine distance
 _MAX_SIZE_RATIO = 1.7
-_MAX_COST = 1.1
+_MAX_COST = (
+    0.9  # these, and what the parts of a cost weigh: the purest on crowds of generated people, by --sampling 2fps
+)
+_BEHIND = 0.7  # who is covered so far by somebody nearer looks like him
 _REFUSED = 10.0
 _ALIKE = 0.6  # cosine from which two embeddings may be of one person, or of two in the same clothes
 # The best pair must beat the second best by this, else neither is believed. Between two people who look alike, a
@@ -67,14 +69,20 @@ def open_tracker(fps: float | None, frame_rate: float, keyframes: bool = False) 
 
 @dataclass
 class Track:
-    """A tracklet that may go on: since when, its last detection, its looks so far (``[D]``, length one)."""
+    """A tracklet that may go on: since when, its last detection, its looks so far (``[D]``, length one).
+
+    Attributes:
+        velocity: of the centre, in frame heights per second; None before it has moved.
+        missed_s: for how long it was looked for and not seen.
+    """
 
     number: int
     since_s: float
     time_s: float
     box: Box
     appearance: np.ndarray
-    velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))  # of the centre, in frame heights per second
+    velocity: np.ndarray | None = None
+    missed_s: float = 0.0
 
 
 class AppearanceTracker:
@@ -95,35 +103,49 @@ class AppearanceTracker:
     def update(
         self, time_s: float, aspect: float, detections: Sequence[Detection], embeddings: np.ndarray
     ) -> list[int | None]:
+        boxes = [detection.box for detection in detections]
+        seen = [column for column, box in enumerate(boxes) if not _is_behind(box, boxes)]
+        numbers: list[int | None] = [None] * len(boxes)
+        followed = self._follow(time_s, aspect, [boxes[column] for column in seen], embeddings[seen])
+        for column, number in zip(seen, followed, strict=True):
+            numbers[column] = number
+        return numbers
+
+    def _follow(self, time_s: float, aspect: float, boxes: Sequence[Box], embeddings: np.ndarray) -> list[int]:
         since_s = time_s - MAX_GAP_S
         if self.sparse:
             since_s, self._before_s = min(since_s, self._before_s), time_s
         self._tracks = [track for track in self._tracks if track.time_s >= since_s - 1e-9]
         costs = np.array(
             [
-                [association_cost(t, time_s, d.box, e, aspect) for d, e in zip(detections, embeddings, strict=True)]
+                [association_cost(t, time_s, box, e, aspect) for box, e in zip(boxes, embeddings, strict=True)]
                 for t in self._tracks
             ]
-        ).reshape(len(self._tracks), len(detections))
-        numbers: list[int | None] = [None] * len(detections)
+        ).reshape(len(self._tracks), len(boxes))
         alike = _alike_tracks(self._tracks), _alike(embeddings)
         sure = _sure_pairs(costs, *alike)
         ended = _confused(costs, sure, *alike)
-        for row, column in sure:
-            self._extend(self._tracks[row], time_s, detections[column].box, embeddings[column], aspect)
-            numbers[column] = self._tracks[row].number
-        self._tracks = [track for row, track in enumerate(self._tracks) if row not in ended]
-        for column, number in enumerate(numbers):
-            if number is None:
-                self._tracks.append(Track(self._count, time_s, time_s, detections[column].box, embeddings[column]))
-                numbers[column] = self._count
+        rows = {column: row for row, column in sure}
+        followed = []
+        for column, (box, embedding) in enumerate(zip(boxes, embeddings, strict=True)):
+            if column in rows:
+                track = self._tracks[rows[column]]
+                self._extend(track, time_s, box, embedding, aspect)
+            else:
+                track = Track(self._count, time_s, time_s, box, embedding)
+                self._tracks.append(track)
                 self._count += 1
-        return numbers
+            followed.append(track.number)
+        self._tracks = [track for row, track in enumerate(self._tracks) if row not in ended]
+        for track in self._tracks:
+            track.missed_s = time_s - track.time_s
+        return followed
 
     @staticmethod
     def _extend(track: Track, time_s: float, box: Box, embedding: np.ndarray, aspect: float) -> None:
         moved = _centre(box, aspect) - _centre(track.box, aspect)
-        track.velocity = 0.5 * track.velocity + 0.5 * moved / max(time_s - track.time_s, 1e-3)
+        velocity = moved / max(time_s - track.time_s, 1e-3)
+        track.velocity = velocity if track.velocity is None else (track.velocity + velocity) / 2
         track.appearance = _MEMORY * track.appearance + (1 - _MEMORY) * embedding
         track.appearance /= np.linalg.norm(track.appearance) + 1e-12
         track.time_s, track.box = time_s, box
@@ -132,20 +154,21 @@ class AppearanceTracker:
 def association_cost(track: Track, time_s: float, box: Box, embedding: np.ndarray, aspect: float) -> float:
     """How unlikely it is that a detection goes on a tracklet: 0 is sure, more than `_MAX_COST` is refused.
 
-    The sum of appearance distance and centre distance, each as a share of the largest one that is possible, and a
-    little for the time gap.
+    The sum of appearance distance and, by half, of centre distance, each as a share of the largest one that is
+    possible, and something for each sample that passed without the tracklet's person.
     """
     gap = time_s - track.time_s
     height = (track.box.height + box.height) / 2
     ratio = max(track.box.height, box.height) / max(min(track.box.height, box.height), 1e-6)
-    limit = _MAX_APPEARANCE if gap <= MAX_GAP_S + 1e-9 else _MAX_APPEARANCE_FAR
-    appearance = (1.0 - float(track.appearance @ embedding)) / limit
-    expected = _centre(track.box, aspect) + track.velocity * min(gap, 1.0)
+    appearance = (1.0 - float(track.appearance @ embedding)) / _MAX_APPEARANCE
+    expected = _centre(track.box, aspect)
+    if track.velocity is not None:
+        expected = expected + track.velocity * min(gap, 1.0)
     reach = height * (_REACH_JITTER + _REACH_PER_S * gap)
     distance = float(np.linalg.norm(_centre(box, aspect) - expected)) / reach
     if gap <= 0 or appearance > 1 or distance > 1 or ratio > _MAX_SIZE_RATIO:
         return _REFUSED
-    return appearance + 0.5 * distance + 0.1 * min(gap / MAX_GAP_S, 1.0)
+    return appearance + 0.5 * distance + 0.6 * min(track.missed_s / MAX_GAP_S, 1.0)
 
 
 def continuations(
@@ -166,7 +189,8 @@ def continuations(
     joined: list[str | None] = [None] * len(begun)
     if not ended or not begun:
         return joined
-    tracks = [Track(0, time_s, time_s, box, embedding) for _, time_s, box, embedding in ended]
+    end_s = max(time_s for _, time_s, *_ in ended)
+    tracks = [Track(0, time_s, time_s, box, looks, missed_s=end_s - time_s) for _, time_s, box, looks in ended]
     costs = np.array([[association_cost(t, *later, aspect) for later in begun] for t in tracks])
     alike = _alike_tracks(tracks), _alike([embedding for *_, embedding in begun])
     for row, column in _sure_pairs(costs, *alike):
@@ -245,6 +269,11 @@ def _confused(
         if alike_columns[a, b]:
             ended |= {row for row in rows if possible[row, a] and possible[row, b]}
     return ended
+
+
+def _is_behind(box: Box, boxes: Sequence[Box]) -> bool:
+    """Whether somebody hides most of a person; of two people the one whose feet are lower in the picture is nearer."""
+    return any(box.covered_by(other) > _BEHIND and other.y2 >= box.y2 for other in boxes if other is not box)
 
 
 def _alike_tracks(tracks: Sequence[Track]) -> np.ndarray:

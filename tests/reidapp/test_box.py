@@ -38,6 +38,7 @@ def test_iou_counts_pixels() -> None:
             mask[y1:y2, x1:x2] = True
         a, b = (Box(*np.array([x1, y1, x2, y2]) / 42) for (x1, x2), (y1, y2) in edges)
         assert a.iou(b) == pytest.approx((masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum())
+        assert a.covered_by(b) == pytest.approx((masks[0] & masks[1]).sum() / masks[0].sum())
 
 
 def test_clipped() -> None:

@@ -25,20 +25,23 @@ Sample = tuple[float, list[Seen]]
 
 
 class Looks:
-    """Embeddings of one person have a cosine of 0.75 ± 0.1, of two people 0.3 ± 0.2, of look-alikes 0.7 ± 0.1."""
+    """Embeddings of one person have a cosine of 0.84 ± 0.1, of two people 0.13 ± 0.2, of look-alikes 0.78 ± 0.1.
+
+    The first two as measured on unhidden people half a second apart in generated footage, with the shipped model.
+    """
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
         self._common = self._any()
 
     def person(self) -> np.ndarray:
-        return _unit(np.sqrt(0.4) * self._common + np.sqrt(0.6) * self._any())
+        return _unit(np.sqrt(0.15) * self._common + np.sqrt(0.85) * self._any())
 
     def look_alike(self, person: np.ndarray) -> np.ndarray:
         return _unit(0.92 * person + 0.39 * self._any())
 
     def embedding(self, person: np.ndarray) -> np.ndarray:
-        share = np.clip(self.rng.normal(0.87, 0.05), 0.6, 0.98)
+        share = np.clip(self.rng.normal(0.92, 0.05), 0.6, 0.98)
         return _unit(share * person + np.sqrt(1 - share**2) * self._any()).astype(np.float32)
 
     def _any(self) -> np.ndarray:
