@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reidapp.embedding import Embedder
+    from reidapp.footage.indexing import Footage
     from reidapp.footage.report import IndexReport
+    from reidapp.footage.watching import Watcher
     from reidapp.gallery.identities import Identities
     from reidapp.gallery.reembedding import ReembedReport
     from reidapp.gallery.search import Hit
@@ -218,7 +220,9 @@ def bench_footage(
 
 @app.command()
 def index(
-    folder: Annotated[Path, typer.Argument(help="Folder of recordings (or one video).")],
+    sources: Annotated[
+        list[str], typer.Argument(metavar="FOLDER|URL...", help="Folder of recordings, one of them, or live streams.")
+    ],
     gallery: Annotated[
         Path | None, typer.Option("--gallery", "-g", help="Folder of the gallery; not for --dry-run.")
     ] = None,
@@ -255,6 +259,13 @@ def index(
             "--as", help="videos; stills (pictures of cameras); or crops (pictures of one person each, as they are)."
         ),
     ] = "videos",
+    watch: Annotated[bool, typer.Option("--watch", help="Go on with what arrives, until Ctrl-C.")] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="Folder that keeps live streams, in files of a minute that hits play from.")
+    ] = None,
+    camera_name: Annotated[
+        list[str] | None, typer.Option(help="Of a live stream; as many as there are streams. Their hosts' without.")
+    ] = None,
     device: Annotated[
         str, typer.Option(help="auto (a GPU if one works), cpu, or cuda (an error without one).")
     ] = "auto",
@@ -262,15 +273,31 @@ def index(
     json: JsonOption = False,
 ) -> None:
     """Index a folder of footage into a gallery. Run it again to add what is new, or to go on after an interruption."""
+    from reidapp.footage import live
     from reidapp.footage.detection import open_detector
-    from reidapp.footage.indexing import find_footage, index_footage
+    from reidapp.footage.indexing import Footage, find_footage, index_footage
     from reidapp.footage.pipeline import cores, let_others_go_first
+    from reidapp.footage.watching import EVERY_S, QUIET_S, Watcher
     from reidapp.settings import IndexSettings, read_cameras
 
     if probe and not dry_run:
         raise UserError("index: --probe belongs to --dry-run; indexing opens every file anyway")
+    if dry_run and watch:
+        raise UserError("index: --dry-run looks once; leave --watch out")
     settings = IndexSettings.checked(kind=as_, sampling=sampling, detector=detector, template=template, zone=zone)
     said = read_cameras(cameras) if cameras else {}
+    streams = live.named([source for source in sources if live.is_url(source)], camera_name or [])
+    if len(sources) != (len(streams) or 1):
+        raise UserError("index: give one folder, or live streams alone")
+    if streams:
+        if record is None:
+            raise UserError("index: missing --record FOLDER, where live streams are kept; hits play from there")
+        if dry_run or template or as_ != "videos":
+            raise UserError("index: --dry-run, --template and --as are for folders, not for live streams")
+        settings = settings.model_copy(update={"template": live.TEMPLATE})
+    elif record or camera_name:
+        raise UserError("index: --record and --camera-name are for live streams, such as rtsp://…")
+    folder = record or Path(sources[0])
     if dry_run:
         from reidapp.footage.survey import survey
 
@@ -285,14 +312,29 @@ def index(
         let_others_go_first()
     # One thread a session: as many chunks are at work as there are cores.
     finder = open_detector(settings.detector, threads=1, provider=device) if settings.kind != "crops" else None
-    footage = find_footage(folder, settings, said)
+    footage = None if watch or streams else find_footage(folder, settings, said)
+    if streams:
+        folder.mkdir(parents=True, exist_ok=True)
+    watcher = None if footage else Watcher(folder, settings, said, quiet_s=0.0 if streams else QUIET_S)
     target, embedder = _gallery_to_write(gallery, model, threads=1, provider=device)
     on = f"detector {settings.detector} on {finder.provider}" if finder else "no detector"
     _note(f"{on}; model {embedder.card.name} on {embedder.provider}")
-    with _progress("indexing", "s of video" if settings.kind == "videos" else "pictures") as advance:
-        workers = max(1, cores() // 2) if nice else None
-        report = index_footage(footage, target, embedder, finder, settings, advance, workers)
-    _show(report.to_dict(), _index_summary(report, settings.kind, gallery), json)
+    workers = max(1, cores() // 2) if nice else None
+
+    def index_all(footage: Footage) -> "IndexReport":
+        with _progress("indexing", "s of video" if settings.kind == "videos" else "pictures") as advance:
+            return index_footage(footage, target, embedder, finder, settings, advance, workers)
+
+    def summary(report: "IndexReport") -> str:
+        return _index_summary(report, settings.kind, gallery)
+
+    if watcher:
+        with live.recording(streams, folder, _note):
+            report = _watched(watcher, index_all, summary, EVERY_S / 2 if streams else EVERY_S, json)
+    else:
+        assert footage
+        report = index_all(footage)
+        _show(report.to_dict(), summary(report), json)
     if report.interrupted:
         raise typer.Exit(130)
 
@@ -985,7 +1027,7 @@ def _done(told: list[str], json: bool) -> None:
 
 
 def _note(text: str) -> None:
-    print(text, file=sys.stderr)
+    print(_one_line(text), file=sys.stderr, flush=True)
 
 
 def _one_line(text: str) -> str:
@@ -994,7 +1036,7 @@ def _one_line(text: str) -> str:
 
 
 def _show(facts: dict[str, Any], text: str, json: bool) -> None:
-    print(json_.dumps(facts, ensure_ascii=False, default=str) if json else text)
+    print(json_.dumps(facts, ensure_ascii=False, default=str) if json else text, flush=True)
 
 
 @contextlib.contextmanager
@@ -1035,6 +1077,32 @@ def _index_summary(report: "IndexReport", kind: str, gallery: Path) -> str:
     if report.interrupted:
         lines.append("  interrupted; what was committed is kept. The same command goes on from here")
     return "\n".join(lines)
+
+
+def _watched(
+    watcher: "Watcher",
+    index_all: "Callable[[Footage], IndexReport]",
+    summary: "Callable[[IndexReport], str]",
+    every_s: float,
+    json: bool,
+) -> "IndexReport":
+    """Index until Ctrl-C, or until a service is stopped."""
+    import signal
+
+    from reidapp.footage.watching import watch
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    passes = 0
+
+    def took(report: "IndexReport") -> None:
+        nonlocal passes
+        passes += 1
+        _show({"pass": passes, **report.to_dict()}, summary(report), json)
+
+    _note(f"watching {watcher.folder}; Ctrl-C ends it")
+    total = watch(watcher, index_all, took, _note, every_s)
+    _show({"passes": passes, **total.to_dict()}, f"in all: {summary(total)}", json)
+    return total
 
 
 def _export_summary(card: "ModelCard") -> str:

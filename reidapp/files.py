@@ -19,6 +19,10 @@ _DISK_FAULTS = {
 _NETWORK = re.compile(r"(nfs|cifs|smb|afpfs|ncpfs|fuse\.(sshfs|rclone|smbnetfs|glusterfs|s3fs))")
 
 
+class BusyError(ReidappError):
+    """Another process holds a lock."""
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or a power cut, sees either nothing or all of it."""
     half_made = path.with_name(f"{path.name}.new")
@@ -54,7 +58,7 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
         busy: the error's text when another process holds it; without one, wait for it.
 
     Raises:
-        ReidappError: another process holds it.
+        BusyError: another process holds it.
     """
     import fcntl
 
@@ -62,7 +66,7 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
         except BlockingIOError as error:
-            raise ReidappError(busy or "") from error
+            raise BusyError(busy or "") from error
         yield
 
 

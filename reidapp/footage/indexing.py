@@ -42,12 +42,14 @@ class Footage:
 
     Attributes:
         cameras: what the user says of cameras, by the names that their paths have.
+        more_to_come: nothing of use in it is no error.
     """
 
     folder: Path
     sources: list[Source]
     skipped: list[Skipped]
     cameras: Mapping[str, CameraSettings] = field(default_factory=dict)
+    more_to_come: bool = False
 
 
 def find_footage(folder: Path, settings: IndexSettings, cameras: Mapping[str, CameraSettings] | None = None) -> Footage:
@@ -86,7 +88,8 @@ def index_footage(
 
     Raises:
         UserError: none of the videos could be read.
-        ReidappError: the gallery is being written by another process, or the final count is wrong.
+        BusyError: the gallery is being written by another process.
+        ReidappError: the final count is wrong.
     """
     report = IndexReport(skipped=list(footage.skipped))
     with gallery.writing() as writer:
@@ -99,7 +102,7 @@ def index_footage(
         except KeyboardInterrupt:
             report.interrupted = True
         run.check_counts()
-    if not report.interrupted:
+    if not report.interrupted and not footage.more_to_come:
         _refuse_if_nothing_was_usable(footage.folder, report)
     return report
 
@@ -178,7 +181,7 @@ class _Run:
         for name, camera in footage.cameras.items():
             if name in found:
                 self.writer.set_camera(name, camera.zone or self.settings.zone, camera)
-            else:
+            elif not footage.more_to_come:
                 self.report.notes.append(f'no recording of a camera "{name}" here{suggestion(name, list(found))}')
         zone = self.settings.zone
         said = {name for name, camera in footage.cameras.items() if camera.zone}

@@ -27,6 +27,12 @@ class IndexReport:
     incomplete: list[Skipped] = field(default_factory=list)  # read in part: what could be read is in the gallery
     interrupted: bool = False
 
+    def add(self, other: "IndexReport") -> None:
+        """Count another run in."""
+        for key, value in vars(other).items():
+            mine = getattr(self, key)
+            setattr(self, key, mine or value if isinstance(mine, bool) else mine + value)
+
     def skip(self, source: Source, error: Exception) -> None:
         """Name a file that was left out."""
         self.skipped.append(Skipped(named(source.path), str(error).removeprefix(f"{source.path.name}: ")))

@@ -334,6 +334,69 @@ def test_lost_recordings_are_marked(world: World, query: Path, tmp_path: Path) -
     assert "file's date" in hit["uncertain"]
 
 
+def test_crops_are_indexed_and_found(world: World, query: Path, tmp_path: Path) -> None:
+    (tmp_path / "crops").mkdir()
+    shutil.copy(query, tmp_path / "crops/0001_c3s1_000451_00.png")
+    assert "1 pictures are there: --as stills" in refused(2, "index", tmp_path / "crops", "-g", tmp_path / "gallery")
+    report = as_json("index", tmp_path / "crops", "-g", tmp_path / "gallery", "--as", "crops")
+    assert (report["videos"], report["crops"], report["skipped"]) == (1, 1, [])
+    done = reidapp("search", "-g", tmp_path / "gallery", "--image", query)
+    assert "c3" in done.stdout
+    assert "0001_c3s1_000451_00.png  [time uncertain (mtime)]" in done.stdout
+
+
+def test_what_streams_and_watching_do_not_go_with(world: World, tmp_path: Path) -> None:
+    gallery, url = ("-g", tmp_path / "gallery"), "rtsp://user:secret@127.0.0.1:9/live"
+    said = [
+        refused(2, "index", url, *gallery),
+        refused(2, "index", url, world.footage, "--record", tmp_path, *gallery),
+        refused(2, "index", world.footage, "--record", tmp_path, *gallery),
+        refused(2, "index", url, "--record", tmp_path, "--as", "stills", *gallery),
+        refused(2, "index", world.footage, "--watch", "--dry-run"),
+        refused(2, "index", tmp_path / "nowhere", "--watch", *gallery),
+        refused(2, "index", world.footage, "--as", "photos", *gallery),
+    ]
+    expected = [
+        "missing --record FOLDER",
+        "one folder, or live streams alone",
+        "are for live streams",
+        "are for folders, not for live streams",
+        "leave --watch out",
+        "nowhere: no such file or folder",
+        "--as: Input should be 'videos', 'stills' or 'crops'",
+    ]
+    assert [text for text, line in zip(expected, said, strict=True) if text not in line] == []
+    assert "secret" not in "".join(said)
+    assert not (tmp_path / "gallery").exists()
+
+
+@pytest.mark.slow
+def test_watching_goes_on_until_ctrl_c(world: World, tmp_path: Path) -> None:
+    (tmp_path / "footage").mkdir()
+    command = ["index", tmp_path / "footage", "--gallery", tmp_path / "gallery", "--watch", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reidapp", *map(str, command)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=hears_ctrl_c,
+    )
+    assert process.stdout
+    first = json.loads(process.stdout.readline())
+    assert (first["pass"], first["videos"]) == (1, 0)
+    recording = next(world.footage.glob("*/*.mp4"))
+    shutil.copy2(recording, tmp_path / "footage")
+    os.utime(tmp_path / "footage" / recording.name, (0, 0))  # so that nobody waits for it to be complete
+    second = json.loads(process.stdout.readline())
+    assert (second["pass"], second["videos"]) == (2, 1)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    total = json.loads(out)
+    assert (total["passes"], total["videos"], total["crops"]) == (2, 1, second["crops"])
+    assert process.returncode == 0
+
+
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_committed(world: World, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "reidapp", "index", world.footage, "--gallery", tmp_path / "gallery"]
