@@ -5,7 +5,7 @@ nor on codes or filters, and rows with the same score are ordered by their ids.
 
     1  Faiss finds the rows with the highest bounds in each part (codes, or fp16 rows that have none): `_Part.top`
     2  they are scored, from the highest bound down, until the next bound is below the k-th best score t
-    3  a part whose other rows may reach t gives all that do (`_Part.reaching`), and these are scored too
+    3  a part whose other rows may reach t gives more, in the end all that do (`_Part.reaching`), which are scored too
 
 A row that is never scored has a bound, and so a score, below t, which is no more than the k-th best of all.
 """
@@ -24,8 +24,8 @@ from reidapp.gallery.coarse import Coarse
 _PART = 131_072  # rows at most
 _SHORT = 20_000  # rows that are not worth a second thread
 _FEW = 8_192  # rows that are scored without a pass before
-_SPARSE = 0.2  # of a part's rows kept; with fewer, a pass over a copy of these is faster than one over all
-_TOP = 128  # of a part; more costs little beside the pass
+_SPARSE = 0.3  # of a part's rows kept; with fewer, a pass over a copy of these is faster than one over all
+_TOP = 1_024  # of all parts together; more costs little beside the pass
 _AT_ONCE = 1_024  # rows that are scored together
 _BLOCK = 8_192  # rows decoded together
 _KINDS = faiss.ScalarQuantizer
@@ -80,13 +80,16 @@ class ExactIndex:
         if count <= _FEW:
             rows = np.arange(count) if kept is None else np.flatnonzero(kept)
             return self._best(query, k, [_Found(rows, np.full(count, np.inf))])
-        found = list(_threads.map(lambda part: part.top(query, k, kept), self._parts))
+        wanted = max(k + 16, _TOP // len(self._parts))
+        found = list(_threads.map(lambda part: part.top(query, wanted, kept), self._parts))
         best = self._best(query, k, found)
         least = float(best.scores[-1]) if len(best.rows) == k else -np.inf
         if max(each.rest for each in found) < least:
             return best
 
         def more(part: _Part, had: _Found) -> _Found:
+            if had.rest >= least:
+                had = part.top(query, 8 * wanted, kept)
             return part.reaching(query, least, kept) if had.rest >= least else had
 
         return self._best(query, k, list(_threads.map(more, self._parts, found)))
@@ -144,8 +147,7 @@ class _Part:
 
     def top(self, query: np.ndarray, k: int, kept: np.ndarray | None) -> _Found:
         """The kept rows with the highest bounds, k at least if there are as many."""
-        codes, mask, k = self.codes, None, max(k + 16, _TOP)
-        places = None
+        codes, mask, places = self.codes, None, None
         if kept is not None:
             mask = kept[self.first : self.first + len(codes)]
             count = int(np.count_nonzero(mask))

@@ -14,6 +14,7 @@ import numpy as np
 
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
+from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery, ModelInfo, StoredChunk
 from reidapp.imaging import read_image
 
@@ -85,6 +86,7 @@ def reembed(
                     writer.add_vectors(chunk.id, embedder.identity, vectors)
                     report.embedded += len(vectors)
             progress(total, total, "")
+            Snapshots(gallery, embedder.identity).derive()  # so that the first search is as quick as the last was
             writer.use_model(embedder.identity)
         except KeyboardInterrupt:
             report.interrupted = True

@@ -26,7 +26,9 @@ from reidapp.embedding import Embeds
 from reidapp.errors import ReidappError
 from reidapp.footage.decoding import frames
 from reidapp.gallery import cameras, database, schema, vectors
+from reidapp.gallery.derived import SUFFIX, Segment, outdate
 from reidapp.gallery.recordings import PRESENT, Recordings
+from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery, digest, next_generation, utc
 from reidapp.imaging import cut, decode_crop, encode_crop, is_picture, read_image
 from reidapp.model_card import is_model
@@ -80,6 +82,7 @@ class _Broken:
     without_vectors: list[str] = field(default_factory=list)  # chunks
     links: list[str] = field(default_factory=list)  # tracklets
     videos: list[str] = field(default_factory=list)
+    derived: list[Path] = field(default_factory=list)
 
 
 @dataclass
@@ -136,6 +139,7 @@ class RepairReport:
     models: int = 0
     links: int = 0
     videos: int = 0
+    derived: int = 0
     leftovers: int = 0
     after: Verification = field(default_factory=Verification)
 
@@ -150,6 +154,7 @@ class RepairReport:
             f"model files copied: {self.models}": self.models,
             f"crops cut out again: {self.crops}, {self.exact_crops} {exactly}": self.crops,
             f"vectors made again: {self.vectors}, {self.exact_vectors} {exactly}": self.vectors,
+            f"damaged files of codes removed, and made anew: {self.derived}": self.derived,
             f"links between tracklets taken out: {self.links}": self.links,
             f"videos to go on with, run `reidapp index` again: {self.videos}": self.videos,
         }
@@ -183,6 +188,7 @@ class _Inspection:
         self._models()
         self._crops()
         self._vectors()
+        self._derived()
         self._links()
         self._videos()
         self._other_files()
@@ -286,6 +292,14 @@ class _Inspection:
         if any(self.crops_of.get(block.chunk_id) != block.rows for block in blocks):
             self._of_rows(f"{name} has more or fewer vectors than there are crops")
 
+    def _derived(self) -> None:
+        """Files of codes must be whole; whether they are of the rows as they are now, each search looks at."""
+        for file in sorted(self.gallery.path.glob(f"vectors/*/*{SUFFIX}")):
+            if Segment.open(file) is None:
+                name = file.relative_to(self.gallery.path)
+                self._fault(f"{name}: damaged", f"searches do without it, more slowly; {_REPAIR} makes it anew")
+                self.broken.derived.append(file)
+
     def _links(self) -> None:
         """A tracklet continues one of the chunk before, which no other continues."""
         before, chunk, chunk_before = aliased(schema.Tracklet), aliased(schema.Chunk), aliased(schema.Chunk)
@@ -340,6 +354,7 @@ class _Inspection:
             *path.glob(f"{database.FILE_NAME}.new*"),
             *(file for file in path.glob("models/*") if file not in of_models),
             *(file for file in path.glob("vectors/*/*.f16*") if file not in self.committed),
+            *path.glob(f"vectors/*/*{SUFFIX}.new"),
             *(folder for folder in path.glob("crops/*/*") if folder not in named),
             *(half_made for half_made in path.glob("crops/*/*/*.new") if half_made.parent in named),
         ]
@@ -375,6 +390,7 @@ def repair(
         mending.crops(before.broken.crops)
         mending.make_room(before.broken.without_vectors)
         mending.vectors()
+        mending.derived(before.broken.derived)
         mending.report.after = verify(gallery, progress)
     return mending.report
 
@@ -409,6 +425,7 @@ class _Mending:
                 session.get_one(schema.Tracklet, id_).continues = None
             for id_ in videos:
                 session.get_one(schema.Video, id_).done = False
+            outdate(session)
             next_generation(session)
         self.report.links, self.report.videos = len(links), len(videos)
 
@@ -492,7 +509,15 @@ class _Mending:
         with Session(self.gallery.engine) as session, session.begin():
             for chunk_id, sha256 in digests.items():
                 session.get_one(schema.Block, (chunk_id, model_id)).sha256 = sha256
+            outdate(session)
             next_generation(session)
+
+    def derived(self, damaged: Sequence[Path]) -> None:
+        for file in damaged:
+            file.unlink(missing_ok=True)
+        for model in self.gallery.models():
+            Snapshots(self.gallery, model.id).derive()
+        self.report.derived = len(damaged)
 
     def _embedded(self, block: schema.Block, stored: bytes) -> tuple[np.ndarray, bool]:
         """A block's vectors, fp16 ``[rows, D]``, and whether all are made of crops.

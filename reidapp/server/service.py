@@ -105,7 +105,7 @@ class SearchService:
         self.queries = Queries()
         self._detector = detector
         self._detecting = threading.Lock()  # OpenCV's HOG keeps buffers of its own
-        self._searcher = Searcher(gallery, embedder)
+        self._searcher = Searcher(gallery, embedder, derive=True)
         self._moving = threading.Lock()
 
     @property
@@ -168,5 +168,5 @@ class SearchService:
         """The searcher with the gallery's model, to which another process may have moved it."""
         with self._moving:
             if self.gallery.model_id != self.embedder.identity:
-                self._searcher = Searcher(self.gallery, Embedder(self.gallery.model_file))
+                self._searcher = Searcher(self.gallery, Embedder(self.gallery.model_file), derive=True)
             return self._searcher

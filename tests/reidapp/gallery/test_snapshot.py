@@ -17,6 +17,7 @@ from reidapp.gallery.derived import SUFFIX, Segment, outdate
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.snapshot import Snapshot, Snapshots
 from reidapp.gallery.store import Gallery, next_generation, utc
+from reidapp.gallery.verification import repair, verify
 from tests.reidapp.gallery.test_search import DAY_MS, DIM, START_MS, Model, add_video, chunk_of, new_gallery, unit
 
 
@@ -301,3 +302,15 @@ def test_a_search_beside_a_writing_process_sees_whole_commits(derived: tuple[Gal
         assert writer.wait() == 0
     assert len(seen) > 2
     check(gallery, snapshots.current(), np.random.default_rng(2))
+
+
+def test_verify_names_a_damaged_file_and_repair_makes_it_anew(derived: tuple[Gallery, Path]) -> None:
+    gallery, file = derived
+    whole = file.read_bytes()
+    file.write_bytes(cut_short(whole))
+    name = str(file.relative_to(gallery.path))
+    assert [fault.what for fault in verify(gallery).faults if SUFFIX in fault.what] == [f"{name}: damaged"]
+    report = repair(gallery, lambda _: Model())
+    assert report.derived == 1
+    assert not [fault for fault in report.after.faults if SUFFIX in fault.what]
+    assert file.read_bytes() == whole
