@@ -27,6 +27,7 @@ from reidapp.footage.stills import PictureRun, WholePicture
 from reidapp.footage.tracking import MAX_GAP_S, continuations
 from reidapp.gallery import schema
 from reidapp.gallery.recordings import PRESENT, Recordings
+from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery, GalleryWriter, NewChunk, PathPoint
 from reidapp.registry import suggestion
 from reidapp.settings import CameraSettings, IndexSettings
@@ -99,6 +100,7 @@ def index_footage(
         try:
             run.set_cameras(footage)
             run.index(footage.sources)
+            Snapshots(gallery, writer.model_id).derive()
         except KeyboardInterrupt:
             report.interrupted = True
         run.check_counts()
