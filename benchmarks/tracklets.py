@@ -12,7 +12,6 @@ Settings were chosen on seeds of other worlds.
 import argparse
 import hashlib
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -92,7 +91,7 @@ def main() -> None:
                     print(rows[-1], file=sys.stderr)
     result = {
         "benchmark": "tracklets",
-        "command": "python -m benchmarks.tracklets " + " ".join(os.path.basename(word) for word in sys.argv[1:]),
+        "command": "python -m benchmarks.tracklets " + " ".join(without_folder(word) for word in sys.argv[1:]),
         "worlds": f"{CAMERAS} cameras, {PEOPLE} people, {SECONDS} s; of reidapp bench: 0 to {arguments.seeds - 1}",
         "model": zoo.DEFAULT,
         "goals": {f"purity {sampling}": goal for sampling, goal in GOALS.items()},
@@ -101,6 +100,11 @@ def main() -> None:
         "machine": machine(),
     }
     print(json.dumps(result, indent=1))
+
+
+def without_folder(word: str) -> str:
+    name, colon, path = word.partition(":")
+    return name + colon + Path(path).name
 
 
 def draw(folder: Path, crowd: int, seed: int) -> Path:
