@@ -7,9 +7,9 @@ with its threads, and OpenCV with grab, and retrieve of each 5th. "ours" is what
 on each core, in one thread. `wall` counts seconds on the clock, `processor` those of all cores together. The candidates
 take turns; numbers are medians. Reach: keyframes at least 12 times real time, 2 fps at least 4 times.
 
-More than this cannot be left out: without B-frames each frame refers to the one before it, so of the 50 from keyframe to
-keyframe the first 39 have to be decoded for samples at 0, 0.5, 1 and 1.5 s. That takes 70 % of what decoding all takes,
-and what else a plain loop spends is the conversion to RGB of every frame.
+More than this cannot be left out: without B-frames each frame refers to the one before it, so of the 50 from keyframe
+to keyframe the first 39 have to be decoded for samples at 0, 0.5, 1 and 1.5 s. That takes 70 % of what decoding all
+takes, and what else a plain loop spends is the conversion to RGB of every frame.
 """
 
 import argparse
