@@ -44,7 +44,7 @@ from reidapp.gallery.store import Gallery, NewChunk, NewCrop, NewTracklet, PathP
 from reidapp.model_card import ModelCard
 
 MODEL = "be" * 32
-SHARES = (0.001, 0.01, 0.1, 0.5, 0.99)
+SHARES = (0.001, 0.01, 0.1, 0.2, 0.5, 0.99)
 CAMERAS, DAYS, CHUNK, TRACKLET = 20, 30, 50, 5  # rows of a chunk, and of a tracklet
 START_MS = 20_000 * 86_400_000
 TOP = 80  # rows, as for 20 hits
@@ -237,9 +237,10 @@ def commit(gallery: Gallery, snapshots: Snapshots, world: World) -> float:
         crops = [NewCrop(1.0, box, 0.5, b"stands for a picture")] * TRACKLET
         tracklet = NewTracklet([PathPoint(0.0, box), PathPoint(2.0, box)], crops)
         rows = world.queries(1).repeat(TRACKLET, axis=0)
+        before = len(snapshots.current().crops)
         with gallery.writing() as writer:
             writer.add_chunk(f"{1:016x}", NewChunk(10**6 + number, 0.0, 1, 1, 1.0, [tracklet], rows))
-        started, before = time.perf_counter(), len(snapshots._last.crops if snapshots._last else ())
+        started = time.perf_counter()
         assert len(snapshots.current().crops) == before + TRACKLET
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds)
