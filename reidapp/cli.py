@@ -480,6 +480,10 @@ def evaluate(
     figures: Annotated[
         Path | None, typer.Option(help="Folder for cmc.png, roc.png, ranked.png, activation.png.", show_default=False)
     ] = None,
+    same_camera: Annotated[
+        str | None,
+        typer.Option(help="remove a query's own person in its own camera, or keep; remove if cameras are known."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Rank-1, Rank-5, mAP and mINP of a model on labelled crops, and the threshold that tells people apart."""
@@ -488,7 +492,7 @@ def evaluate(
 
     path = Path(model)
     path = path if path.is_dir() else path_of(model)
-    scores = measure(path, _only(data), flip=flip, rerank=rerank, figures=figures)
+    scores = measure(path, _only(data), flip=flip, rerank=rerank, figures=figures, same_camera=same_camera)
     _show(scores.to_dict(), str(scores), json)
 
 

@@ -3,6 +3,7 @@
 Distances come block by block (a few queries against the whole gallery), so the query × gallery matrix is never held.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,12 +13,14 @@ import numpy as np
 from reidapp.errors import UserError
 
 JUNK = -1  # the pid of detections that are no person; they are left out of the gallery
+NO_CAMERA = -1  # the camid of an image whose camera is not known: no other image is taken for one of the same camera
 SameCamera = Literal["remove", "keep"]
 Distances = Callable[[slice], np.ndarray]  # rows of the query → float [rows, G]
 _BLOCK = 64  # queries at a time: 64 × 15,913 float32 is 4 MB, small enough for the cache
 
 FALSE_MATCH_RATE = 1e-3  # where the threshold is given
 _RATES = np.geomspace(1e-4, 1e-1, 31)
+_OWN_CAMERA_ONLY = "their identity is in the gallery only under the query's own camera"
 _STEPS = 2**18  # of the cosine from −1 to 1; finer than what two runtimes differ by
 
 
@@ -138,7 +141,7 @@ def evaluate_ranking(
         query_embeddings, gallery_embeddings: float ``[Q, D]`` and ``[G, D]``, rows of length one.
         query_pids, query_camids, gallery_pids, gallery_camids: int ``[Q]`` and ``[G]``.
         same_camera: ``remove`` leaves gallery images of the query's identity and camera out of its ranking (the
-            Market-1501 protocol); ``keep`` is for data without cameras.
+            Market-1501 protocol); ``keep`` is for data without cameras. No camera is that of a `NO_CAMERA` query.
         protocol: added to the description of what was done.
 
     Raises:
@@ -170,14 +173,20 @@ def evaluate_distances(
     gallery_camids: np.ndarray,
     *,
     same_camera: SameCamera = "remove",
+    own: np.ndarray | None = None,
     protocol: str = "given distances",
 ) -> RetrievalScores:
-    """Score a distance matrix ``[Q, G]``, or a function that gives its rows; otherwise as `evaluate_ranking`."""
+    """Score a distance matrix ``[Q, G]``, or a function that gives its rows; otherwise as `evaluate_ranking`.
+
+    Args:
+        own: int ``[Q]``, where in the gallery the query's own image is, which is no match; −1 where it is not there.
+    """
     rows_of = distances.__getitem__ if isinstance(distances, np.ndarray) else distances
-    kept = np.flatnonzero(gallery_pids != JUNK)
-    everything = len(kept) == len(gallery_pids)
+    real = gallery_pids != JUNK
+    kept, everything = np.flatnonzero(real), bool(real.all())
     blocks = (rows_of(rows) if everything else rows_of(rows)[:, kept] for rows in _row_blocks(len(query_pids)))
-    people = People(query_pids, query_camids, gallery_pids[kept], gallery_camids[kept], same_camera)
+    own = _renumbered(own, real)
+    people = People(query_pids, query_camids, gallery_pids[kept], gallery_camids[kept], same_camera, own)
     return _score(blocks, people, protocol)
 
 
@@ -190,8 +199,9 @@ def verify(
     gallery_camids: np.ndarray,
     *,
     same_camera: SameCamera = "remove",
+    own: np.ndarray | None = None,
 ) -> Verification | None:
-    """Find the threshold of the cosine that tells the same person from another; arguments as `evaluate_ranking`.
+    """Find the threshold of the cosine that tells the same person from another; arguments as `evaluate_distances`.
 
     Pairs are counted in fine steps of the cosine, so memory does not grow with them; a threshold is the edge of a step.
 
@@ -199,8 +209,9 @@ def verify(
         None where there is no genuine pair, or fewer than the thousand impostor pairs that the rate needs.
     """
     _check_finite(query_embeddings, gallery_embeddings)
+    own = _renumbered(own, gallery_pids != JUNK)
     gallery_embeddings, gallery_pids, gallery_camids = _without_junk(gallery_embeddings, gallery_pids, gallery_camids)
-    people = People(query_pids, query_camids, gallery_pids, gallery_camids, same_camera)
+    people = People(query_pids, query_camids, gallery_pids, gallery_camids, same_camera, own)
     everybody = np.zeros(_STEPS + 1, np.int64)
     same_person, right_matches = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
     for rows in _row_blocks(len(query_embeddings)):
@@ -243,8 +254,13 @@ def _without_junk(
     return (embeddings, pids, camids) if kept.all() else (embeddings[kept], pids[kept], camids[kept])
 
 
+def _renumbered(own: np.ndarray | None, real: np.ndarray) -> np.ndarray | None:
+    """Indices into a gallery as those into its ``real`` part; −1 stays, and is what the others become."""
+    return None if own is None else np.append(np.where(real, np.cumsum(real) - 1, -1), -1)[own]
+
+
 class People:
-    """Who is where in the gallery, seen from a query."""
+    """Who is where in the gallery, seen from a query; arguments as `evaluate_distances`."""
 
     def __init__(
         self,
@@ -253,8 +269,10 @@ class People:
         gallery_pids: np.ndarray,
         gallery_camids: np.ndarray,
         same_camera: SameCamera,
+        own: np.ndarray | None = None,
     ) -> None:
         self.query_camids, self.gallery_camids, self.same_camera = query_camids, gallery_camids, same_camera
+        self._own = np.full(len(query_pids), -1) if own is None else own
         self._by_pid = np.argsort(gallery_pids, kind="stable")
         self._start = np.searchsorted(gallery_pids[self._by_pid], query_pids, side="left")
         self._stop = np.searchsorted(gallery_pids[self._by_pid], query_pids, side="right")
@@ -262,9 +280,19 @@ class People:
     def same_person(self, query: int) -> tuple[np.ndarray, np.ndarray]:
         """Gallery indices of the query's identity, and which of them count as right matches (bool)."""
         images = self._by_pid[self._start[query] : self._stop[query]]
-        if self.same_camera == "keep":
-            return images, np.ones(len(images), bool)
-        return images, self.gallery_camids[images] != self.query_camids[query]
+        camid, right = self.query_camids[query], images != self._own[query]
+        if self.same_camera == "remove" and camid != NO_CAMERA:
+            right &= self.gallery_camids[images] != camid
+        return images, right
+
+    def why_unscored(self, query: int) -> str:
+        """What a query without a right match lacks."""
+        images, _ = self.same_person(query)
+        if len(images) == 0:
+            return "their identity is not in the gallery"
+        if images.tolist() == [self._own[query]]:
+            return "their identity is in the gallery only by the query's own image"
+        return _OWN_CAMERA_ONLY
 
 
 def _score(blocks: Iterable[np.ndarray], people: People, protocol: str) -> RetrievalScores:
@@ -276,16 +304,16 @@ def _score(blocks: Iterable[np.ndarray], people: People, protocol: str) -> Retri
     gallery = len(people.gallery_camids)
     first_ranks, inverse_penalties = [], []
     average_precisions: list[float | None] = []
-    nobody = own_camera_only = query = right_matches = 0
+    unscored: dict[str, int] = defaultdict(int)
+    right_matches = 0
     for block in blocks:
         if np.isnan(block).any():
             raise UserError("distances: NaN values; the model is broken")
         for row in block:
+            query = len(average_precisions)
             images, right = people.same_person(query)
-            query += 1
             if not right.any():
-                nobody += len(images) == 0
-                own_camera_only += len(images) > 0
+                unscored[people.why_unscored(query)] += 1
                 average_precisions.append(None)
                 continue
             person = np.sort(row[images])
@@ -297,16 +325,11 @@ def _score(blocks: Iterable[np.ndarray], people: People, protocol: str) -> Retri
             right_matches += len(matches)
             average_precisions.append(float(np.mean(count / ranks)))
             inverse_penalties.append(count[-1] / ranks[-1])
-    unscored = {
-        "their identity is not in the gallery": nobody,
-        "their identity is in the gallery only under the query's own camera": own_camera_only,
-    }
-    unscored = {reason: count for reason, count in unscored.items() if count}
     if not first_ranks:
         reasons = "; ".join(f"{reason} ({count})" for reason, count in unscored.items()) or "there are none"
+        advice = ". Where cameras do not matter, give --same-camera keep" if _OWN_CAMERA_ONLY in unscored else ""
         raise UserError(
-            f"none of the {query} queries has a right match to be found: {reasons}. "
-            "Data without cameras need same_camera=keep"
+            f"none of the {len(average_precisions)} queries has a right match to be found: {reasons}{advice}"
         )
     cmc = np.cumsum(np.bincount(first_ranks, minlength=21)[1:21]) / len(first_ranks)
     rule = {
@@ -320,7 +343,7 @@ def _score(blocks: Iterable[np.ndarray], people: People, protocol: str) -> Retri
         queries=len(first_ranks),
         gallery=gallery,
         protocol=f"{rule}; {protocol}",
-        unscored=unscored,
+        unscored=dict(unscored),
         matches_per_query=right_matches / len(first_ranks),
         average_precisions=tuple(average_precisions),
     )

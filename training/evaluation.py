@@ -36,7 +36,7 @@ def evaluate(
     flip: bool = False,
     rerank: bool = False,
     figures: Path | None = None,
-    same_camera: SameCamera | None = None,
+    same_camera: str | None = None,
     device: str = "auto",
     quiet: bool = False,
 ) -> RetrievalScores:
@@ -48,12 +48,15 @@ def evaluate(
         flip: average the embeddings of a crop and its mirror image.
         rerank: rank by k-reciprocal neighbours; the threshold stays one of the cosine.
         figures: folder to draw into, see `training.figures`.
-        same_camera: see `evaluate_ranking`; by default ``remove`` if any camera is known, else ``keep``.
+        same_camera: see `evaluate_ranking`; by default ``remove`` if any camera is known, else ``keep``. A query's own
+            file in the gallery is no match of it either way.
         device: for run folders; ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
         UserError: bad model or data, one identity only, or no query that could be answered.
     """
+    if same_camera not in (None, "remove", "keep"):
+        raise UserError(f"--same-camera {same_camera}: remove or keep expected")
     if figures is not None:
         from training.figures import Shown, make_folder, write_figures
 
@@ -79,20 +82,23 @@ def evaluate(
     seen = _trained_on(model, data) and not {r.path for r in dataset.train}.isdisjoint(r.path for r in gallery)
     if seen:
         notes.warn("these are the training images of the run; how well it tells other people apart, they cannot say")
-    if same_camera is None:
-        known = any(r.camid != NO_CAMERA for r in [*query, *gallery])
-        same_camera = "remove" if known else "keep"
+    known = {r.path: r.camid != NO_CAMERA for r in [*query, *gallery]}
+    rule: SameCamera = "remove" if same_camera == "remove" or (same_camera is None and any(known.values())) else "keep"
     protocol = dataset.protocol + (", flip-averaged" if flip else "")
+    if rule == "remove" and not all(known.values()):
+        protocol += f", {list(known.values()).count(False)} of no known camera"
     if seen:
         protocol += ", training images"
     if skipped:
         protocol += f", {len(skipped)} unreadable left out"
 
     query_side, gallery_side = _arrays(query, embeddings), _arrays(gallery, embeddings)
-    verification = verify(*query_side, *gallery_side, same_camera=same_camera)
+    places = {r.path: place for place, r in enumerate(gallery)}
+    own = np.array([places.get(r.path, -1) for r in query])
+    verification = verify(*query_side, *gallery_side, same_camera=rule, own=own)
     distances, how = _ranking(query_side[0], gallery_side[0], rerank)
     people = *query_side[1:], *gallery_side[1:]
-    scores = evaluate_distances(distances, *people, same_camera=same_camera, protocol=f"{how}; {protocol}")
+    scores = evaluate_distances(distances, *people, same_camera=rule, own=own, protocol=f"{how}; {protocol}")
     scores = replace(scores, verification=verification)
     if rerank and scores.matches_per_query < 2:
         notes.warn(
@@ -100,7 +106,8 @@ def evaluate(
             "lowers the scores. Compare without it"
         )
     if figures is not None:
-        shown = Shown(query, gallery, People(*people, same_camera), distances, "distance" if rerank else "cosine")
+        seen_from = People(*people, rule, own)
+        shown = Shown(query, gallery, seen_from, distances, "distance" if rerank else "cosine")
         write_figures(figures, model, scores, shown, notes.warn)
     return scores
 

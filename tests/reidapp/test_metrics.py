@@ -159,13 +159,45 @@ def test_order_of_the_gallery_does_not_matter() -> None:
 
 def test_no_valid_query_is_explained() -> None:
     no_camera = np.zeros(3, int), np.zeros(10, int)
-    with pytest.raises(UserError, match=r"only under the query's own camera \(3\).*same_camera=keep"):
+    with pytest.raises(UserError, match=r"only under the query's own camera \(3\).*--same-camera keep"):
         evaluate_distances(DISTANCES, QUERY[0], no_camera[0], GALLERY[0], no_camera[1])
     assert (
         evaluate_distances(DISTANCES, QUERY[0], no_camera[0], GALLERY[0], no_camera[1], same_camera="keep").queries == 3
     )
-    with pytest.raises(UserError, match=r"identity is not in the gallery \(3\)"):
+    with pytest.raises(UserError, match=r"identity is not in the gallery \(3\)$"):
         evaluate_distances(DISTANCES, QUERY[0] + 50, QUERY[1], *GALLERY)
+
+
+def test_a_query_is_no_match_of_its_own_image() -> None:
+    """Everybody is query and gallery; junk between them, for it moves the places."""
+    rng = np.random.default_rng(0)
+    pids, cameras, own = rng.integers(-1, 12, 80), np.zeros(80, int), np.flatnonzero(rng.random(80) < 0.9)
+    own = own[pids[own] != -1]
+    images = people_like(rng, 80)
+    distances = -(images[own] @ images.T)
+    found = evaluate_distances(distances, pids[own], cameras[own], pids, cameras, same_camera="keep", own=own)
+    cameras = np.arange(80)  # as if each image were the only one of its camera: then only itself is left out
+    assert found.to_dict() | {"protocol": ""} == evaluate_distances(
+        distances, pids[own], cameras[own], pids, cameras
+    ).to_dict() | {"protocol": ""}
+    sides = images[own], pids[own], cameras[own], images, pids, cameras
+    assert verify(*sides, same_camera="keep", own=own) == verify(*sides)
+
+
+def test_an_own_image_that_is_the_only_one_is_the_reason() -> None:
+    pids, cameras = np.array([1, 2, 2]), np.zeros(3, int)
+    own = np.array([0, -1, 2])
+    scores = evaluate_distances(np.ones((3, 3)), pids, cameras, pids, cameras, same_camera="keep", own=own)
+    assert scores.unscored == {"their identity is in the gallery only by the query's own image": 1}
+    assert scores.matches_per_query == 1.5
+
+
+def test_unknown_cameras_are_not_one_camera() -> None:
+    """Query 0 has none, query 1 is of camera 0: of what it may match, one is of camera 0, the other of none."""
+    pids, distances = np.array([1, 1]), np.array([[0.1, 0.2], [0.1, 0.2]])
+    scores = evaluate_distances(distances, pids, np.array([-1, 0]), pids, np.array([-1, 0]))
+    assert scores.unscored == {}
+    assert scores.matches_per_query == 1.5
 
 
 def test_nan_is_refused() -> None:

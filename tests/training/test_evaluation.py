@@ -98,6 +98,57 @@ def test_folder_without_cameras(onnx_file: Path, crops: Path, tmp_path: Path) ->
     assert scores.queries == 6
 
 
+def listed(crops: Path, file: Path, cameras: int) -> str:
+    """Every image is query and gallery; the first few have a camera."""
+    lines = ["path,pid,camera,split"]
+    for number, path in enumerate(sorted((crops / "bounding_box_test").iterdir())):
+        camera = path.name[6] if number < cameras else ""
+        lines += [f"{path},{path.name[:4]},{camera},{split}" for split in ("query", "gallery")]
+    file.write_text("\n".join(lines))
+    return f"manifest:{file}"
+
+
+def test_a_file_that_is_query_and_gallery_does_not_find_itself(
+    onnx_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else noise would score a Rank-1 of 100 %."""
+    write_crops(tmp_path / "bounding_box_test", range(1, 13), cameras=1, images=2)
+    noise = np.random.default_rng(0)
+    monkeypatch.setattr("training.evaluation._embed_function", lambda *_: lambda crops: unit(noise, len(crops)))
+    scores = evaluate(onnx_file, listed(tmp_path, tmp_path / "all.csv", cameras=0), quiet=True)
+    assert (scores.queries, scores.matches_per_query) == (24, 1)
+    assert scores.rank1 < 0.5
+    shown: list[object] = []
+    monkeypatch.setattr("training.figures.write_figures", lambda *given: shown.append(given[3]))
+    evaluate(onnx_file, f"manifest:{tmp_path / 'all.csv'}", figures=tmp_path / "figures", quiet=True)
+    (drawn,) = shown
+    assert all(drawn.query[0].path != record.path for record, *_ in drawn.first(0))  # type: ignore[attr-defined]
+
+
+def test_one_known_camera_makes_no_camera_of_the_others(onnx_file: Path, crops: Path, tmp_path: Path) -> None:
+    data = listed(crops, tmp_path / "all.csv", cameras=1)
+    scores = evaluate(onnx_file, data, quiet=True)
+    assert (scores.queries, scores.unscored) == (24, {})
+    assert "same camera left out (Market-1501)" in scores.protocol
+    assert "23 of no known camera" in scores.protocol
+
+
+def test_same_camera_can_be_kept(onnx_file: Path, tmp_path: Path) -> None:
+    write_crops(tmp_path / "bounding_box_test", range(1, 5), cameras=1, images=2)
+    data = listed(tmp_path, tmp_path / "all.csv", cameras=8)
+    with pytest.raises(UserError, match=r"only under the query's own camera \(8\). .*give --same-camera keep"):
+        evaluate(onnx_file, data, quiet=True)
+    kept = evaluate(onnx_file, data, same_camera="keep", quiet=True)
+    assert (kept.queries, kept.matches_per_query) == (8, 1)
+    with pytest.raises(UserError, match="--same-camera drop: remove or keep expected"):
+        evaluate(onnx_file, data, same_camera="drop", quiet=True)
+
+
+def unit(rng: np.random.Generator, rows: int) -> np.ndarray:
+    x = rng.normal(size=(rows, 8)).astype(np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
 def test_unreadable_images_are_in_the_protocol(onnx_file: Path, crops: Path, tmp_path: Path) -> None:
     for part in ("query", "bounding_box_test"):
         (tmp_path / part).mkdir()

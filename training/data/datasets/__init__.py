@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reidapp import registry
+from reidapp import metrics, registry
 from reidapp.errors import UserError
 from reidapp.imaging import IMAGE_SUFFIXES
 
-NO_CAMERA = -1
+NO_CAMERA = metrics.NO_CAMERA
 UNLABELLED = -1
 NO_TRACKLET = -1
 _CAMERA = re.compile(r"(?:^|_)c(\d+)(?=[s_.])")
