@@ -24,6 +24,7 @@ from models.network import Network
 from reidapp.errors import UserError
 
 FACTS = "run.json"
+RECIPE = "recipe.yaml"
 TRUNK = "trunk.safetensors"
 CLASSIFIER = "classifier.safetensors"
 OPTIMIZER = "optimizer.pt"
@@ -36,7 +37,7 @@ def read_facts(run: Path) -> dict[str, Any]:
     Raises:
         UserError: the folder is not a training run.
     """
-    run = run.parent if is_epoch(run) else run
+    run = folder_of(run)
     try:
         facts: dict[str, Any] = json.loads((run / FACTS).read_text("utf-8"))
     except FileNotFoundError as error:
@@ -44,6 +45,11 @@ def read_facts(run: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{run / FACTS}: damaged ({error})") from error
     return facts
+
+
+def folder_of(run: Path) -> Path:
+    """``RUN`` of ``RUN/epoch-012``, and of itself."""
+    return run.parent if is_epoch(run) else run
 
 
 def last_epoch(run: Path) -> Path | None:
@@ -110,4 +116,6 @@ def read_optimizer(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # zip, pickle and OS errors alike: the file is no state of an optimizer
         raise UserError(f"{path}: not a saved optimizer ({type(error).__name__}); train again") from error
+    if not isinstance(state, dict) or not {"optimizer", "scaler", "epoch"} <= state.keys():
+        raise UserError(f"{path}: not a saved optimizer (something else is in it); train again")
     return state

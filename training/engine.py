@@ -5,7 +5,7 @@ import math
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -105,7 +105,7 @@ def train(
 
     Raises:
         UserError: bad recipe, data or folder.
-        ReidappError: the loss is no longer a number.
+        ReidappError: the loss, or a weight, is no longer a number.
     """
     began, team = time.monotonic(), join(device)
     notes, quiet = Notes(silent=not team.first, lines=lines), quiet or not team.first
@@ -137,7 +137,10 @@ def train(
             for text in run.method.diagnose():
                 notes.warn(text, f"epoch {epoch}: ")
             average_statistics(run.network)
-            average_statistics(optimization.model)  # of its moving average, if it has one
+            if optimization.average is not None:
+                average_statistics(optimization.model)
+            weights = [*optimization.model.state_dict().values(), *run.method.state_dict().values()]
+            _check_finite("a weight", weights, step, epoch, out)
             run.writer.log(epoch, step, means)
             run.writer.save(epoch, optimization.model, run.method, optimization.state_dict() | {"epoch": epoch})
     leave()
@@ -250,7 +253,7 @@ def _epoch(run: _Run, epoch: int, steps: range, of: int, advance: Callable[[int]
         for name, value in {"loss": loss.detach(), **numbers}.items():
             sums[name] += value
         if (step + 1) % _CHECK_EVERY == 0 or step + 1 == steps.stop:
-            _check_finite(sums["loss"], step + 1, epoch, run.folder)
+            _check_finite("the loss", [sums["loss"]], step + 1, epoch, run.folder)
         advance(len(batch))
     means = {name: float(total) / len(steps) for name, total in sums.items()}
     return means | {"lr": recipe.schedule.rate(steps[-1] / of)}
@@ -387,11 +390,11 @@ def _facts(recipe: Recipe, network: Network, data: list[str], source: list[str],
     }
 
 
-def _check_finite(loss: Tensor, step: int, epoch: int, run: Path) -> None:
-    if math.isfinite(float(loss)):
+def _check_finite(what: str, tensors: Iterable[Tensor], step: int, epoch: int, run: Path) -> None:
+    if all(tensor.isfinite().all() for tensor in tensors):
         return
     kept = last_epoch(run)
     good = f"the last good checkpoint is {kept}" if kept else "no epoch was finished before"
     raise ReidappError(
-        f"training stopped at step {step} (epoch {epoch}): the loss is not a number; {good}. Try a lower schedule.lr"
+        f"training stopped at step {step} (epoch {epoch}): {what} is not a number; {good}. Try a lower schedule.lr"
     )

@@ -12,7 +12,7 @@ from torch import nn
 
 from models.device import pick_device
 from models.network import Network
-from models.run_folder import last_epoch, load_network, read_facts
+from models.run_folder import RECIPE, folder_of, last_epoch, load_network, read_facts
 from reidapp.errors import UserError
 from training.data.cache import decode
 from training.data.datasets import UNLABELLED, load_datasets
@@ -81,7 +81,7 @@ def apply_her(
     their span is kept: all distances stay the same, and the new embedding has min(C, D) dimensions.
 
     Args:
-        run: the folder of a training run.
+        run: the folder of a training run, or of one of its epochs.
         data: ``KIND:DIR``, or several; the labelled images of the training part are used.
         out: the new run's folder.
         ridge: λ, see `fit_her`.
@@ -93,6 +93,7 @@ def apply_her(
     """
     _check(ridge)  # now, not after minutes of embedding
     facts, trained, notes = read_facts(run), load_network(run), Notes()
+    recipe_yaml = (folder_of(run) / RECIPE).read_text("utf-8")
     if "projection" in trained.description:
         raise UserError(f"{run}: has been through HER already; give the run it was made from")
     if last_epoch(out) is not None:
@@ -118,9 +119,9 @@ def apply_her(
         "recipe": recipe | {"changes": [*recipe["changes"], f"her.ridge={ridge}"]},
         "data": list(dict.fromkeys([*([trained_on] if isinstance(trained_on, str) else trained_on), *specs])),
         "network": network.description,
-        "her": {"run": run.name, "data": specs, "ridge": ridge},
+        "her": {"run": str(run.relative_to(folder_of(run).parent)), "data": specs, "ridge": ridge},
     }
-    writer = RunWriter(out, facts | made, (run / "recipe.yaml").read_text("utf-8"), resume=False)
+    writer = RunWriter(out, facts | made, recipe_yaml, resume=False)
     writer.save(0, network, nn.Module(), {})
     writer.close()
     return HerResult(out, len(np.unique(pids)), len(pids), dim, notes.warnings)

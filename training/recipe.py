@@ -90,7 +90,7 @@ class Schedule(_Strict):
             start = self.lr / 100 if self.warmup_start is None else self.warmup_start
             return start + (self.lr - start) * epoch / self.warmup_epochs
         if self.shape == "step":
-            return self.lr * self.gamma ** sum(epoch >= milestone for milestone in self.milestones)
+            return self.lr * self.gamma ** sum(progress >= milestone / self.epochs for milestone in self.milestones)
         hold = max(self.warmup_epochs, self.hold_epochs)
         fallen = (epoch - hold) / (self.epochs - hold) if epoch > hold else 0.0
         if self.shape == "exponential":

@@ -16,6 +16,7 @@ from models.run_folder import (
     CLASSIFIER,
     FACTS,
     OPTIMIZER,
+    RECIPE,
     TRUNK,
     epoch_number,
     epochs,
@@ -81,7 +82,7 @@ class RunWriter:
 
     def _begin(self, facts: Mapping[str, Any], recipe: str) -> None:
         files.write_whole(self.run / FACTS, json.dumps(facts, indent=1, ensure_ascii=False).encode())
-        files.write_whole(self.run / "recipe.yaml", recipe.encode())
+        files.write_whole(self.run / RECIPE, recipe.encode())
         files.write_whole(self._log, b"")
 
     def last_means(self) -> dict[str, float]:
@@ -91,6 +92,10 @@ class RunWriter:
 
     def _drop_unfinished_epochs(self) -> None:
         """An epoch is logged before it is saved: a line without a checkpoint will be written again."""
+        if not self._log.exists():
+            raise UserError(
+                f"{self._log}: not there; put it back, or begin a new run from this one with start={self.run}"
+            )
         last = last_epoch(self.run)
         done = epoch_number(last) if last else 0
         lines = self._log.read_text("utf-8").splitlines(keepends=True)

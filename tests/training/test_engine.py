@@ -407,6 +407,27 @@ def test_nan_stops_with_the_last_good_checkpoint(
     assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
 
 
+def test_a_weight_that_is_no_number_is_not_saved(
+    crops: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss of an epoch's last step may be fine, and its gradient not."""
+    original, steps = Supervised.forward, []
+
+    def forward(self, *inputs):  # type: ignore[no-untyped-def]
+        value, numbers = original(self, *inputs)
+        steps.append(value)
+        if len(steps) == 12:  # the second epoch's last
+            value.register_hook(lambda gradient: gradient * math.nan)
+        return value, numbers
+
+    monkeypatch.setattr(Supervised, "forward", forward)
+    with pytest.raises(ReidappError, match=r"step 12 \(epoch 2\): a weight is not a number; .* is .*epoch-001"):
+        run(crops, tmp_path / "run", tiny)
+    assert last_epoch(tmp_path / "run") == tmp_path / "run" / "epoch-001"
+    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 1
+    assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
+
+
 def test_a_collapsed_triplet_loss_is_said(
     crops: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -536,6 +557,17 @@ def test_a_pickle_with_code_is_not_run(crops: Path, tiny: list[str], tmp_path: P
     with pytest.raises(UserError, match="not a saved optimizer"):
         run(crops, tmp_path / "run", tiny, "schedule.epochs=1", resume=True)
     assert not (tmp_path / "harm").exists()
+
+
+def test_a_run_that_lacks_something_is_one_clear_line(crops: Path, tiny: list[str], tmp_path: Path) -> None:
+    run(crops, tmp_path / "run", tiny, "schedule.epochs=1")
+    for state in ({"weights": torch.zeros(3)}, [1, 2]):
+        torch.save(state, tmp_path / "run" / "epoch-001" / "optimizer.pt")
+        with pytest.raises(UserError, match=r"optimizer\.pt: not a saved optimizer"):
+            run(crops, tmp_path / "run", tiny, "schedule.epochs=1", resume=True)
+    (tmp_path / "run" / "log.jsonl").unlink()
+    with pytest.raises(UserError, match=r"log\.jsonl: not there; put it back, or begin a new run from this one"):
+        run(crops, tmp_path / "run", tiny, "schedule.epochs=1", resume=True)
 
 
 class Harmful:

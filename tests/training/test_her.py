@@ -8,7 +8,7 @@ from torch import nn
 
 from models.export import export_network
 from models.network import Network
-from models.run_folder import load_network
+from models.run_folder import last_epoch, load_network
 from reidapp.cli import app
 from reidapp.embedding import Embedder
 from reidapp.errors import UserError
@@ -120,6 +120,13 @@ def test_a_run_with_w_behind_its_embedding(run: Path, crops: Path, tmp_path: Pat
         apply_her(tmp_path / "her", f"market1501:{crops}", tmp_path / "again", quiet=True)
     with pytest.raises(UserError, match="holds a training run already"):
         apply_her(run, f"market1501:{crops}", run, quiet=True)
+
+
+def test_an_epoch_of_a_run(run: Path, crops: Path, tmp_path: Path) -> None:
+    apply_her(last_epoch(run), f"market1501:{crops}", tmp_path / "her", quiet=True)  # type: ignore[arg-type]
+    facts = json.loads((tmp_path / "her" / "run.json").read_text())
+    assert facts["her"]["run"] == "run/epoch-003"
+    assert (tmp_path / "her" / "recipe.yaml").read_text() == (run / "recipe.yaml").read_text()
 
 
 def test_fewer_identities_than_dimensions_make_one_dimension_each(run: Path, crops: Path, tmp_path: Path) -> None:

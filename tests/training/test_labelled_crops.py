@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,20 @@ def test_crops_of_the_gallery_where_nobody_is_trained_on(crops: Path, tmp_path: 
         (tmp_path / part).symlink_to(crops / part)
     taken = LabelledCrops(f"market1501:{tmp_path}").crops()
     assert all(map(np.array_equal, taken, map(read_image, sorted((crops / "bounding_box_test").iterdir()))))
+
+
+def test_unreadable_crops_are_left_out(crops: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bounding_box_train"
+    shutil.copytree(crops / "bounding_box_train", folder)
+    first, *others = sorted(folder.iterdir())
+    first.write_text("no image")
+    taken = LabelledCrops(f"market1501:{tmp_path}").crops()
+    assert all(map(np.array_equal, taken, map(read_image, others)))
+    assert len(taken) == 47
+    for path in others:
+        path.write_text("no image")
+    with pytest.raises(UserError, match=r"none of 48 images can be read \(the first: .*0001_c1s1_000000_01.jpg: not"):
+        LabelledCrops(f"market1501:{tmp_path}").crops()
 
 
 def test_bad_data_is_refused_before_any_work(tmp_path: Path) -> None:

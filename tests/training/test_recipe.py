@@ -92,12 +92,16 @@ def test_pretrained_is_no_part_of_the_network() -> None:
 BOT = {0: 3.5e-6, 5: 0.00017675, 10: 3.5e-4, 39: 3.5e-4, 40: 3.5e-5, 69: 3.5e-5, 70: 3.5e-6, 119: 3.5e-6}
 SPHERE_REID = {0: 5e-5, 5: 0.0002875, 10: 0.000525, 19: 0.0009525, 20: 1e-3, 79: 1e-3, 80: 1e-4, 99: 1e-4, 100: 1e-5}
 
+JLML = {0: 1e-2, 246: 1e-2, 247: 1e-3, 369: 1e-3}
 
-@pytest.mark.parametrize(("name", "published"), [("bot", BOT), ("sphere_reid", SPHERE_REID)])
+
+@pytest.mark.parametrize(("name", "published"), [("bot", BOT), ("sphere_reid", SPHERE_REID), ("jlml", JLML)])
 def test_published_learning_rates(name: str, published: dict[int, float]) -> None:
+    """From the first step of an epoch on, of however many steps."""
     schedule = load_recipe(name).schedule
     for epoch, rate in published.items():
-        assert schedule.rate(epoch / schedule.epochs) == pytest.approx(rate, rel=1e-9)
+        for batches in (1, 7, 404):
+            assert schedule.rate(epoch * batches / (schedule.epochs * batches)) == pytest.approx(rate, rel=1e-9)
 
 
 def test_cosine_and_exponential_schedules() -> None:
