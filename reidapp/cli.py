@@ -61,7 +61,7 @@ _SERVE = "`pip install 'reidapp[cpu]'`, or 'reidapp[gpu]'"
 _EXTRA_OF = dict.fromkeys(
     ("torch", "torchvision", "yaml", "safetensors", "onnx", "onnxscript", "sklearn", "matplotlib"), _TRAIN
 )
-_EXTRA_OF |= dict.fromkeys(("onnxruntime", "faiss"), _SERVE)
+_EXTRA_OF |= dict.fromkeys(("onnxruntime", "faiss"), _SERVE) | {"ray": "`pip install 'reidapp[ray]'`"}
 _UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or in newer Typers that of a copy without a public name
 
 
@@ -270,10 +270,17 @@ def index(
         str, typer.Option(help="auto (a GPU if one works), cpu, or cuda (an error without one).")
     ] = "auto",
     nice: Annotated[bool, typer.Option("--nice", help="Lowest priority, half the cores: others go first.")] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="On a Ray cluster: auto, local or HOST:PORT; it must see FOLDER by the same path."
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Index a folder of footage into a gallery. Run it again to add what is new, or to go on after an interruption."""
     from reidapp.footage import live
+    from reidapp.footage.cluster import Cluster, ModelFiles
     from reidapp.footage.detection import open_detector
     from reidapp.footage.indexing import Footage, find_footage, index_footage
     from reidapp.footage.pipeline import cores, let_others_go_first
@@ -306,35 +313,44 @@ def index(
             found = survey(plan, settings.zone, probe, advance)
         _show(found.to_dict(), str(found), json)
         return
+    if ray and settings.kind != "videos":
+        raise UserError("index: --ray is for videos; pictures are indexed on this machine")
     if gallery is None:
         raise UserError("index: missing --gallery FOLDER (only --dry-run needs none)")
     if nice:
         let_others_go_first()
-    # One thread a session: as many chunks are at work as there are cores.
-    finder = open_detector(settings.detector, threads=1, provider=device) if settings.kind != "crops" else None
-    footage = None if watch or streams else find_footage(folder, settings, said)
-    if streams:
-        folder.mkdir(parents=True, exist_ok=True)
-    watcher = None if footage else Watcher(folder, settings, said, quiet_s=0.0 if streams else QUIET_S)
-    target, embedder = _gallery_to_write(gallery, model, threads=1, provider=device)
-    on = f"detector {settings.detector} on {finder.provider}" if finder else "no detector"
-    _note(f"{on}; model {embedder.card.name} on {embedder.provider}")
-    workers = max(1, cores() // 2) if nice else None
+    workers = max(1, cores() // 2) if nice else cores()
+    with Cluster(ray, device, workers) if ray else contextlib.nullcontext() as cluster:
+        # One thread a session: as many chunks are at work as there are cores.
+        session: dict[str, Any] = {"threads": 1, "provider": "cpu" if cluster else device}
+        finder = open_detector(settings.detector, **session) if settings.kind != "crops" else None
+        footage = None if watch or streams else find_footage(folder, settings, said)
+        if streams:
+            folder.mkdir(parents=True, exist_ok=True)
+        watcher = None if footage else Watcher(folder, settings, said, quiet_s=0.0 if streams else QUIET_S)
+        target, embedder = _gallery_to_write(gallery, model, **session)
+        if cluster:
+            cluster.send(ModelFiles.read(embedder.path, settings.detector, cluster.provider))
+            where = f"{cluster.provider} of a Ray cluster: {cluster}"
+            _note(f"detector {settings.detector} and model {embedder.card.name} on {where}")
+        else:
+            on = f"detector {settings.detector} on {finder.provider}" if finder else "no detector"
+            _note(f"{on}; model {embedder.card.name} on {embedder.provider}")
 
-    def index_all(footage: Footage) -> "IndexReport":
-        with _progress("indexing", "s of video" if settings.kind == "videos" else "pictures") as advance:
-            return index_footage(footage, target, embedder, finder, settings, advance, workers)
+        def index_all(footage: Footage) -> "IndexReport":
+            with _progress("indexing", "s of video" if settings.kind == "videos" else "pictures") as advance:
+                return index_footage(footage, target, embedder, finder, settings, advance, workers, cluster)
 
-    def summary(report: "IndexReport") -> str:
-        return _index_summary(report, settings.kind, gallery)
+        def summary(report: "IndexReport") -> str:
+            return _index_summary(report, settings.kind, gallery)
 
-    if watcher:
-        with live.recording(streams, folder, _note):
-            report = _watched(watcher, index_all, summary, EVERY_S / 2 if streams else EVERY_S, json)
-    else:
-        assert footage
-        report = index_all(footage)
-        _show(report.to_dict(), summary(report), json)
+        if watcher:
+            with live.recording(streams, folder, _note):
+                report = _watched(watcher, index_all, summary, EVERY_S / 2 if streams else EVERY_S, json)
+        else:
+            assert footage
+            report = index_all(footage)
+            _show(report.to_dict(), summary(report), json)
     if report.interrupted:
         raise typer.Exit(130)
 

@@ -27,7 +27,6 @@ USED_BY_OTHERS = {
     "tzdata": "zoneinfo, on systems without a time zone database",
     "tensorboard": "torch.utils.tensorboard",
     "psycopg": "SQLAlchemy, by a postgresql:// address",
-    "ray": "indexing on a cluster, not there yet",
     "pymilvus": "vectors on a cluster, not there yet",
     "pytest-timeout": "pytest",
     "pytest-xdist": "pytest",
@@ -152,7 +151,7 @@ def third_party(path: Path) -> set[str]:
 
 EXTRAS = {name: distributions(lines) for name, lines in PROJECT["optional-dependencies"].items()}
 BASE = distributions(PROJECT["dependencies"])
-SERVING = BASE | EXTRAS["cpu"] | EXTRAS["gpu"] | EXTRAS["cluster"] | EXTRAS["postgres"]
+SERVING = BASE | EXTRAS["cpu"] | EXTRAS["gpu"] | EXTRAS["ray"] | EXTRAS["cluster"] | EXTRAS["postgres"]
 
 
 @pytest.mark.parametrize(

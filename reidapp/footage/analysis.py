@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -36,6 +37,23 @@ class Look:
     people: list[Detection]
     crops: list[np.ndarray]
     embeddings: np.ndarray
+
+
+class Analyses(Protocol):
+    """Analyses chunks somewhere else; asked by as many threads at the same time as it has ``workers``."""
+
+    workers: int
+
+    def analyse(
+        self,
+        path: Path,
+        number: int,
+        facts: VideoFacts,
+        settings: IndexSettings,
+        at: Callable[[float], None],
+        camera: str | None,
+    ) -> NewChunk:
+        """As the function below, with a detector and an embedder of its own."""
 
 
 def analyse(

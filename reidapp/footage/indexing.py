@@ -17,7 +17,7 @@ import numpy as np
 from reidapp.embedding import Embeds
 from reidapp.errors import ReidappError, UserError
 from reidapp.footage import sources
-from reidapp.footage.analysis import analyse
+from reidapp.footage.analysis import Analyses, analyse
 from reidapp.footage.decoding import VideoFacts, ends_at, frames, probe
 from reidapp.footage.detection import Detector
 from reidapp.footage.pipeline import cores, in_order
@@ -77,6 +77,7 @@ def index_footage(
     settings: IndexSettings,
     progress: Progress = lambda done, total, name: None,
     workers: int | None = None,
+    elsewhere: Analyses | None = None,
 ) -> IndexReport:
     """Index every video or picture that the gallery doesn't have yet.
 
@@ -86,6 +87,7 @@ def index_footage(
         detector: None for crops, which are people already.
         workers: chunks that are analysed at the same time, each on about one core; all cores by default. What comes out
             does not depend on it.
+        elsewhere: analyses chunks in this process' stead, which then does not use ``detector``.
 
     Raises:
         UserError: none of the videos could be read.
@@ -96,7 +98,8 @@ def index_footage(
     with gallery.writing() as writer:
         if embedder.identity != writer.model_id:  # while this process was waiting, or loading its model
             raise ReidappError(f"{gallery.path}: it was moved to another model just now; run the command again")
-        run = _Run(writer, embedder, detector or WholePicture(), settings, report, progress, workers or cores())
+        workers = workers or cores()
+        run = _Run(writer, embedder, detector or WholePicture(), settings, report, progress, workers, elsewhere)
         try:
             run.set_cameras(footage)
             run.index(footage.sources)
@@ -163,6 +166,7 @@ class _Run:
         report: IndexReport,
         progress: Progress,
         workers: int,
+        elsewhere: Analyses | None,
     ) -> None:
         self.writer = writer
         self.embedder = embedder
@@ -170,7 +174,8 @@ class _Run:
         self.settings = settings
         self.report = report
         self.progress = progress
-        self.workers = workers
+        self.workers = elsewhere.workers if elsewhere else workers
+        self.analyse = elsewhere.analyse if elsewhere else self._here
         self.stop = threading.Event()
         self.reached: dict[_Job, float] = {}  # seconds of the chunks that are being analysed
         self.touched: list[str] = []
@@ -313,14 +318,23 @@ class _Run:
 
         path = plan.source.path
         try:
-            return analyse(
-                path, number, plan.facts, self.settings, self.detector, self.embedder, at, camera=plan.camera
-            )
+            return self.analyse(path, number, plan.facts, self.settings, at, plan.camera)
         except (ReidappError, _StoppedError):
             raise
         except Exception as error:  # whatever a decoder, a detector or a model may come upon
             what = f"{type(error).__name__}: {error}"
             raise ReidappError(f"{path}: from second {start_s:.0f} on it could not be analysed ({what})") from error
+
+    def _here(
+        self,
+        path: Path,
+        number: int,
+        facts: VideoFacts,
+        settings: IndexSettings,
+        at: Callable[[float], None],
+        camera: str | None,
+    ) -> NewChunk:
+        return analyse(path, number, facts, settings, self.detector, self.embedder, at, camera)
 
     def _take(self, job: _Job, result: Callable[[], NewChunk | None]) -> None:
         """Commit a chunk that is next in order."""
@@ -329,17 +343,18 @@ class _Run:
         if plan.failed:
             return
         try:
+            if job.number is None:
+                self._finish(plan, plan.last_s)
+                return
             chunk = result()
             over = chunk is not None and not chunk.frames and _ends_before(plan.source.path, chunk.start_s)
         except UserError as error:  # readable a moment ago, and no longer: a disk that was taken away
             plan.over = plan.failed = True
             self.report.skip(plan.source, error)
             return
-        if job.number is None:
-            self._finish(plan, plan.last_s)
-        elif plan.over or chunk is None:
+        if plan.over or chunk is None:
             return
-        elif over:
+        if over:
             plan.over = True  # the end is where frames end, whatever the header says
         else:
             self._commit(plan, chunk)

@@ -43,11 +43,7 @@ def open_detector(spec: str, threads: int = 0, provider: str = "auto") -> Detect
     Raises:
         UserError: an unknown name, a model file that is missing or no such detector, or CUDA asked for and not there.
     """
-    name, _, path = spec.partition(":")
-    if spec in releases():
-        if spec not in pulled():
-            raise UserError(f"--detector {spec}: not on this machine; `reidapp models pull {spec}` fetches it")
-        name, path = releases()[spec].detector, str(pulled()[spec])
+    name, path = located(spec)
     if name not in registry.names(__name__):
         known = [*registry.names(__name__), *releases()]
         raise UserError(
@@ -55,11 +51,25 @@ def open_detector(spec: str, threads: int = 0, provider: str = "auto") -> Detect
         )
     detector = registry.find(__name__, name)
     takes_file = "path" in inspect.signature(detector).parameters
-    if takes_file != bool(path):
+    if takes_file != (path is not None):
         wanted = f"needs its model file: {name}:PATH" if takes_file else f"has no model file; give only {name}"
         raise UserError(f"--detector {spec}: {wanted}")
-    options = {"path": Path(path).expanduser()} if path else {}
+    options = {"path": path} if path else {}
     return registry.build(detector, options, f"--detector {spec}", threads=threads, provider=provider)
+
+
+def located(spec: str) -> tuple[str, Path | None]:
+    """A detector's kind and model file, None without one, from what the user wrote.
+
+    Raises:
+        UserError: one that can be pulled, and is not on this machine.
+    """
+    if spec in releases():
+        if spec not in pulled():
+            raise UserError(f"--detector {spec}: not on this machine; `reidapp models pull {spec}` fetches it")
+        return releases()[spec].detector, pulled()[spec]
+    name, _, path = spec.partition(":")
+    return name, Path(path).expanduser() if path else None
 
 
 def without_overlaps(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
