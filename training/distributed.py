@@ -64,9 +64,20 @@ def join(device: str) -> Team:
 
 def leave() -> None:
     """Wait for the others, then end the team."""
+    wait()
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def wait() -> None:
+    """Until the others have come here too."""
     if dist.is_initialized():
         dist.barrier()
-        dist.destroy_process_group()
+
+
+def first_here() -> bool:
+    """Whether this is the first process of the run on its machine, or alone."""
+    return not dist.is_initialized() or int(os.environ.get("LOCAL_RANK", dist.get_rank())) == 0
 
 
 def parallel(network: nn.Module, team: Team) -> nn.Module:

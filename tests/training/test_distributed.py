@@ -2,16 +2,24 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
+from torch import multiprocessing
 
 from models.run_folder import last_epoch
+from reidapp.imaging import read_image, resize
 from tests.training.test_recipes_contract import two_frames
+from training.data import cache
+from training.data.datasets import Record
 
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
@@ -51,6 +59,61 @@ def test_a_run_in_two_processes(crops: Path, tiny: list[str], tmp_path: Path) ->
     one, two = (load_file(epoch / "classifier.safetensors") for epoch in epochs if epoch is not None)
     torch.testing.assert_close(two["losses.oim.lut"], one["losses.oim.lut"], rtol=0, atol=1e-3)
     assert one["losses.oim.lut"].norm(dim=1).sum() > 3.9  # four people or more have been seen
+
+
+@pytest.mark.slow
+def test_one_process_decodes_for_all(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    paths = [tmp_path / f"{number}.png" for number in range(6)]
+    for number, path in enumerate(paths):
+        cv2.imwrite(str(path), np.random.default_rng(number).integers(0, 256, (20, 10, 3), dtype=np.uint8))
+    paths[2].write_text("no image")
+    multiprocessing.spawn(decode_one_of_two, (tmp_path, paths), nprocs=2)
+    first, second = (np.load(tmp_path / f"{rank}.npz") for rank in (0, 1))
+    assert (first["reads"], second["reads"]) == (6, 0)
+    expected = np.stack([resize(read_image(path), 16, 8) for path in paths if path != paths[2]])
+    for crops in (first, second):
+        np.testing.assert_array_equal(crops["images"], expected)
+        assert crops["pids"].tolist() == [0, 1, 3, 4, 5]
+        assert crops["skipped"].tolist() == ["2.png"]
+    assert not list((tmp_path / "out").iterdir())
+
+
+def decode_one_of_two(rank: int, folder: Path, paths: list[Path]) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    reads = []
+
+    def noted(path: Path) -> np.ndarray:
+        reads.append(path)
+        return read_image(path)
+
+    cache.read_image = noted
+    crops = cache.decode([Record(path, pid) for pid, path in enumerate(paths)], 16, 8, folder / "out")
+    pids, skipped = [record.pid for record in crops.records], [path.name for path, _ in crops.skipped]
+    np.savez(folder / f"{rank}.npz", images=crops.images, reads=len(reads), pids=pids, skipped=skipped)
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_weights_of_a_head_a_moving_average_and_resuming(crops: Path, tiny: list[str], tmp_path: Path) -> None:
+    """JLML's sparsity is of its head's weights, which are no part of a batch."""
+    still = "augmentation={flip: 0, shift: 0, zoom: 0, colour: 0, erase: 0}"
+    schedule = ["optimizer={sgd: {}}", "schedule={images: 64, lr: 1e-3}", "ema=0.5", "keep_every=1"]
+    changes = [*tiny, still, "input={height: 64, width: 32}", "sampler={batch: 8}", *schedule]
+    options = [option for change in changes for option in ("--set", change)]
+    command = ["-m", "reidapp", "train", "jlml", "--small", "--data", f"market1501:{crops}", *options]
+    run(*command, "--out", str(tmp_path / "one"), "--set", "bn_split=2")
+    run(*TWO, *command, "--out", str(tmp_path / "two"))
+    log = [json.loads((tmp_path / name / "log.jsonl").read_text().splitlines()[-1]) for name in ("one", "two")]
+    assert log[1] == pytest.approx(log[0], rel=1e-3)
+    one, two = (load_file(tmp_path / name / "epoch-002" / "trunk.safetensors") for name in ("one", "two"))
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-2, atol=1e-3, msg=lambda text, n=name: f"{n}: {text}")
+
+    shutil.rmtree(tmp_path / "two" / "epoch-002")
+    run(*TWO, *command, "--out", str(tmp_path / "two"), "--resume")
+    resumed = load_file(tmp_path / "two" / "epoch-002" / "trunk.safetensors")
+    assert all(torch.equal(resumed[name], two[name]) for name in two)
 
 
 @pytest.mark.slow
