@@ -24,13 +24,14 @@ class Line:
         work: what was done.
         file: the benchmark's, without its suffix.
         goal: in words.
-        measured: of the file's content: what we need, what the others need, and whether the goal is reached.
+        measured: of the file's content: what we need, what the others need, and whether the goal is reached; None:
+            not known, for the others were not run.
     """
 
     work: str
     file: str
     goal: str
-    measured: Callable[[Result], tuple[str, str, bool]]
+    measured: Callable[[Result], tuple[str, str, bool | None]]
 
 
 def main() -> None:
@@ -52,7 +53,8 @@ def table_line(line: Line) -> str:
     if not file.exists():
         return f"| {line.work} | not run | | {line.goal} | |"
     ours, theirs, reached = line.measured(json.loads(file.read_text("utf-8")))
-    return f"| [{line.work}]({line.file}.json) | {ours} | {theirs} | {line.goal} | {'yes' if reached else '**no**'} |"
+    answer = {True: "yes", False: "**no**", None: ""}[reached]
+    return f"| [{line.work}]({line.file}.json) | {ours} | {theirs} | {line.goal} | {answer} |"
 
 
 def _metrics(found: Result) -> tuple[str, str, bool]:
@@ -63,8 +65,10 @@ def _metrics(found: Result) -> tuple[str, str, bool]:
     return f"{cost['processor_s']:.2f} s of processor, {cost['memory_mb']:.0f} MB", theirs, reached
 
 
-def _reranking(found: Result) -> tuple[str, str, bool]:
-    ours, theirs = found["rows"]["reidapp"], found["rows"]["torchreid"]
+def _reranking(found: Result) -> tuple[str, str, bool | None]:
+    ours, theirs = found["rows"]["reidapp"], found["rows"].get("torchreid")
+    if theirs is None:
+        return _cost(ours), "torchreid not run", None
     same = found["agreement"]["reidapp and torchreid"]["places_out_of_order_by_more_than_a_tie"] == 0
     reached = theirs["times_ours"] >= 12 and ours["memory_mb"] <= 1000 and same
     return _cost(ours), f"torchreid {_cost(theirs)} ({theirs['times_ours']:.0f} ×)", reached
@@ -93,10 +97,12 @@ def _input_pipeline(found: Result) -> tuple[str, str, bool]:
     return f"{rates['ours']:,} images/s", f"PIL {rates['PIL per image']:,} images/s", rates["ours"] >= 6000
 
 
-def _training_step(found: Result) -> tuple[str, str, bool]:
+def _training_step(found: Result) -> tuple[str, str, bool | None]:
     row = found["rows"][-1]
-    rates, best = row["images_per_s"], max(row["times_torchreid"].values())
+    rates, best = row["images_per_s"], max(row["times_torchreid"].values(), default=None)
     ours = max(rate for name, rate in rates.items() if name.startswith("ours"))
+    if best is None:
+        return f"{ours:.0f} images/s", "torchreid not run", None
     theirs = max(rate for name, rate in rates.items() if name.startswith("torchreid"))
     return f"{ours:.0f} images/s", f"torchreid {theirs:.0f} images/s ({best:.2f} ×)", best >= 2.5
 
