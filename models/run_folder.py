@@ -6,6 +6,7 @@ RUN/epoch-012/                the last epoch; of older ones those that the recip
     classifier.safetensors    what only training needs: class weights, banks
     optimizer.pt              for resuming
 RUN/log.jsonl                 one line per epoch
+RUN/left_out.txt              the images that were not used, and why, if there are any
 
 Wherever a run is read, ``RUN`` means its last epoch, and ``RUN/epoch-012`` that one.
 """
@@ -24,6 +25,7 @@ from models.network import Network
 from reidapp.errors import UserError
 
 FACTS = "run.json"
+LEFT_OUT = "left_out.txt"
 RECIPE = "recipe.yaml"
 TRUNK = "trunk.safetensors"
 CLASSIFIER = "classifier.safetensors"

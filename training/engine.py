@@ -23,6 +23,7 @@ from models.onnx_weights import load_onnx
 from models.pretrained import load_pretrained
 from models.run_folder import (
     CLASSIFIER,
+    LEFT_OUT,
     OPTIMIZER,
     TRUNK,
     last_epoch,
@@ -206,7 +207,8 @@ def _set_up(
                 f"(the first: {path.name}: {why})"
             )
         if skipped := dataset.skipped + crops.skipped:
-            notes.warn_left_out(skipped)
+            notes.warn_left_out(skipped, out / LEFT_OUT)
+            writer.left_out(skipped)
             method = _method(recipe, crops.records, dataset.apart, network)
     except (ReidappError, KeyboardInterrupt):
         writer.discard()

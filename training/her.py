@@ -12,7 +12,7 @@ from torch import nn
 
 from models.device import pick_device
 from models.network import Network
-from models.run_folder import RECIPE, folder_of, last_epoch, load_network, read_facts
+from models.run_folder import LEFT_OUT, RECIPE, folder_of, last_epoch, load_network, read_facts
 from reidapp.errors import UserError
 from training.data.cache import decode
 from training.data.datasets import UNLABELLED, load_datasets
@@ -106,7 +106,8 @@ def apply_her(
 
     with bar("reading images", len(records), notes.console, quiet) as advance:
         crops = decode(records, trained.height, trained.width, run, advance)
-    notes.warn_left_out(dataset.skipped + crops.skipped)
+    skipped = dataset.skipped + crops.skipped
+    notes.warn_left_out(skipped, out / LEFT_OUT)
     pids = np.array([r.pid for r in crops.records])
     trained.to(pick_device(device)).to(memory_format=torch.channels_last)
     weight = _narrowed(fit_her(_embeddings(trained, crops.images, notes, quiet), pids, ridge))
@@ -122,6 +123,7 @@ def apply_her(
         "her": {"run": str(run.relative_to(folder_of(run).parent)), "data": specs, "ridge": ridge},
     }
     writer = RunWriter(out, facts | made, recipe_yaml, resume=False)
+    writer.left_out(skipped)
     writer.save(0, network, nn.Module(), {})
     writer.close()
     return HerResult(out, len(np.unique(pids)), len(pids), dim, notes.warnings)

@@ -35,11 +35,16 @@ class Notes:
             self.warnings.append(text)
             self._show("warning", f"{prefix}{text}", f"warning: {prefix}{text}", style="yellow")
 
-    def warn_left_out(self, skipped: Sequence[tuple[Path, str]]) -> None:
-        """Of images that were not used: how many, and the first few with the reason."""
+    def warn_left_out(self, skipped: Sequence[tuple[Path, str]], listed: Path | None = None) -> None:
+        """Of images that were not used: how many, and the first few with the reason.
+
+        Args:
+            listed: the file that has them all.
+        """
         if skipped:
             images = "1 image" if len(skipped) == 1 else f"{len(skipped)} images"
-            self.warn(f"{images} left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]))
+            more = f"; all are in {listed}" if listed and len(skipped) > 5 else ""
+            self.warn(f"{images} left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]) + more)
 
     def bar(self, title: str, total: int, quiet: bool, completed: int = 0) -> AbstractContextManager["Advance"]:
         if self._lines:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from models.run_folder import (
     CLASSIFIER,
     FACTS,
+    LEFT_OUT,
     OPTIMIZER,
     RECIPE,
     TRUNK,
@@ -100,6 +101,12 @@ class RunWriter:
         done = epoch_number(last) if last else 0
         lines = self._log.read_text("utf-8").splitlines(keepends=True)
         files.write_whole(self._log, "".join(lines[:done]).encode())
+
+    def left_out(self, skipped: Sequence[tuple[Path, str]]) -> None:
+        """Write down all images that are not used."""
+        if skipped and self._writes:
+            lines = "".join(f"{path}: {why}\n" for path, why in skipped)
+            files.write_whole(self.run / LEFT_OUT, lines.encode(errors="surrogateescape"))
 
     def log(self, epoch: int, step: int, numbers: Mapping[str, float]) -> None:
         if not self._writes:

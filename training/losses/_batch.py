@@ -31,6 +31,26 @@ def distances(features: Tensor, normalise: bool = False) -> Tensor:
     return root(squared_distances(features, normalise))
 
 
+def collapse(loss: str, features: Tensor, normalise: bool, margin: float = 0.0) -> str | None:
+    """Says so when all features have become one point, or have shrunk until no distance comes near the margin.
+
+    Args:
+        loss: what it is called.
+        normalise: see `squared_distances`.
+    """
+    features = features.detach()
+    spread = distances(features, normalise).mean()
+    size = 1.0 if normalise else features.float().norm(dim=1).mean()
+    if spread <= 0.02 * size:
+        what = "all features nearly equal"
+    elif spread <= 0.1 * margin:
+        what = "all features have shrunk"
+    else:
+        return None
+    advice = "put it on features behind a batch norm without a scale (bnneck: {scale: false}), or lower schedule.lr"
+    return f"the {loss} loss has collapsed ({what}); {advice}"
+
+
 def mean_over(losses: Tensor, counted: Tensor) -> Tensor:
     """The mean of those that count, and zero where none does."""
     return torch.where(counted, losses, 0.0).sum() / counted.sum().clamp(min=1)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidapp.errors import UserError
-from training.losses._batch import distances
+from training.losses._batch import collapse
 
 
 class Triplet(nn.Module):
@@ -32,18 +32,7 @@ class Triplet(nn.Module):
         return F.softplus(gap) if self.margin == "soft" else F.relu(gap + float(self.margin))
 
     def diagnose(self, features: Tensor, labels: Tensor) -> str | None:
-        """Says so when all features have become one point, or have shrunk until no distance reaches the margin."""
-        features = features.detach()
-        spread = distances(features, self.normalise).mean()
-        size = 1.0 if self.normalise else features.float().norm(dim=1).mean()
-        if spread <= 0.02 * size:
-            what = "all features nearly equal"
-        elif spread <= 0.1 * (1.0 if self.margin == "soft" else float(self.margin)):
-            what = "all features have shrunk"
-        else:
-            return None
-        advice = "put it on features behind a batch norm without a scale (bnneck: {scale: false}), or lower schedule.lr"
-        return f"the triplet loss has collapsed ({what}); {advice}"
+        return collapse("triplet", features, self.normalise, 1.0 if self.margin == "soft" else float(self.margin))
 
 
 def triplets(labels: Tensor) -> Tensor:

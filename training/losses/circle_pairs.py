@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidapp.options import Positive
+from training.losses._batch import collapse
 from training.losses._circle import unwanted, wanted
 
 
@@ -37,6 +38,9 @@ class CirclePairsLoss(nn.Module):
         pull = torch.where(partner, -self.scale * wanted(cosines, self.margin), -torch.inf).logsumexp(1)
         push = torch.where(same, -torch.inf, self.scale * unwanted(cosines, self.margin)).logsumexp(1)
         return F.softplus(pull + push).mean()
+
+    def diagnose(self, features: Tensor, labels: Tensor) -> str | None:
+        return collapse("circle", features, normalise=True)
 
 
 def _cosines(features: Tensor) -> Tensor:

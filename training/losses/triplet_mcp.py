@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from reidapp.options import NotNegative
-from training.losses._batch import mean_over, squared_distances
+from training.losses._batch import collapse, mean_over, squared_distances
 from training.losses._triplet import triplets
 
 
@@ -35,3 +35,6 @@ class TripletMCPLoss(nn.Module):
         apart = (d[:, :, None] - d[:, None, :]).clamp(min=self.tau1)
         near = d.clamp(min=self.tau2)[:, :, None]
         return mean_over(apart + self.beta * near, triplets(labels))
+
+    def diagnose(self, features: Tensor, labels: Tensor) -> str | None:
+        return collapse("triplet", features, normalise=True)

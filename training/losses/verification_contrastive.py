@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reidapp.errors import UserError
-from training.losses._batch import root, squared_distances
+from training.losses._batch import collapse, root, squared_distances
 from training.losses._pairs import PairLoss
 
 
@@ -38,3 +38,6 @@ class VerificationContrastiveLoss(PairLoss):
         squared = squared_distances(features, self.normalise)
         same = labels[:, None] == labels
         return self.reduce(torch.where(same, squared, F.relu(self.margin - root(squared)).square()), same)
+
+    def diagnose(self, features: Tensor, labels: Tensor) -> str | None:
+        return collapse("contrastive", features, self.normalise, self.margin)

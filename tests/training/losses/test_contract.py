@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidapp import registry
-from training.losses import Classifies, Remembers
+from training.losses import Classifies, Diagnoses, Remembers
 
 DIM = CLASSES = 8
 
@@ -50,6 +50,7 @@ def those_that(condition: Callable[[type], bool]) -> pytest.MarkDecorator:
 
 those_that_remember = those_that(lambda cls: issubclass(cls, Remembers))
 those_that_classify = those_that(lambda cls: issubclass(cls, Classifies))
+those_that_diagnose = those_that(lambda cls: issubclass(cls, Diagnoses))
 those_with_soft_labels = those_that(lambda cls: getattr(cls, "takes_soft_labels", False))
 those_with_unlabelled = those_that(lambda cls: getattr(cls, "takes_unlabelled", False))
 
@@ -57,6 +58,18 @@ those_with_unlabelled = those_that(lambda cls: getattr(cls, "takes_unlabelled", 
 def batch(*labels: int) -> tuple[Tensor, Tensor]:
     torch.manual_seed(1)
     return torch.randn(len(labels), DIM, requires_grad=True), torch.tensor(labels)
+
+
+@those_that_diagnose
+def test_a_collapse_is_said(loss: Any) -> None:
+    features, labels = batch(0, 0, 1, 1, 2, 2)
+    assert loss.diagnose(features, labels) is None
+    assert "has collapsed (all features nearly equal)" in loss.diagnose(torch.ones_like(features), labels)
+
+
+def test_what_compares_by_distance_can_collapse() -> None:
+    silent = {cls.__name__ for cls in LOSSES if getattr(cls, "needs_pairs", False) and not issubclass(cls, Diagnoses)}
+    assert silent == {"VerificationCELoss"}  # it learns how far apart is apart
 
 
 def learn(loss: Any, features: Tensor, labels: Tensor, steps: int, lr: float) -> None:

@@ -37,6 +37,17 @@ def test_agrees_with_a_double_loop(bias: bool) -> None:
     assert loss(features, labels).item() == pytest.approx(total / len(labels), abs=1e-6)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_numeric_gradient(smoothing: float) -> None:
+    features, weight = torch.randn(6, 3, dtype=torch.float64), torch.tensor(W, dtype=torch.float64)
+    labels = torch.tensor([0, 1, 2, 0, 0, 1])
+
+    def value(features: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(identity(W, smoothing), {"classifier.weight": weight}, (features, labels))
+
+    assert torch.autograd.gradcheck(value, (features.requires_grad_(), weight.requires_grad_()))
+
+
 def test_starts_undecided() -> None:
     loss = IdentityLoss(64, 10, bias=True)
     torch.testing.assert_close(loss.scores(torch.randn(4, 64)), torch.zeros(4, 10), atol=0.1, rtol=0)

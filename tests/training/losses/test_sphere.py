@@ -46,6 +46,15 @@ def test_agrees_with_a_double_loop() -> None:
     assert sphere(weight)(features, labels).item() == pytest.approx(total / 7, abs=1e-10)
 
 
+def test_numeric_gradient() -> None:
+    features, weight = torch.randn(4, 3, dtype=torch.float64), torch.tensor(W, dtype=torch.float64)
+
+    def value(features: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(sphere(W), {"weight": weight}, (features, LABELS))
+
+    assert torch.autograd.gradcheck(value, (features.requires_grad_(), weight.requires_grad_()))
+
+
 def test_lengths_do_not_matter() -> None:
     x = torch.tensor(X, dtype=torch.float64)
     scaled = x * torch.tensor([[0.1], [3.0], [50.0], [1.0]])
