@@ -252,7 +252,7 @@ def index(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what would be indexed as what, with gaps; makes nothing.")
     ] = False,
-    probe: Annotated[bool, typer.Option("--probe", help="With --dry-run: open every file; exact lengths.")] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="With --dry-run: open every file; exact lengths, codecs.")] = False,
     as_: Annotated[
         str,
         typer.Option(

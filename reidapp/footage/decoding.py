@@ -41,13 +41,15 @@ _LIMITS = {"max_pixels": str(MAX_PIXELS)}  # a damaged frame may claim to be lar
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a video's header says. ``duration_s`` is 0 where it doesn't; ``created`` is UTC; the size is as shown."""
+    """What a video's header says. ``duration_s`` is 0 where it doesn't; ``created`` is UTC; the size is as shown;
+    ``codec`` is FFmpeg's name of it, such as h264."""
 
     duration_s: float
     frame_rate: float  # frames per second, on average
     width: int
     height: int
     created: datetime | None
+    codec: str
 
 
 @dataclass
@@ -87,7 +89,7 @@ def probe(path: Path) -> VideoFacts:
         width, height = _shown_size(stream)
         if first is not None and round(first.rotation / 90) % 2:
             width, height = height, width
-        return VideoFacts(duration, _frame_rate(stream), width, height, _created(container))
+        return VideoFacts(duration, _frame_rate(stream), width, height, _created(container), stream.codec_context.name)
 
 
 def frames(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reidapp import files
 from reidapp.embedding import Embeds
 from reidapp.errors import ReidappError, UserError
 from reidapp.footage import sources
@@ -253,7 +254,7 @@ class _Run:
             facts = probe(source.path)
             if next(frames(source.path, 0.0, float("inf"), None), None) is None:
                 raise UserError(f"{source.path.name}: no frame in it can be decoded")
-            video_id = sources.fingerprint(source.path, source.size)
+            video_id = files.fingerprint(source.path, source.size)
         except (OSError, UserError) as error:
             self.report.skip(source, error)
             return None

@@ -1,7 +1,6 @@
 """Which recordings there are: the files below a folder, with what their paths say of them."""
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ VIDEO_SUFFIXES = frozenset(
 SUFFIXES: dict[Kind, frozenset[str]] = {"videos": VIDEO_SUFFIXES, "stills": IMAGE_SUFFIXES, "crops": IMAGE_SUFFIXES}
 _THUMBNAILS = "@eaDir"  # Synology keeps small copies of every picture in these folders
 _MP4 = frozenset({".mp4", ".m4v", ".mov", ".3gp"})
-_FINGERPRINT_BYTES = 1 << 20
+_HEADERS = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +89,9 @@ def may_be_growing(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            return b"mvex" in file.read(_FINGERPRINT_BYTES)  # the box that announces fragments
+            return b"mvex" in file.read(_HEADERS)  # the box that announces fragments
     except OSError:
         return False
-
-
-def fingerprint(path: Path, size: int) -> str:
-    """16 hex digits for a file's content: its size, first and last megabyte. A moved recording keeps it."""
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        digest.update(file.read(_FINGERPRINT_BYTES))
-        file.seek(max(0, size - _FINGERPRINT_BYTES))
-        digest.update(file.read(_FINGERPRINT_BYTES))
-    return digest.hexdigest()[:16]
 
 
 def _named(relative: str, stat: os.stat_result) -> tuple[str, int, int]:

@@ -18,13 +18,14 @@ from PIL import ExifTags, Image
 from reidapp.box import Box
 from reidapp.embedding import Embeds
 from reidapp.errors import ReidappError, UserError
+from reidapp.files import fingerprint
 from reidapp.footage import shots
 from reidapp.footage.analysis import seen
 from reidapp.footage.decoding import Frame, VideoFacts
 from reidapp.footage.detection import Detection, Detector
 from reidapp.footage.pipeline import in_order
 from reidapp.footage.report import IndexReport, Progress
-from reidapp.footage.sources import Source, fingerprint
+from reidapp.footage.sources import Source
 from reidapp.gallery import schema
 from reidapp.gallery.recordings import PRESENT, Recordings
 from reidapp.gallery.store import GalleryWriter, NewChunk, NewCrop, NewPicture, NewTracklet, PathPoint
@@ -147,7 +148,7 @@ def _look_at(source: Source, id_: str, detector: Detector, settings: IndexSettin
 
 
 def _facts(path: Path, image: np.ndarray) -> VideoFacts:
-    return VideoFacts(0.0, 0.0, image.shape[1], image.shape[0], _taken(path))
+    return VideoFacts(0.0, 0.0, image.shape[1], image.shape[0], _taken(path), path.suffix[1:].lower())
 
 
 def _taken(path: Path) -> datetime | None:
@@ -191,6 +192,7 @@ class PictureRun:
         self.done = self.total = 0  # pictures
         self.begun: dict[str, Path] = {}  # by the content's fingerprint
         self.recordings = Recordings()
+        self.deleted: set[str] = set()  # see `GalleryWriter.deleted`
 
     def index(self, found: Sequence[Source], workers: int) -> None:
         self.total = len(found)
@@ -217,11 +219,14 @@ class PictureRun:
         except (OSError, UserError) as error:
             self.report.skip(source, error)
         else:
-            if self.writer.video(id_) is None:
+            if id_ in self.deleted:
+                self.report.deleted += 1
+            elif self.writer.video(id_) is None:
                 self.begun[id_] = source.path
                 return id_
-            self.writer.moved(id_, source.path, source.mtime_ns)
-            self.report.unchanged += 1
+            else:
+                self.writer.moved(id_, source.path, source.mtime_ns)
+                self.report.unchanged += 1
         self.done += 1
         return None
 

@@ -55,12 +55,13 @@ class PlannedFile:
         """As JSON has it: times ISO 8601 UTC, and the camera's with its zone's offset."""
         local = self.start.astimezone(ZoneInfo(self.zone)).isoformat() if self.start else None
         named = {key: getattr(self, key) for key in ("file", "camera", "zone", "start_source", "uncertain", "size")}
-        opened = {key: getattr(self.facts, key) for key in ("duration_s", "width", "height")} if self.facts else {}
+        read = ("duration_s", "frame_rate", "width", "height", "codec")
+        opened = {key: getattr(self.facts, key) for key in read} if self.facts else {}
         return {**named, "start": iso(self.start), "camera_time": local, "end": iso(self.end), **opened}
 
     def __str__(self) -> str:
         when = f"{self.start.astimezone(ZoneInfo(self.zone)):%Y-%m-%d %H:%M:%S %Z}" if self.start else "start unknown"
-        opened = f"  {self.facts.duration_s:.0f} s, {self.facts.width}×{self.facts.height}" if self.facts else ""
+        opened = f"  {_opened(self.facts)}" if self.facts else ""
         return f"{self.camera}  {when}  {self.file}{opened}" + (f"  ({self.uncertain})" if self.uncertain else "")
 
 
@@ -217,6 +218,11 @@ def _without_lengths(timed: list[tuple[datetime, PlannedFile]]) -> tuple[list[Be
                 [Span(file.file, _ms(start), _ms(file.mtime)), Span(after.file, _ms(following), _ms(following))]
             )[0]
     return gaps, same
+
+
+def _opened(facts: VideoFacts) -> str:
+    size = f"{facts.width}×{facts.height} {facts.codec}"
+    return f"{facts.duration_s:.0f} s, {size}, {facts.frame_rate:.4g} fps" if facts.frame_rate else size
 
 
 def _below(path: Path, folder: Path) -> str:

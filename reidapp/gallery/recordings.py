@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from reidapp.footage.sources import fingerprint
+from reidapp.files import fingerprint
 from reidapp.gallery.store import VideoInfo
 
 PRESENT, GONE, REPLACED, SILENT = "present", "gone", "replaced", "silent"

@@ -66,7 +66,7 @@ class CameraAlias(Base):
 class Video(Base):
     __tablename__ = "video"
 
-    id: Mapped[str] = mapped_column(primary_key=True)  # from the content: see footage.sources.fingerprint
+    id: Mapped[str] = mapped_column(primary_key=True)  # from the content: see files.fingerprint
     camera_id: Mapped[int] = mapped_column(ForeignKey("camera.id"), index=True)
     path: Mapped[str]
     size: Mapped[int] = mapped_column(BigInteger)

@@ -409,9 +409,10 @@ class Gallery:
             return self.crop_path(crop.chunk_id, crop.id)
 
     def camera_of_crop(self, file: Path) -> str | None:
-        """The camera of the best shot that a file holds; None for a file that is none of this gallery's."""
+        """The camera of the best shot that a file holds, by the name that the model knows it by; None for a file that
+        is none of this gallery's."""
         crop = (
-            select(schema.Crop.chunk_id, schema.Camera.name)
+            select(schema.Crop.chunk_id, schema.Camera)
             .join(schema.Chunk, schema.Chunk.id == schema.Crop.chunk_id)
             .join(schema.Video, schema.Video.id == schema.Chunk.video_id)
             .join(schema.Camera, schema.Camera.id == schema.Video.camera_id)
@@ -419,9 +420,10 @@ class Gallery:
         )
         with Session(self.engine) as session:
             found = session.execute(crop).one_or_none()
-        if found is None or self.crop_path(found[0], file.stem).resolve() != file.resolve():
-            return None
-        return str(found[1])
+            if found is None or self.crop_path(found[0], file.stem).resolve() != file.resolve():
+                return None
+            known = session.get_one(schema.Model, self.model_id).card.get("cameras", ())
+            return cameras.name_in_model(session, found[1], known)
 
     def crop_path(self, chunk_id: str, crop_id: str) -> Path:
         return self._chunk_folder(chunk_id) / f"{crop_id}.webp"

@@ -61,3 +61,26 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     with files.locked(tmp_path / "lock", "busy"):
         pass
     holder.stdout.close()
+
+
+def test_fingerprint_is_of_the_content(tmp_path: Path) -> None:
+    content = b"a" + os.urandom(3 << 20) + b"a"
+    paths = [tmp_path / name for name in ("a.mp4", "start.mp4", "end.mp4", "longer.mp4")]
+    for path, data in zip(
+        paths, (content, b"x" + content[1:], content[:-1] + b"x", content + content[-(1 << 20) :]), strict=True
+    ):
+        path.write_bytes(data)
+    prints = [files.fingerprint(path, path.stat().st_size) for path in paths]
+    assert len(set(prints)) == len(paths)
+    moved = tmp_path / "moved.mp4"
+    paths[0].rename(moved)
+    assert files.fingerprint(moved, len(content)) == prints[0]
+    assert len(prints[0]) == 16
+
+
+def test_fingerprint_of_small_files(tmp_path: Path) -> None:
+    prints = set()
+    for data in (b"", b"a", b"aa", b"b"):
+        (tmp_path / "a.mp4").write_bytes(data)
+        prints.add(files.fingerprint(tmp_path / "a.mp4", len(data)))
+    assert len(prints) == 4

@@ -1,15 +1,19 @@
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy.orm import Session
 
 from reidapp.box import Box
 from reidapp.errors import UserError
 from reidapp.footage.detection import Detection
+from reidapp.gallery import schema
 from reidapp.imaging import cut
 from reidapp.query import QueryImage, embed_query, read_query
+from reidapp.settings import CameraSettings
 from tests.small_gallery import ColourEmbedder, ShirtDetector, Walk, frame_at, make_gallery, query_crop
 
 RED, BLUE = Walk("red", 0, 1, 0.7, 0.7), Walk("blue", 0, 1, 0.2, 0.2)
@@ -147,6 +151,18 @@ def test_a_stored_crop_is_embedded_as_its_cameras(tmp_path: Path) -> None:
     assert embeddings.shape == (3, 64)
     with pytest.raises(UserError, match="a crop of one person already"):
         embed_query(stored, gallery, embedder, SeesPeopleEverywhere(), person=1)
+
+
+def test_a_crop_of_a_renamed_camera_has_the_name_that_the_model_knows(tmp_path: Path) -> None:
+    gallery = make_gallery(tmp_path)
+    one = gallery.tracklets()[0]
+    card = replace(ColourEmbedder().card, cameras=[one.camera])
+    with gallery.writing() as writer:
+        writer.change_camera(one.camera, CameraSettings(name="Main gate"))
+    assert gallery.camera_of_crop(one.crops[0].file) == "Main gate"
+    with Session(gallery.engine) as session, session.begin():
+        session.get_one(schema.Model, gallery.model_id).card = asdict(card)
+    assert gallery.camera_of_crop(one.crops[0].file) == one.camera
 
 
 def test_only_the_best_shots_of_the_gallery_have_a_camera(tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ def open_detector(spec: str, threads: int = 0, provider: str = "auto") -> Detect
     if takes_file != (path is not None):
         wanted = f"needs its model file: {name}:PATH" if takes_file else f"has no model file; give only {name}"
         raise UserError(f"--detector {spec}: {wanted}")
+    if path and not path.is_file():
+        raise UserError(f"--detector {spec}: no such file")
     options = {"path": path} if path else {}
     return registry.build(detector, options, f"--detector {spec}", threads=threads, provider=provider)
 

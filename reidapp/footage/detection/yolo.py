@@ -34,14 +34,12 @@ class Yolo:
         threads, provider: as `open_session` has them.
 
     Raises:
-        UserError: no such file, or another kind of model.
+        UserError: another kind of model.
     """
 
     def __init__(
         self, path: Path, threshold: float = 0.4, overlap: float = 0.5, threads: int = 0, provider: str = "auto"
     ) -> None:
-        if not path.is_file():
-            raise UserError(f"--detector yolo:{path}: no such file")
         self.path = path
         self.threshold = threshold
         self.overlap = overlap

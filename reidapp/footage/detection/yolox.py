@@ -25,14 +25,12 @@ class Yolox:
         threads, provider: as `open_session` has them.
 
     Raises:
-        UserError: no such file, or another kind of model.
+        UserError: another kind of model.
     """
 
     def __init__(
         self, path: Path, threshold: float = 0.4, overlap: float = 0.5, threads: int = 0, provider: str = "auto"
     ) -> None:
-        if not path.is_file():
-            raise UserError(f"--detector yolox:{path}: no such file")
         self.threshold = threshold
         self.overlap = overlap
         self._session = open_session(path, threads, provider)

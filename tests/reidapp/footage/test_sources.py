@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reidapp.errors import UserError
-from reidapp.footage.sources import Skipped, fingerprint, scan
+from reidapp.footage.sources import Skipped, scan
 
 TEN = datetime(2026, 3, 2, 10)
 
@@ -55,29 +55,6 @@ def test_relative_folder_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere: no such file or folder"):
         scan(tmp_path / "nowhere")
-
-
-def test_fingerprint_is_of_the_content(tmp_path: Path) -> None:
-    content = b"a" + os.urandom(3 << 20) + b"a"
-    paths = [tmp_path / name for name in ("a.mp4", "start.mp4", "end.mp4", "longer.mp4")]
-    for path, data in zip(
-        paths, (content, b"x" + content[1:], content[:-1] + b"x", content + content[-(1 << 20) :]), strict=True
-    ):
-        path.write_bytes(data)
-    prints = [fingerprint(path, path.stat().st_size) for path in paths]
-    assert len(set(prints)) == len(paths)
-    moved = tmp_path / "moved.mp4"
-    paths[0].rename(moved)
-    assert fingerprint(moved, len(content)) == prints[0]
-    assert len(prints[0]) == 16
-
-
-def test_fingerprint_of_small_files(tmp_path: Path) -> None:
-    prints = set()
-    for data in (b"", b"a", b"aa", b"b"):
-        (tmp_path / "a.mp4").write_bytes(data)
-        prints.add(fingerprint(tmp_path / "a.mp4", len(data)))
-    assert len(prints) == 4
 
 
 def test_links_are_followed_and_loops_are_not(tmp_path: Path) -> None:

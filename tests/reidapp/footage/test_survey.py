@@ -97,6 +97,7 @@ def test_probing_finds_lengths_gaps_overlaps_and_what_cannot_be_read(tmp_path: P
     assert movie.start == datetime(2026, 3, 2, 11, tzinfo=UTC)
     assert movie.start_source == "mtime"
     assert movie.to_dict()["width"] == 64
+    assert (movie.to_dict()["codec"], movie.to_dict()["frame_rate"]) == ("h264", 10.0)
     (skipped,) = found.skipped
     assert skipped.file == "gate/notes.mp4"
     assert "not a video" in skipped.reason

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reidapp.footage.sources import fingerprint
+from reidapp.files import fingerprint
 from reidapp.gallery import recordings
 from reidapp.gallery.recordings import GONE, PRESENT, REPLACED, SILENT, Recordings
 from reidapp.gallery.store import VideoInfo
