@@ -14,7 +14,7 @@ from benchmarks.method_rows import SCORES, SEED, Row, fill, minutes, parser, rea
 
 TABLE = "supervised"
 BUDGET = 370_000
-# bfloat16 halves the time on a processor that has it; see precision in `training.recipe`
+# bfloat16: 12 % more images per second on one core, as many on two (docs/results/training_step.json)
 _row = partial(Row, common=(f"schedule.images={BUDGET}", "precision=bfloat16"))
 
 ROWS = [
@@ -62,8 +62,8 @@ def measure(row: Row, run: Path, data: str) -> dict[str, Any]:
 def render() -> None:
     """Write the table from the results that are there."""
     head = [
-        "| Method | Rank-1 | Rank-5 | mAP | mINP | with flip: Rank-1 / mAP | Minutes (threads) | `reidapp train …` |",
-        "|---|---|---|---|---|---|---|---|",
+        "| Method | D | Rank-1 | Rank-5 | mAP | mINP | flip: Rank-1 / mAP | Minutes (threads) | `reidapp train …` |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     common = " ".join(ROWS[0].options(ROWS[0].common))
     lines = [
@@ -75,7 +75,7 @@ def render() -> None:
         "bfloat16. Head, loss and sampler are the method's; network, size, augmentation, optimizer and schedule are",
         "those of `--small`. Trained on the first 500 of the 751 training identities, measured on the last 251: 1,122",
         "queries, 3,763 gallery images, cosine, same identity in the same camera left out. Not comparable with the",
-        "official test.",
+        "official test. D is the size of the embedding, which is the head's.",
         "Minutes are of training, on the threads beside them, on a two-core machine that was doing other work as well:",
         "upper bounds.",
         "",
@@ -96,10 +96,18 @@ def render() -> None:
 def table_line(row: Row) -> str:
     command, result = f"`{row.short}`" + (" …" if row.small else ""), read_result(TABLE, row.name)
     if result is None:
-        return f"| {row.method} | not run | | | | | | {command} |"
+        return f"| {row.method} | {dim(row)} | not run | | | | | | {command} |"
     numbers = " | ".join(f"{result[name]:.1f}" for name in SCORES)
     flipped = f"{result['rank1_flip']:.1f} / {result['mAP_flip']:.1f}"
-    return f"| {row.method} | {numbers} | {flipped} | {minutes(result)} | {command} |"
+    return f"| {row.method} | {dim(row)} | {numbers} | {flipped} | {minutes(result)} | {command} |"
+
+
+def dim(row: Row) -> int:
+    """Of a row's embedding."""
+    from models.network import Network
+    from training.recipe import load_recipe
+
+    return Network(load_recipe(row.recipe, [*row.common, *row.changes], small=row.small).network()).dim
 
 
 if __name__ == "__main__":

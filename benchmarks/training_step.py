@@ -4,8 +4,9 @@
 
 The same network (OSNet x0.25, a linear layer of 512, softmax with label smoothing), batch (64 at 128×64), images and
 threads; both with mirroring, random crop and erasing. torchreid runs its own `ImageSoftmaxEngine` on its own data
-manager, once loading in the training process and once with two workers; the faster of the two counts. Ours is the loop
-of `training.engine` with its cache filled, in float32 and in bfloat16. One repeat of each in turn.
+manager, once loading in the training process and once with two workers; the faster of the two counts. Ours are the
+steps that `training.engine` takes, written out here without its progress, sums and checks, with its cache filled, in
+float32 and in bfloat16. One repeat of each in turn.
 """
 
 import argparse
@@ -107,7 +108,7 @@ def measure(candidates: dict[str, Step], repeats: int, steps: int) -> dict[str, 
 
 
 def ours(records: list[Record], precision: str) -> Step:
-    """One step of the loop of `training.engine`."""
+    """One step, as in `training.engine._epoch`."""
     torch.manual_seed(SEED)
     recipe = parse_recipe(RECIPE | {"precision": precision}, "recipe")
     device, noise = torch.device("cpu"), torch.Generator().manual_seed(SEED)
