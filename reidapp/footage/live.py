@@ -5,6 +5,7 @@ pictures if the process is killed.
 """
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import av
 from av.container import InputContainer
@@ -48,19 +49,13 @@ class Stream:
     camera: str
 
     def __post_init__(self) -> None:
-        scheme = urlsplit(self.url).scheme
-        if scheme not in SCHEMES or not self.host:
-            raise UserError(f"{scheme}://…: no stream's address; known are {', '.join(SCHEMES)}, each with a host")
+        _address(self.url)
         if self.camera.startswith(".") or "/" in self.camera or "\0" in self.camera or not self.camera.strip():
             raise UserError(f'--camera-name "{self.camera}": it names a folder; leave out "/", and a dot in front')
 
-    @property
-    def host(self) -> str:
-        return urlsplit(self.url).hostname or ""
-
     def __str__(self) -> str:
-        port = urlsplit(self.url).port
-        return f"{urlsplit(self.url).scheme}://{self.host}" + (f":{port}" if port else "")
+        address = _address(self.url)
+        return f"{address.scheme}://{address.hostname}" + (f":{address.port}" if address.port else "")
 
 
 def is_url(text: str) -> bool:
@@ -68,17 +63,41 @@ def is_url(text: str) -> bool:
 
 
 def named(urls: Sequence[str], cameras: Sequence[str]) -> list[Stream]:
-    """Streams with their cameras' names; without any, these are the hosts'.
+    """Streams with their cameras' names; without any, these are the hosts'. ``${NAME}`` in a URL is put in from the
+    environment, percent-encoded: a command line can be read by all users of a machine.
 
     Raises:
-        UserError: not as many names as streams, or a name twice.
+        UserError: not as many names as streams, a name twice, or a variable that is not set.
     """
-    names = cameras or [urlsplit(url).hostname or "" for url in urls]
+    urls = [re.sub(r"\$\{(\w+)\}", _from_environment, url) for url in urls]
+    names = cameras or [_address(url).hostname or "" for url in urls]
     if len(names) != len(urls):
         raise UserError(f"--camera-name: {len(names)} given for {len(urls)} streams; give one for each, in their order")
     if len(set(names)) < len(names):
         raise UserError(f"--camera-name: give each stream a name of its own ({', '.join(names)})")
     return [Stream(url, name) for url, name in zip(urls, names, strict=True)]
+
+
+def _from_environment(name: re.Match[str]) -> str:
+    if name[1] not in os.environ:
+        raise UserError(f"{name[0]}: no such environment variable; set it, or write a $ in an address as %24")
+    return quote(os.environ[name[1]], safe="")
+
+
+def _address(url: str) -> SplitResult:
+    """A URL in parts that can be read; an error shows none that may be a password's."""
+    try:
+        address = urlsplit(url)
+        cut = "@" in url and "@" not in address.netloc  # by a character of the password
+        readable = not cut and (address.port is None or address.port > 0)
+    except ValueError:
+        readable = False
+    if not readable:
+        encode = "percent-encode its password and path, such as / %2F, # %23, ? %3F, [ %5B, @ %40"
+        raise UserError(f"{url.partition('://')[0]}://…: a stream's address that cannot be read; {encode}") from None
+    if address.scheme not in SCHEMES or not address.hostname:
+        raise UserError(f"{address.scheme}://…: no stream's address; known are {', '.join(SCHEMES)}, each with a host")
+    return address
 
 
 @contextmanager
@@ -100,7 +119,7 @@ def recording(
             busy = f'{folder}: another process records "{stream.camera}" into it; give another --camera-name'
             locks.enter_context(files.locked(place / "recording.lock", busy))
             for part in place.rglob(f"*{_PART}"):  # of a run that was killed
-                part.rename(part.with_suffix("")) if part.stat().st_size else part.unlink()
+                _keep(part, part.with_suffix(""))
         recorders = [Recorder(stream, folder / stream.camera, say, segment_s) for stream in streams]
         for recorder in recorders:
             recorder.start()
@@ -223,12 +242,19 @@ class Segment:
 
     def close(self, before: float) -> float:
         """Finish the file and give it its name; ``before``, and what is returned, is a segment's end as Unix time."""
-        self._output.close()
         start = _unix(self._start)
         if 0 < before - start < _SLACK_S:
             start = before  # no moment comes twice
-        os.replace(self.part, _file(self.folder, start))
+        try:
+            self._output.close()
+        finally:  # what a full disk has taken can be played
+            _keep(self.part, _file(self.folder, start))
         return start + self._end_s
+
+
+def _keep(part: Path, name: Path) -> None:
+    """Give a file its name, if anything is in it."""
+    part.rename(name) if part.stat().st_size else part.unlink()
 
 
 def _shown(packet: "Packet[VideoStream]") -> int:

@@ -1,6 +1,8 @@
 """Live streams, from a server on this machine: files with the right times and every frame, whatever breaks off."""
 
+import contextlib
 import io
+import resource
 import shutil
 import threading
 import time
@@ -293,6 +295,23 @@ def test_what_a_killed_recorder_left_is_kept(packets: tuple[Any, list[Any]], tmp
     assert len(list(frames(path, 0, 1e9, None))) >= 3 * FPS  # all but the last group of pictures
 
 
+def test_what_a_full_disk_has_taken_is_kept_at_once(packets: tuple[Any, list[Any]], tmp_path: Path) -> None:
+    segment = Segment(tmp_path, packets[0], time.monotonic())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (sum(packet.size for packet in packets[1]) // 2, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            for packet in packets[1]:
+                segment.add(packet, time.monotonic())
+        with contextlib.suppress(OSError):
+            segment.close(0.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    (path,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert path.suffix == ".mp4"
+    assert 0 < len(list(frames(path, 0, 1e9, None))) < SECONDS * FPS
+
+
 def test_one_process_records_a_camera(tmp_path: Path) -> None:
     def again() -> None:
         with recording([Stream("http://127.0.0.1:9/", "gate")], tmp_path, lambda line: None):
@@ -327,3 +346,25 @@ def test_streams_and_their_names() -> None:
         with pytest.raises(UserError, match="no stream's address") as caught:
             live.named([url], ["gate"])
         assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("password", ["xy/q", "xy#q", "xy?q", "1/xy", "xy[q", "xy]q", "70000/q", "0/q"])
+def test_a_password_that_must_be_encoded_is_not_shown(password: str) -> None:
+    with pytest.raises(UserError, match=r"rtsp://…: .*percent-encode") as caught:
+        live.named([f"rtsp://admin:{password}@10.0.0.5/s"], [])
+    assert not any(part in str(caught.value) for part in ("admin", "xy", "q@", "70000", "10.0.0.5"))
+
+
+@pytest.mark.parametrize("port", ["70000", "0", "rtsp"])
+def test_a_port_that_is_none(port: str) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        Stream(f"rtsp://10.0.0.5:{port}/s", "gate")
+
+
+def test_a_password_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATE", "p@ss/w#rd")
+    (stream,) = live.named(["rtsp://admin:${GATE}@10.0.0.5/s"], [])
+    assert (stream.url, stream.camera) == ("rtsp://admin:p%40ss%2Fw%23rd@10.0.0.5/s", "10.0.0.5")
+    monkeypatch.delenv("GATE")
+    with pytest.raises(UserError, match=r"\$\{GATE\}: no such environment variable"):
+        live.named(["rtsp://admin:${GATE}@10.0.0.5/s"], [])
