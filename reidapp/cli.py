@@ -252,7 +252,9 @@ def index(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what would be indexed as what, with gaps; makes nothing.")
     ] = False,
-    probe: Annotated[bool, typer.Option("--probe", help="With --dry-run: open every file; exact lengths, codecs.")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="With --dry-run: open every file; exact lengths, codecs.")
+    ] = False,
     as_: Annotated[
         str,
         typer.Option(
@@ -269,6 +271,7 @@ def index(
     device: Annotated[
         str, typer.Option(help="auto (a GPU if one works), cpu, or cuda (an error without one).")
     ] = "auto",
+    again: Annotated[bool, typer.Option("--again", help="Also recordings that were deleted from the gallery.")] = False,
     nice: Annotated[bool, typer.Option("--nice", help="Lowest priority, half the cores: others go first.")] = False,
     ray: Annotated[
         str | None,
@@ -339,7 +342,7 @@ def index(
 
         def index_all(footage: Footage) -> "IndexReport":
             with _progress("indexing", "s of video" if settings.kind == "videos" else "pictures") as advance:
-                return index_footage(footage, target, embedder, finder, settings, advance, workers, cluster)
+                return index_footage(footage, target, embedder, finder, settings, advance, workers, cluster, again)
 
         def summary(report: "IndexReport") -> str:
             return _index_summary(report, settings.kind, gallery)
@@ -796,6 +799,37 @@ def gallery_camera(
     _show(facts, "\n".join(told), json)
 
 
+@gallery_.command("delete")
+def gallery_delete(
+    gallery: GalleryOption,
+    video: Annotated[str | None, typer.Option(help="Only of this recording: its path or id.")] = None,
+    camera: Annotated[str | None, typer.Option(help="Only of this camera.")] = None,
+    after: Annotated[str | None, typer.Option(help="Only what was seen at this time or later.")] = None,
+    before: Annotated[str | None, typer.Option(help="Only what was seen at this time or earlier.")] = None,
+    older_than: Annotated[str | None, typer.Option(help="Only what was seen so long ago, such as 30d or 12h.")] = None,
+    tracklet: Annotated[list[str] | None, typer.Option(help="This tracklet; may be given several times.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Delete from the gallery, for good; recordings' files are not touched. Says what goes, and asks."""
+    from reidapp.gallery.deletion import Selection, delete_from, planned
+    from reidapp.gallery.store import Gallery
+
+    if before and older_than:
+        raise UserError("gallery delete: --before and --older-than exclude each other")
+    opened = Gallery.open(gallery)
+    until = _ago(older_than, "--older-than") if older_than else _time(before, "--before", opened)
+    selection = Selection(video, camera, _time(after, "--after", opened), until, tracklet or ())
+    found = planned(opened, selection)
+    if found and not dry_run:
+        _confirm(f"delete from {gallery}: {found}", yes)
+        with opened.writing() as writer:
+            found = delete_from(writer, selection)
+    said = f"{gallery}: {'would go' if dry_run else 'deleted'}: {found}"
+    _show({"deleted": not dry_run} | found.to_dict(), said, json)
+
+
 @gallery_.command("searches")
 def gallery_searches(
     gallery: GalleryOption,
@@ -889,7 +923,7 @@ def identity_unmerge(name: IdentityArgument, gallery: GalleryOption, json: JsonO
 
 @identity.command("delete")
 def identity_delete(name: IdentityArgument, gallery: GalleryOption, json: JsonOption = False) -> None:
-    """Take a name away; the tracklets stay (`reidapp gallery delete --identity` deletes those)."""
+    """Take a name away; the tracklets stay (`reidapp gallery delete --tracklet` deletes those)."""
     _done([_identities(gallery).delete(name)], json)
 
 
@@ -1026,6 +1060,26 @@ def _time(text: str | None, option: str, gallery: "Gallery") -> datetime | None:
     return time
 
 
+def _ago(text: str, option: str) -> datetime:
+    """The time that lies so many days or hours back."""
+    from datetime import UTC, timedelta
+
+    count, unit = text[:-1], {"d": "days", "h": "hours"}.get(text[-1:])
+    if unit is None or not count.isdecimal() or len(count) > 5:
+        raise UserError(f'{option}: "{text}" is no age such as 30d or 12h')
+    return datetime.now(UTC) - timedelta(**{unit: int(count)})
+
+
+def _confirm(what: str, yes: bool) -> None:
+    """Go on only if the user agrees."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UserError(f"{what}? Nobody can be asked here: --yes does it, --dry-run only looks")
+    if not typer.confirm(_one_line(f"{what}?"), err=True):
+        raise typer.Exit(1)
+
+
 def _identities(gallery: Path) -> "Identities":
     from reidapp.gallery.identities import Identities
     from reidapp.gallery.store import Gallery
@@ -1091,6 +1145,8 @@ def _index_summary(report: "IndexReport", kind: str, gallery: Path) -> str:
         f"{report.videos} {kind}{known}: {report.frames} frames, {report.detections} detections, "
         f"{report.tracklets} tracklets, {report.crops} crops written and searchable in {gallery}"
     ]
+    if report.deleted:
+        lines.append(f"  {report.deleted} {kind} were deleted from the gallery, and stay so; --again indexes them")
     lines += [f"  note: {note}" for note in report.notes]
     lines += [_one_line(f"  incomplete: {entry.file}: {entry.reason}") for entry in report.incomplete]
     lines += [_one_line(f"  skipped: {entry.file}: {entry.reason}") for entry in report.skipped]

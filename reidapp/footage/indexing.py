@@ -79,6 +79,7 @@ def index_footage(
     progress: Progress = lambda done, total, name: None,
     workers: int | None = None,
     elsewhere: Analyses | None = None,
+    again: bool = False,
 ) -> IndexReport:
     """Index every video or picture that the gallery doesn't have yet.
 
@@ -89,6 +90,7 @@ def index_footage(
         workers: chunks that are analysed at the same time, each on about one core; all cores by default. What comes out
             does not depend on it.
         elsewhere: analyses chunks in this process' stead, which then does not use ``detector``.
+        again: those too that were deleted from the gallery.
 
     Raises:
         UserError: none of the videos could be read.
@@ -101,6 +103,7 @@ def index_footage(
             raise ReidappError(f"{gallery.path}: it was moved to another model just now; run the command again")
         workers = workers or cores()
         run = _Run(writer, embedder, detector or WholePicture(), settings, report, progress, workers, elsewhere)
+        run.deleted = set() if again else writer.deleted()
         try:
             run.set_cameras(footage)
             run.index(footage.sources)
@@ -120,7 +123,7 @@ def _hint(folder: Path, settings: IndexSettings) -> str:
 
 
 def _refuse_if_nothing_was_usable(folder: Path, report: IndexReport) -> None:
-    if report.videos or report.unchanged or report.frames or not report.skipped:
+    if report.videos or report.unchanged or report.deleted or report.frames or not report.skipped:
         return
     reasons = "; ".join(f"{s.file}: {s.reason}" for s in report.skipped[:3])
     more = f"; and {len(report.skipped) - 3} more" if len(report.skipped) > 3 else ""
@@ -182,6 +185,7 @@ class _Run:
         self.touched: list[str] = []
         self.done_s = self.total_s = 0.0  # of video
         self.recordings = Recordings()
+        self.deleted: set[str] = set()  # see `GalleryWriter.deleted`
 
     def set_cameras(self, footage: Footage) -> None:
         """What the user says of cameras goes into the gallery; what has no effect is noted."""
@@ -205,6 +209,9 @@ class _Run:
         known = self.writer.files_done()
         new = [source for source in found if (str(source.path), source.size, source.mtime_ns) not in known]
         self.report.unchanged += len(found) - len(new)
+        wanted = [s for s in new if schema.identifier(s.path, s.size, s.mtime_ns) not in self.deleted]
+        self.report.deleted += len(new) - len(wanted)
+        new = wanted
         if self.settings.kind != "videos":
             self._index_pictures(self._settled(new))
             return
@@ -222,7 +229,7 @@ class _Run:
 
     def _index_pictures(self, new: list[Source]) -> None:
         pictures = PictureRun(self.writer, self.embedder, self.detector, self.settings, self.report, self.progress)
-        self.touched = pictures.ids
+        self.touched, pictures.deleted = pictures.ids, self.deleted
         pictures.index(new, self.workers)
 
     def check_counts(self) -> None:
@@ -261,6 +268,9 @@ class _Run:
         earlier = self.writer.video(video_id)
         if earlier is not None and Path(earlier.path) != source.path and self._still_there(video_id):
             self.report.skip(source, UserError(f"the same recording as {earlier.path}"))
+            return None
+        if video_id in self.deleted:  # and lies somewhere else now
+            self.report.deleted += 1
             return None
         if earlier is None:
             self.writer.add_video(source.camera, self.settings.zone, self._row(source, facts, video_id))

@@ -21,6 +21,7 @@ class IndexReport:
     tracklets: int = 0
     crops: int = 0
     unchanged: int = 0  # files that were indexed before
+    deleted: int = 0  # files whose recordings were deleted from the gallery
     video_s: float = 0.0
     notes: list[str] = field(default_factory=list)  # what the user should know, and nothing was left out for
     skipped: list[Skipped] = field(default_factory=list)

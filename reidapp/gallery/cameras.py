@@ -70,7 +70,7 @@ def change(session: Session, name: str, settings: CameraSettings) -> schema.Came
     Raises:
         UserError: no such camera, or its new name or group is taken.
     """
-    camera = _camera(session, name)
+    camera = existing(session, name)
     if settings.name is not None and settings.name != camera.name:
         _rename(session, camera, settings.name)
     if settings.group:
@@ -98,7 +98,7 @@ def merge(session: Session, name: str, into: str) -> list[Between]:
     Raises:
         UserError: no such camera, or their clocks differ.
     """
-    camera, target = _camera(session, name), _camera(session, into)
+    camera, target = existing(session, name), existing(session, into)
     if camera.id == target.id:
         raise UserError(f'"{name}" cannot be merged into itself')
     if (camera.zone, camera.offset_s) != (target.zone, target.offset_s):
@@ -131,7 +131,12 @@ def _rename(session: Session, camera: schema.Camera, name: str) -> None:
     camera.name = name
 
 
-def _camera(session: Session, name: str) -> schema.Camera:
+def existing(session: Session, name: str) -> schema.Camera:
+    """The camera that is called so now.
+
+    Raises:
+        UserError: there is none.
+    """
     if camera := session.scalar(select(schema.Camera).filter_by(name=name)):
         return camera
     if later := camera_called(session, name):

@@ -1,12 +1,13 @@
 """The SQLite file of a gallery: how it is opened and brought up to date."""
 
+import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event, false, update
+from sqlalchemy import URL, Engine, Select, create_engine, event, false, func, select, update
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.orm import Session
 
@@ -59,6 +60,28 @@ def changing(engine: Engine) -> Iterator[Session]:
         yield session
 
 
+def listed(values: Collection[str]) -> Select[tuple[str]]:
+    """Values for ``in_``, as JSON, since SQLite takes no more than 32,766 one by one."""
+    return select(func.json_each(json.dumps(list(values))).table_valued("value").c.value)
+
+
+def shed(engine: Engine) -> None:
+    """Let nothing of deleted rows stay behind in the log, and give room back where a quarter of the file is free.
+
+    Where others read or write just then, that is left to a later time: deleted rows are overwritten in any case.
+    """
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        free, pages = (cursor.execute(f"PRAGMA {count}").fetchone()[0] for count in ("freelist_count", "page_count"))
+        with suppress(sqlite3.OperationalError):
+            if 4 * free > pages:
+                cursor.execute("VACUUM")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.close()
+
+
 def upgrade(engine: Engine) -> None:
     """Run the migrations that this database has not seen."""
     from alembic import command
@@ -91,6 +114,7 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
         raise UserError(f"{_file_of(connection)}: this file system knows no write-ahead log; use another disk")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
     connection.execute("PRAGMA busy_timeout=10000")
 
 

@@ -7,7 +7,7 @@ cameras change nothing here.
 """
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -422,35 +422,15 @@ class _Action:
             self.session.flush()
 
 
-def forget_tracklets(session: Session, tracklets: Sequence[str]) -> int:
-    """Remove all that was said of tracklets which are being deleted, in the log too. Returns how many yes and no."""
-    gone = set(tracklets)
-    count = 0
-    models: tuple[Any, ...] = (schema.Member, schema.Answer)
-    for model in models:
-        count += session.execute(delete(model).where(model.tracklet_id.in_(gone))).rowcount  # type: ignore[attr-defined]
+def forget_tracklets(session: Session, tracklets: Collection[str]) -> None:
+    """Remove all that was said of tracklets which are being deleted, in the log too."""
+    gone = database.listed(tracklets)
+    for model in (schema.Member, schema.Answer):
+        session.execute(delete(model).where(model.tracklet_id.in_(gone)))
     for action in session.scalars(select(schema.IdentityAction)):
-        kept = [c for c in action.changes if (c["before"] or c["after"]).get("tracklet_id") not in gone]
+        kept = [c for c in action.changes if (c["before"] or c["after"]).get("tracklet_id") not in tracklets]
         if len(kept) < len(action.changes):
             action.changes = kept
-    return count
-
-
-def rename_tracklet(session: Session, old: str, new: str) -> None:
-    """What was said of a tracklet holds for one of its pieces, whose first pieces are being deleted."""
-    models: tuple[Any, ...] = (schema.Member, schema.Answer)
-    for model in models:
-        for row in session.scalars(select(model).where(model.tracklet_id == old)):
-            row.tracklet_id = new
-    for action in session.scalars(select(schema.IdentityAction)):
-        action.changes = [_renamed(change, old, new) for change in action.changes]
-
-
-def _renamed(change: dict[str, Any], old: str, new: str) -> dict[str, Any]:
-    sides = {
-        side: values for side in ("before", "after") if (values := change[side]) and values.get("tracklet_id") == old
-    }
-    return change | {side: values | {"tracklet_id": new} for side, values in sides.items()}
 
 
 def _state(

@@ -5,7 +5,6 @@ model. Nothing of a query is kept unless its search is saved. Answers are pairs 
 user said, by which P(match) can be calibrated.
 """
 
-import shutil
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ FOLDER = "queries"
 
 @dataclass(frozen=True)
 class SavedSearchInfo:
-    """A search as it was saved. ``pictures`` are crops of the person; ``identity`` is a name."""
+    """A search as it was saved, less what was deleted. ``pictures`` are crops of the person; ``identity`` is a name."""
 
     name: str
     by: str
@@ -106,7 +105,7 @@ class SavedSearches:
             if crops:
                 folder.mkdir(parents=True)
             for number, crop in enumerate(crops):
-                files.write_flushed(folder / f"{number}.webp", encode_crop(crop))
+                files.write_flushed(picture_path(self.gallery, id_, number), encode_crop(crop))
             session.add(
                 schema.SavedSearch(
                     id=id_, name=name, by=self.by, at=_now(), pictures=len(crops), tracklets=list(tracklets),
@@ -139,7 +138,7 @@ class SavedSearches:
             session.execute(delete(schema.Answer).where(schema.Answer.search_id == row.id))
             session.delete(row)
             session.add(schema.Leftover(path=str(folder.relative_to(self.gallery.path))))
-        shutil.rmtree(folder, ignore_errors=True)
+        self.gallery.remove_leftovers()
 
     def _info(self, session: Session, row: schema.SavedSearch) -> SavedSearchInfo:
         answers = session.scalars(
@@ -150,7 +149,7 @@ class SavedSearches:
             name=row.name,
             by=row.by,
             at=row.at,
-            pictures=[self.gallery.path / FOLDER / row.id / f"{number}.webp" for number in range(row.pictures)],
+            pictures=[file for n in range(row.pictures) if (file := picture_path(self.gallery, row.id, n)).is_file()],
             tracklets=row.tracklets,
             identity=identity.name if identity else None,
             filters=row.filters,
@@ -165,6 +164,11 @@ class SavedSearches:
         known = sorted(session.scalars(select(schema.SavedSearch.name)))
         hint, each = suggestion(name, known), ", ".join(known) or "none"
         raise UserError(f'saved search "{name}" is not in this gallery{hint}; known: {each}')
+
+
+def picture_path(gallery: Gallery, search_id: str, number: int) -> Path:
+    """The file of a query's picture; it is gone if that was a best shot which was deleted."""
+    return gallery.path / FOLDER / search_id / f"{number}.webp"
 
 
 def _now() -> str:

@@ -22,7 +22,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from sqlalchemy import Engine, exists, func, select, true
+from sqlalchemy import Engine, delete, exists, func, select, true
 from sqlalchemy.orm import Session
 
 from reidapp import files
@@ -461,7 +461,31 @@ class Gallery:
         """
         busy = f"{self.path}: another `reidapp index` or `reembed` is writing to this gallery; wait until it ends"
         with files.disk_named(self.path), files.locked(self.path / "writer.lock", busy):
+            self.remove_leftovers()  # of a deletion that was killed
             yield GalleryWriter(self)
+
+    @contextmanager
+    def files_kept(self) -> Iterator[None]:
+        """While this is held no file goes that rows have named, as a back-up needs it."""
+        with files.locked(self.path / "files.lock"):
+            yield
+
+    def remove_leftovers(self) -> None:
+        """Remove the files that deletions have left; waits while `files_kept` is held."""
+        with Session(self.engine) as session:
+            if session.scalar(select(schema.Leftover.path).limit(1)) is None:
+                return
+        with self.files_kept():
+            with Session(self.engine) as session:
+                paths = session.scalars(select(schema.Leftover.path)).all()
+            for path in (self.path / each for each in paths):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+            with database.changing(self.engine) as session:
+                session.execute(delete(schema.Leftover).where(schema.Leftover.path.in_(database.listed(paths))))
+        database.shed(self.engine)
 
     def _setting(self, key: str) -> str:
         with Session(self.engine) as session:
@@ -511,6 +535,12 @@ class GalleryWriter:
         with Session(self.gallery.engine) as session:
             return {(path, size, mtime_ns) for path, size, mtime_ns in session.execute(done)}
 
+    def deleted(self) -> set[str]:
+        """Of recordings that were deleted: their ids, and the keys of their files (`schema.Deleted`)."""
+        rows = select(schema.Deleted.video_id, schema.Deleted.file)
+        with Session(self.gallery.engine) as session:
+            return {each for row in session.execute(rows) for each in row}
+
     def chunks_done(self, video_id: str) -> set[int]:
         """Numbers of the chunks that are committed."""
         with Session(self.gallery.engine) as session:
@@ -519,7 +549,8 @@ class GalleryWriter:
     def add_video(self, camera: str, zone: str, video: schema.Video) -> None:
         """Add a video and, if it is new, its camera with a clock in ``zone``.
 
-        Its start is computed from what is written, by the camera's clock; one without it keeps its ``start_ms``.
+        Its start is computed from what is written, by the camera's clock; one without it keeps its ``start_ms``. One
+        that was deleted is no longer held to be.
         """
         with Session(self.gallery.engine, expire_on_commit=False) as session, session.begin():
             self._add_video(session, camera, zone, video)
@@ -531,6 +562,7 @@ class GalleryWriter:
         else:
             video.start_ms = cameras.start_ms(video.written, row.zone, row.offset_s)
         video.camera_id = row.id
+        session.execute(delete(schema.Deleted).where(schema.Deleted.video_id == video.id))
         session.add(video)
         session.flush()
 
@@ -714,9 +746,7 @@ class GalleryWriter:
 
     def counted(self, video_ids: Sequence[str] | None = None) -> tuple[int, int, int]:
         """(crop rows, vector rows, vector rows that the shards hold) of these videos, or all; they must be equal."""
-        # As JSON, since SQLite takes no more than 32,766 values one by one.
-        ids = select(func.json_each(json.dumps(video_ids and list(video_ids))).table_valued("value").c.value)
-        of_videos = true() if video_ids is None else schema.Chunk.video_id.in_(ids)
+        of_videos = true() if video_ids is None else schema.Chunk.video_id.in_(database.listed(video_ids))
         with Session(self.gallery.engine) as session:
             crops = session.scalar(select(func.count(schema.Crop.id)).join(schema.Chunk).where(of_videos)) or 0
             dim = session.get_one(schema.Model, self.model_id).card["dim"]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from reidapp import files
@@ -181,7 +181,6 @@ class _Inspection:
         self.recordings = Recordings()
         self.models: dict[str, schema.Model] = {}
         self.crops_of: dict[str, int] = {}  # of each chunk
-        self.committed: dict[Path, int] = {}  # bytes of each shard
 
     def run(self) -> Verification:
         self._database()
@@ -191,7 +190,7 @@ class _Inspection:
         self._derived()
         self._links()
         self._videos()
-        self._other_files()
+        self.found.leftovers = leftovers(self.session, self.gallery)
         return self.found
 
     def _fault(self, what: str, remedy: str) -> None:
@@ -271,7 +270,6 @@ class _Inspection:
 
     def _shard(self, model_id: str, day: str, blocks: list[schema.Block]) -> None:
         file, width = vectors.shard_path(self.gallery.path, model_id, day), 2 * self.models[model_id].card["dim"]
-        self.committed[file] = max(block.first_row + block.rows for block in blocks) * width
         name, bad = file.relative_to(self.gallery.path), []
         for block, data in _stored(file, blocks, width):
             if model_id == self.active:
@@ -346,24 +344,34 @@ class _Inspection:
         if count := len(self.session.scalars(bare).all()):
             self._of_rows(f"{count} tracklets without a crop")
 
-    def _other_files(self) -> None:
-        path = self.gallery.path
-        named = {self.gallery.crop_path(chunk_id, "").parent for chunk_id in self.crops_of}
-        of_models = {self.gallery.model_path(id_) for id_ in self.models}
-        others = [
-            *path.glob(f"{database.FILE_NAME}.new*"),
-            *(file for file in path.glob("models/*") if file not in of_models),
-            *(file for file in path.glob("vectors/*/*.f16*") if file not in self.committed),
-            *path.glob(f"vectors/*/*{SUFFIX}.new"),
-            *(folder for folder in path.glob("crops/*/*") if folder not in named),
-            *(half_made for half_made in path.glob("crops/*/*/*.new") if half_made.parent in named),
-        ]
-        for other in sorted(others):
-            size = sum(f.stat().st_size for f in (other.rglob("*") if other.is_dir() else [other]) if f.is_file())
-            self.found.leftovers.append(Leftover(other.relative_to(path), size))
-        for file, committed in self.committed.items():
-            if file.is_file() and (tail := file.stat().st_size - committed) > 0:
-                self.found.leftovers.append(Leftover(file.relative_to(path), tail, keep=committed))
+
+def leftovers(session: Session, gallery: Gallery) -> list[Leftover]:
+    """The files, folders and tails of shards that no row names."""
+    path, block, found = gallery.path, schema.Block, []
+    models = {model.id: model.card["dim"] for model in session.scalars(select(schema.Model))}
+    ends = select(block.model_id, block.day, func.max(block.first_row + block.rows)).group_by(block.model_id, block.day)
+    committed = {
+        vectors.shard_path(path, model_id, day): end * 2 * models[model_id]
+        for model_id, day, end in session.execute(ends)
+        if model_id in models
+    }
+    named = {gallery.crop_path(id_, "").parent for id_ in session.scalars(select(schema.Crop.chunk_id).distinct())}
+    of_models = {gallery.model_path(id_) for id_ in models}
+    others = [
+        *path.glob(f"{database.FILE_NAME}.new*"),
+        *(file for file in path.glob("models/*") if file not in of_models),
+        *(file for file in path.glob("vectors/*/*.f16*") if file not in committed),
+        *path.glob(f"vectors/*/*{SUFFIX}.new"),
+        *(folder for folder in path.glob("crops/*/*") if folder not in named),
+        *(half_made for half_made in path.glob("crops/*/*/*.new") if half_made.parent in named),
+    ]
+    for other in sorted(others):
+        size = sum(f.stat().st_size for f in (other.rglob("*") if other.is_dir() else [other]) if f.is_file())
+        found.append(Leftover(other.relative_to(path), size))
+    for file, end in committed.items():
+        if file.is_file() and (tail := file.stat().st_size - end) > 0:
+            found.append(Leftover(file.relative_to(path), tail, keep=end))
+    return found
 
 
 def repair(

@@ -53,9 +53,11 @@ def snapshots(tmp_path: Path) -> Path:
     return folder
 
 
-def run(folder: Path, gallery: Gallery, settings: IndexSettings = STILLS, detector: object = None) -> IndexReport:
+def run(
+    folder: Path, gallery: Gallery, settings: IndexSettings = STILLS, detector: object = None, again: bool = False
+) -> IndexReport:
     finder = None if settings.kind == "crops" else detector or ShirtDetector()
-    return index_footage(find_footage(folder, settings), gallery, ShirtEmbedder(), finder, settings)
+    return index_footage(find_footage(folder, settings), gallery, ShirtEmbedder(), finder, settings, again=again)
 
 
 def find(gallery: Gallery, shirt: str, top: int = 1) -> list[Hit]:
