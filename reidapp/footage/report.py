@@ -25,6 +25,7 @@ class IndexReport:
     video_s: float = 0.0
     notes: list[str] = field(default_factory=list)  # what the user should know, and nothing was left out for
     skipped: list[Skipped] = field(default_factory=list)
+    unread: list[Path] = field(default_factory=list)  # of those: their disk or share failed, which may pass
     incomplete: list[Skipped] = field(default_factory=list)  # read in part: what could be read is in the gallery
     interrupted: bool = False
 
@@ -36,12 +37,15 @@ class IndexReport:
 
     def skip(self, source: Source, error: Exception) -> None:
         """Name a file that was left out."""
+        if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
+            self.unread.append(source.path)
         self.skipped.append(Skipped(named(source.path), str(error).removeprefix(f"{source.path.name}: ")))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         lists = {key: [vars(entry) for entry in getattr(self, key)] for key in ("skipped", "incomplete")}
-        return {**vars(self), "video_s": round(self.video_s, 2), **lists}
+        unread = [str(path) for path in self.unread]
+        return {**vars(self), "video_s": round(self.video_s, 2), "unread": unread, **lists}
 
 
 def named(path: Path) -> str:

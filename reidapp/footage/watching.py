@@ -5,7 +5,7 @@ By scans alone, since the notices of operating systems do not cross a network.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from reidapp.errors import UserError
@@ -76,9 +76,15 @@ class Watcher:
         news = [entry for entry in skipped if entry not in self._named]
         return Footage(self.folder, complete, news, self.cameras, more_to_come=True)
 
-    def taken(self, footage: Footage) -> None:
-        """Files that are not asked for again before they change."""
-        self._taken.update({source.path: _state(source) for source in footage.sources})
+    def taken(self, footage: Footage, unread: Collection[Path] = ()) -> None:
+        """Files that are not asked for again before they change, but for those whose disk or share failed: after a
+        while these are."""
+        now = time.monotonic()
+        for source in footage.sources:
+            if source.path in unread:
+                self._seen[source.path] = _state(source), now
+            else:
+                self._taken[source.path] = _state(source)
         self._named.update(footage.skipped)
 
     def _last_change(self, source: Source, now: float) -> tuple[State, float]:
@@ -122,12 +128,15 @@ def watch(
                 wait_s = max(every_s, (time.monotonic() - started) / _SCAN_SHARE)
                 if footage.sources or footage.skipped or not passes:
                     report = index(footage)
-                    report.notes = [note for note in report.notes if note not in total.notes]
+                    watcher.taken(footage, unread=report.unread)
+                    for key in ("notes", "skipped", "unread"):  # each is told once
+                        before = getattr(total, key)
+                        setattr(report, key, [entry for entry in getattr(report, key) if entry not in before])
                     total.add(report)
-                    took(report)
+                    if report != IndexReport() or not passes:
+                        took(report)
                     if report.interrupted:
                         break
-                    watcher.taken(footage)
                 passes, waiting_for = passes + 1, ""
             except (BusyError, UserError) as error:
                 if isinstance(error, UserError) and not passes:

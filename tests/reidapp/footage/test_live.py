@@ -6,6 +6,7 @@ import resource
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -301,8 +302,7 @@ def test_what_a_full_disk_has_taken_is_kept_at_once(packets: tuple[Any, list[Any
     resource.setrlimit(resource.RLIMIT_FSIZE, (sum(packet.size for packet in packets[1]) // 2, before[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            for packet in packets[1]:
-                segment.add(packet, time.monotonic())
+            deque(segment.add(packet, time.monotonic()) for packet in packets[1])
         with contextlib.suppress(OSError):
             segment.close(0.0)
     finally:

@@ -1,15 +1,17 @@
 """A folder into which recordings come, by a clock that the test moves."""
 
+import errno
 import os
 import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import pytest
 
 from reidapp.errors import UserError
-from reidapp.footage import watching
+from reidapp.footage import decoding, watching
 from reidapp.footage.indexing import Footage, index_footage
 from reidapp.footage.report import IndexReport
 from reidapp.footage.watching import QUIET_S, Watcher, watch
@@ -160,6 +162,34 @@ def test_recordings_are_indexed_as_they_come_and_faults_are_named_once(
     assert len(total.skipped) + len(total.incomplete) == sum(len(r.skipped) + len(r.incomplete) for r in passes) <= 1
     assert {camera.name for camera in gallery.cameras()} == {"gate", "yard"}
     assert total.crops == gallery.summary().crops
+
+
+def test_a_file_whose_disk_fails_for_a_while_is_tried_again_and_named_once(
+    tmp_path: Path, clock: Clock, videos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, gallery = tmp_path / "footage", new_gallery(tmp_path / "gallery")
+    folder.mkdir()
+    for name, shirt in (("gate", "red"), ("yard", "blue")):
+        path = folder / f"{name}_2026-03-02_10-00-00.mp4"
+        shutil.copy(videos[shirt], path)
+        set_date(path, 0)
+    opened: list[float] = []
+    read = decoding.av.open
+
+    def failing(file: str, *args: object, **options: object) -> object:
+        if "gate" in file and len(opened) < 2:
+            opened.append(clock.now)
+            raise av.error.OSError(errno.EIO, "Input/output error", file)
+        return read(file, *args, **options)
+
+    monkeypatch.setattr(decoding.av, "open", failing)
+    passes: list[IndexReport] = []
+    script = Script(clock, *[lambda: None] * 6)
+    total = watch(Watcher(folder, SETTINGS), indexing(gallery), passes.append, pytest.fail, stop=script)
+    assert opened[1] - opened[0] >= QUIET_S
+    assert [(report.videos, len(report.skipped)) for report in passes] == [(1, 1), (1, 0)]
+    assert (total.videos, len(total.skipped)) == (2, 1)
+    assert "Input/output error" in total.skipped[0].reason
 
 
 def test_a_gallery_that_is_busy_and_a_folder_that_went_away_are_waited_for(
