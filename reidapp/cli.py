@@ -830,6 +830,26 @@ def gallery_delete(
     _show({"deleted": not dry_run} | found.to_dict(), said, json)
 
 
+@gallery_.command("backup")
+def gallery_backup(
+    out: Annotated[Path, typer.Argument(help="New folder for the copy, on a local disk.")],
+    gallery: GalleryOption,
+    json: JsonOption = False,
+) -> None:
+    """Copy the gallery as it is now, also while `index` or `serve` is at work, and verify the copy."""
+    _copied(gallery, out, json)
+
+
+@gallery_.command("restore")
+def gallery_restore(
+    backup: Annotated[Path, typer.Argument(help="Folder that `reidapp gallery backup` made.")],
+    gallery: Annotated[Path, typer.Option("--gallery", "-g", help="New folder for the gallery.")],
+    json: JsonOption = False,
+) -> None:
+    """Make a gallery of a back-up, verified, in a new folder; nothing is overwritten."""
+    _copied(backup, gallery, json)
+
+
 @gallery_.command("searches")
 def gallery_searches(
     gallery: GalleryOption,
@@ -1058,6 +1078,16 @@ def _time(text: str | None, option: str, gallery: "Gallery") -> datetime | None:
             raise UserError(f"{option}: the cameras have several time zones; write one, as in {text}+00:00")
         time = time.replace(tzinfo=ZoneInfo(zones.pop()))
     return time
+
+
+def _copied(source: Path, target: Path, json: bool) -> None:
+    from reidapp.gallery.backup import copy_gallery
+    from reidapp.gallery.store import Gallery
+
+    opened = Gallery.open(source)
+    with _progress("verifying", "crops") as advance:
+        found = copy_gallery(opened, target, advance)
+    _show({"copy": str(target)} | found.to_dict(), f"{target}: {found}", json)
 
 
 def _ago(text: str, option: str) -> datetime:

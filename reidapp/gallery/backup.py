@@ -1,0 +1,105 @@
+"""Copies of a gallery at one moment, while others write to it: back-ups, and galleries made of them again.
+
+The rows are copied first, all at once; what they name is there and does not change (vectors are only added behind, and
+`Gallery.files_kept` lets no file go). Crops and models are linked where that is possible, since they are never written
+to in place; of shards, the rows that count are copied. A copy is held against its rows before it has its name, so a
+folder of that name is whole.
+"""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from reidapp import files
+from reidapp.errors import ReidappError, UserError
+from reidapp.gallery import database, schema, vectors
+from reidapp.gallery.saved_searches import picture_path
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.verification import Progress, Verification, verify
+
+_PIECE = 1 << 20  # bytes
+
+
+def copy_gallery(source: Gallery, target: Path, progress: Progress = lambda done, total, camera: None) -> Verification:
+    """Copy a gallery as it is now to a folder that is not there yet, or is empty.
+
+    Killed at any moment, it leaves ``TARGET.new`` at most, which the next run removes.
+
+    Raises:
+        UserError: there is something already.
+        ReidappError: the copy is not whole, as the source is not; or the disk is full.
+    """
+    if target.is_file() or (target.is_dir() and any(target.iterdir())):
+        raise UserError(f"{target}: not an empty folder; nothing is overwritten, give another name")
+    half_made = target.with_name(f"{target.name}.new")
+    shutil.rmtree(half_made, ignore_errors=True)
+    with files.disk_named(target):
+        half_made.mkdir(parents=True)
+        with source.files_kept():
+            _copy_rows(source, half_made / database.FILE_NAME)
+            copy = Gallery.open(half_made)
+            _copy_files(source, copy)
+        found = verify(copy, progress)
+        copy.engine.dispose()
+        if found.faults:
+            shutil.rmtree(half_made)
+            first = found.faults[0]
+            raise ReidappError(
+                f"{source.path}: not whole, so {target} was not made: {first.what} (faults: {len(found.faults)}); "
+                f"`reidapp gallery repair --gallery {source.path}` mends what can be mended"
+            )
+        os.sync()
+        os.replace(half_made, target)
+        files.flush_folder(target.absolute().parent)
+    return found
+
+
+def _copy_rows(source: Gallery, target: Path) -> None:
+    with closing(sqlite3.connect(source.path / database.FILE_NAME)) as rows, closing(sqlite3.connect(target)) as copy:
+        rows.backup(copy)
+
+
+def _copy_files(source: Gallery, copy: Gallery) -> None:
+    """All that the copied rows name; what is missing is for `verify` to say."""
+    block, crop = schema.Block, schema.Crop
+    with Session(copy.engine) as session:
+        dims = {model.id: model.card["dim"] for model in session.scalars(select(schema.Model))}
+        ends = select(block.model_id, block.day, func.max(block.first_row + block.rows))
+        for model_id, day, rows in session.execute(ends.group_by(block.model_id, block.day)):
+            paths = (vectors.shard_path(each.path, model_id, day) for each in (source, copy))
+            _made(*paths, lambda shard, to, size=rows * dims[model_id] * 2: _copy_start(shard, to, size))
+        for model_id in dims:
+            _made(source.model_path(model_id), copy.model_path(model_id), _link)
+        for chunk_id, crop_id in session.execute(select(crop.chunk_id, crop.id)):
+            _made(source.crop_path(chunk_id, crop_id), copy.crop_path(chunk_id, crop_id), _link)
+        for search in session.scalars(select(schema.SavedSearch)):
+            for number in range(search.pictures):
+                _made(*(picture_path(each, search.id, number) for each in (source, copy)), _link)
+
+
+def _made(file: Path, copy: Path, how: Callable[[Path, Path], None]) -> None:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        how(file, copy)
+
+
+def _link(file: Path, copy: Path) -> None:
+    try:
+        os.link(file, copy)
+    except FileNotFoundError:
+        raise
+    except OSError:  # another disk, or one that knows no links
+        shutil.copyfile(file, copy)
+
+
+def _copy_start(shard: Path, copy: Path, size: int) -> None:
+    with shard.open("rb") as source, copy.open("wb") as target:
+        while size > 0 and (piece := source.read(min(size, _PIECE))):
+            target.write(piece)
+            size -= len(piece)
