@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -68,25 +69,25 @@ def _copy_rows(source: Gallery, target: Path) -> None:
 def _copy_files(source: Gallery, copy: Gallery) -> None:
     """All that the copied rows name; what is missing is for `verify` to say."""
     block, crop = schema.Block, schema.Crop
+
+    def take(file: Path, how: Callable[[Path, Path], None] = _link) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            how(source.path / file.relative_to(copy.path), file)
+
     with Session(copy.engine) as session:
         dims = {model.id: model.card["dim"] for model in session.scalars(select(schema.Model))}
         ends = select(block.model_id, block.day, func.max(block.first_row + block.rows))
         for model_id, day, rows in session.execute(ends.group_by(block.model_id, block.day)):
-            paths = (vectors.shard_path(each.path, model_id, day) for each in (source, copy))
-            _made(*paths, lambda shard, to, size=rows * dims[model_id] * 2: _copy_start(shard, to, size))
+            shard = vectors.shard_path(copy.path, model_id, day)
+            take(shard, partial(_copy_start, size=rows * dims[model_id] * 2))
         for model_id in dims:
-            _made(source.model_path(model_id), copy.model_path(model_id), _link)
+            take(copy.model_path(model_id))
         for chunk_id, crop_id in session.execute(select(crop.chunk_id, crop.id)):
-            _made(source.crop_path(chunk_id, crop_id), copy.crop_path(chunk_id, crop_id), _link)
+            take(copy.crop_path(chunk_id, crop_id))
         for search in session.scalars(select(schema.SavedSearch)):
             for number in range(search.pictures):
-                _made(*(picture_path(each, search.id, number) for each in (source, copy)), _link)
-
-
-def _made(file: Path, copy: Path, how: Callable[[Path, Path], None]) -> None:
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileNotFoundError):
-        how(file, copy)
+                take(picture_path(copy, search.id, number))
 
 
 def _link(file: Path, copy: Path) -> None:
