@@ -250,19 +250,31 @@ class Gallery:
 
     @classmethod
     def create(cls, path: Path, model: Path, card: ModelCard, model_id: str) -> "Gallery":
-        """Make an empty gallery for one model, whose file is copied into it.
+        """Make an empty gallery for one model, whose file is copied into it; or open what another process makes there.
 
         Raises:
             UserError: the folder holds other things.
         """
-        half_made = path / f"{database.FILE_NAME}.new"
-        if path.is_file() or (path.is_dir() and any(not _of_creation(entry, half_made) for entry in path.iterdir())):
+        place, half_made = path / database.FILE_NAME, path / f"{database.FILE_NAME}.new"
+        others = path.is_file() or (path.is_dir() and any(not _of_creation(e, half_made) for e in path.iterdir()))
+        if others and not place.is_file():
             raise UserError(f"{path}: not a gallery and not an empty folder; give another --gallery")
+        with files.disk_named(path):
+            files.make_folder(path)
+            with files.locked(path / "files.lock"):
+                if not place.is_file():
+                    cls._make(half_made, model, card, model_id)
+                    os.replace(half_made, place)
+                    files.flush_folder(path)
+        return cls.open(path)
+
+    @staticmethod
+    def _make(half_made: Path, model: Path, card: ModelCard, model_id: str) -> None:
+        path = half_made.parent
         for leftover in path.glob(f"{half_made.name}*"):  # of a run that was killed in here
             leftover.unlink()
-        with files.disk_named(path):
-            (path / "models").mkdir(parents=True, exist_ok=True)
-            files.write_whole(path / "models" / f"{model_id[:16]}.onnx", model.read_bytes())
+        files.make_folder(path / "models")
+        files.write_whole(path / "models" / f"{model_id[:16]}.onnx", model.read_bytes())
         # Built beside its place: a gallery whose database exists is complete.
         engine = database.connect(half_made)
         with Session(engine) as session, session.begin():
@@ -272,9 +284,6 @@ class Gallery:
         with engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         engine.dispose()
-        os.replace(half_made, path / database.FILE_NAME)
-        files.flush_folder(path)
-        return cls.open(path)
 
     # Reading
 
@@ -769,7 +778,7 @@ class GalleryWriter:
         half_made = folder.with_suffix(".new")
         for leftover in (half_made, folder):  # of a run that was killed before its commit
             shutil.rmtree(leftover, ignore_errors=True)
-        half_made.mkdir(parents=True)
+        files.make_folder(half_made)
         images = [crop.webp for tracklet in chunk.tracklets for crop in tracklet.crops]
         for row, webp in zip(rows, images, strict=True):
             files.write_flushed(half_made / f"{row.id}.webp", webp)
@@ -830,7 +839,7 @@ def _of_creation(entry: Path, half_made: Path) -> bool:
     """Whether a run that was killed while it created a gallery has left this."""
     if entry.name == "models" and entry.is_dir():
         return all(file.name.endswith((".onnx", ".onnx.new")) for file in entry.iterdir())
-    return entry.name.startswith(half_made.name)
+    return entry.name == "files.lock" or entry.name.startswith(half_made.name)
 
 
 def _tracklet_rows(chunk_id: str, chunk: NewChunk) -> list[schema.Tracklet]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reidapp import files
 from reidapp.errors import ReidappError
 
 
@@ -32,13 +33,16 @@ def append(path: Path, committed_rows: int, embeddings: np.ndarray) -> str:
     """
     read(path, committed_rows, embeddings.shape[1])
     data = np.ascontiguousarray(embeddings, dtype="<f2").tobytes()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("r+b" if path.exists() else "w+b") as file:
+    files.make_folder(path.parent)
+    new = not path.exists()
+    with path.open("w+b" if new else "r+b") as file:
         file.truncate(committed_rows * embeddings.shape[1] * 2)
         file.seek(0, os.SEEK_END)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    if new:
+        files.flush_folder(path.parent)
     return hashlib.sha256(data).hexdigest()
 
 

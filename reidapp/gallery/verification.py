@@ -260,11 +260,11 @@ class _Inspection:
     def _vectors(self) -> None:
         """Every block by its sha256. Blocks follow each other without a gap, since searches count a shard's rows."""
         blocks = self.session.scalars(select(schema.Block).order_by(*_IN_ORDER)).all()
+        having = {block.chunk_id for block in blocks if block.model_id == self.active}
+        self.broken.without_vectors = [chunk_id for chunk_id in self.crops_of if chunk_id not in having]
         for (model_id, day), group in itertools.groupby(blocks, key=lambda block: (block.model_id, block.day)):
             if model_id in self.models:
                 self._shard(model_id, day, list(group))
-        having = {block.chunk_id for block in blocks if block.model_id == self.active}
-        self.broken.without_vectors = [chunk_id for chunk_id in self.crops_of if chunk_id not in having]
         if missing := sum(self.crops_of[chunk_id] for chunk_id in self.broken.without_vectors):
             self._of_rows(f"{missing} crops without a vector", f"{_REPAIR} embeds them")
 
@@ -285,8 +285,8 @@ class _Inspection:
         ends = itertools.accumulate((block.rows for block in blocks), initial=0)
         if any(block.first_row != end for block, end in zip(blocks, ends, strict=False)):
             # A block that is gone leaves its place, which `repair` gives back to it.
-            whole = all(chunk_id in {b.chunk_id for b in blocks} for chunk_id in self.crops_of)
-            self._of_rows(f"the rows of {name} are not named once each", _BACK_UP if whole else _REPAIR)
+            lacking = model_id == self.active and self.broken.without_vectors
+            self._of_rows(f"the rows of {name} are not named once each", _REPAIR if lacking else _BACK_UP)
         if any(self.crops_of.get(block.chunk_id) != block.rows for block in blocks):
             self._of_rows(f"{name} has more or fewer vectors than there are crops")
 
@@ -462,7 +462,7 @@ class _Mending:
                 session.get_one(schema.Crop, crop.id).digest = digest(webp)
                 session.execute(update(schema.Block).filter_by(chunk_id=crop.chunk_id).values(sha256=""))
         file = self.gallery.crop_path(crop.chunk_id, crop.id)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(file.parent)
         files.write_whole(file, webp)
 
     def make_room(self, chunk_ids: Sequence[str]) -> None:
@@ -512,7 +512,7 @@ class _Mending:
                 self.report.vectors += block.rows
                 self.report.exact_vectors += block.rows * (digests[block.chunk_id] == block.sha256)
             content[block.first_row * width : block.first_row * width + len(data)] = data
-        file.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(file.parent)
         files.write_whole(file, bytes(content))
         with Session(self.gallery.engine) as session, session.begin():
             for chunk_id, sha256 in digests.items():

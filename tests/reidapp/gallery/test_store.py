@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import sqlite3
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, select
+from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.orm import Session
 
+from reidapp import files
 from reidapp.errors import ReidappError, UserError
 from reidapp.gallery import database, schema, vectors
 from reidapp.gallery.store import Gallery
@@ -134,6 +136,51 @@ def test_a_creation_that_was_killed_is_done_again(tmp_path: Path) -> None:
         (folder / name).write_text("half a database")
     assert new_gallery(tmp_path).summary().crops == 0
     assert not list(folder.glob("*.new*"))
+
+
+def test_two_processes_create_one_gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, made = Path(__file__), list[Gallery]()
+    connect = database.connect
+
+    def create() -> None:
+        made.append(Gallery.create(tmp_path / "gallery", file, Model.card, Model.identity))
+
+    second = threading.Thread(target=create)
+
+    def meanwhile(path: Path) -> Engine:
+        of_second, half_made = threading.current_thread() is second, path.suffix == ".new"
+        if not of_second and not half_made:
+            second.join()
+        engine = connect(path)
+        if not of_second and half_made:
+            second.start()
+            second.join(2.0)
+        return engine
+
+    monkeypatch.setattr(database, "connect", meanwhile)
+    create()
+    assert len(made) == 2
+    assert [gallery.summary().crops for gallery in made] == [0, 0]
+
+
+def test_what_is_committed_is_on_the_disk_with_the_folders_that_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut takes away names that their folder was not flushed with."""
+    named, flush = set[Path](), files.flush_folder
+
+    def flushing(folder: Path) -> None:
+        flush(folder)
+        named.update(folder.iterdir())
+
+    monkeypatch.setattr(files, "flush_folder", flushing)
+    gallery = new_gallery(tmp_path)
+    add_video(gallery, 0, "gate", [chunk_of(n, [(60.0 * n, unit(np.ones((1, DIM))))]) for n in (0, 1)], START_MS)
+    kinds = [gallery.path / kind for kind in ("crops", "vectors", "models")]
+    pictures = set(gallery.path.glob("crops/*/*/*"))  # flushed in a folder that then gets its name
+    there = {path for kind in kinds for path in [kind, *kind.rglob("*")]} - pictures
+    assert len(pictures) == 2
+    assert {gallery.path, gallery.path / database.FILE_NAME} | there <= named
 
 
 def test_any_name_will_do_for_the_folder(tmp_path: Path) -> None:
