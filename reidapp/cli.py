@@ -830,6 +830,49 @@ def gallery_delete(
     _show({"deleted": not dry_run} | found.to_dict(), said, json)
 
 
+@gallery_.command("retention")
+def gallery_retention(
+    gallery: GalleryOption,
+    days: Annotated[int | None, typer.Option(min=1, max=36500, help="Keep what was seen for so many days.")] = None,
+    off: Annotated[bool, typer.Option("--off", help="Keep everything.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """How long the gallery keeps what was seen: `index` deletes what is older, at its end and while it watches."""
+    from reidapp.gallery.deletion import Deletion, outdated, planned, retention, set_retention
+    from reidapp.gallery.store import Gallery
+
+    if days and off:
+        raise UserError("gallery retention: --days and --off exclude each other")
+    opened = Gallery.open(gallery)
+    if days or off:
+        set_retention(opened, days)
+    kept, older = retention(opened), outdated(opened)
+    found = planned(opened, older) if older else Deletion()
+    said = f"kept for {kept} days; the next `reidapp index` deletes {found}" if kept else "kept for ever"
+    _show({"days": kept, "outdated": found.to_dict()}, f"{gallery}: {said}", json)
+
+
+@gallery_.command("prune")
+def gallery_prune(
+    gallery: GalleryOption,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Delete the vectors of models that are not in use: those before a `reembed`, or of one that was broken off."""
+    from reidapp.gallery.deletion import drop_other_models
+    from reidapp.gallery.store import Gallery
+
+    opened = Gallery.open(gallery)
+    found = [model for model in opened.models() if not model.active]
+    if found and not dry_run:
+        _confirm(f"delete from {gallery} the vectors of {'; '.join(map(str, found))}", yes)
+        with opened.writing() as writer:
+            found = drop_other_models(writer)
+    said = "\n".join([f"{gallery}: {'would go' if dry_run else 'deleted'}: {len(found)} models", *map(str, found)])
+    _show({"deleted": not dry_run, "models": [model.to_dict() for model in found]}, said, json)
+
+
 @gallery_.command("backup")
 def gallery_backup(
     out: Annotated[Path, typer.Argument(help="New folder for the copy, on a local disk.")],

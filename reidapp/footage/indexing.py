@@ -27,6 +27,7 @@ from reidapp.footage.sources import Skipped, Source
 from reidapp.footage.stills import PictureRun, WholePicture
 from reidapp.footage.tracking import MAX_GAP_S, continuations
 from reidapp.gallery import schema
+from reidapp.gallery.deletion import delete_outdated, retention
 from reidapp.gallery.recordings import PRESENT, Recordings
 from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery, GalleryWriter, NewChunk, PathPoint
@@ -107,6 +108,8 @@ def index_footage(
         try:
             run.set_cameras(footage)
             run.index(footage.sources)
+            if gone := delete_outdated(writer):
+                report.notes.append(f"deleted, since the gallery keeps {retention(gallery)} days: {gone}")
             Snapshots(gallery, writer.model_id).derive()
         except KeyboardInterrupt:
             report.interrupted = True

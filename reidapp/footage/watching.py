@@ -3,6 +3,7 @@
 By scans alone, since the notices of operating systems do not cross a network.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -19,6 +20,7 @@ EVERY_S = 10.0  # between two looks
 QUIET_S = 15.0  # a file that has not changed for so long is complete
 _OLD_S = 60.0  # one whose date lies so far back was complete before it was seen
 _SCAN_SHARE = 0.1  # of the time is spent on looking, at most
+_RETENTION_S = 3600.0  # after so long a pass is made though nothing has come: it deletes what is too old
 
 State = tuple[int, int]
 """Size and mtime_ns."""
@@ -119,15 +121,16 @@ def watch(
         ReidappError: the disk is full, or the gallery is damaged.
     """
     stop = stop or threading.Event()
-    total, passes, waiting_for = IndexReport(), 0, ""
+    total, passes, waiting_for, due = IndexReport(), 0, "", -math.inf
     try:
         while not stop.is_set():
             wait_s, started = every_s, time.monotonic()
             try:
                 footage = watcher.ready()
                 wait_s = max(every_s, (time.monotonic() - started) / _SCAN_SHARE)
-                if footage.sources or footage.skipped or not passes:
+                if footage.sources or footage.skipped or time.monotonic() >= due:
                     report = index(footage)
+                    due = time.monotonic() + _RETENTION_S
                     watcher.taken(footage, unread=report.unread)
                     for key in ("notes", "skipped", "unread"):  # each is told once
                         before = getattr(total, key)

@@ -15,7 +15,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,11 @@ from reidapp.gallery.identities import forget_tracklets
 from reidapp.gallery.queries import first_pieces
 from reidapp.gallery.saved_searches import picture_path
 from reidapp.gallery.snapshot import Snapshots
-from reidapp.gallery.store import Gallery, GalleryWriter, iso, next_generation, roots, utc
+from reidapp.gallery.store import Gallery, GalleryWriter, ModelInfo, iso, next_generation, roots, utc
 from reidapp.gallery.verification import leftovers
 from reidapp.imaging import decode_crop, encode_crop
+
+RETENTION = "retention_days"  # the setting
 
 _MIN_PREFIX = 6  # digits of an id
 
@@ -120,6 +122,47 @@ def delete_from(writer: GalleryWriter, selection: Selection) -> Deletion:
     if found:
         Snapshots(gallery, gallery.model_id).derive()
     return found
+
+
+def retention(gallery: Gallery) -> int | None:
+    """The days for which a gallery keeps what was seen; None: for ever."""
+    with Session(gallery.engine) as session:
+        setting = session.get(schema.Setting, RETENTION)
+        return int(setting.value) if setting else None
+
+
+def set_retention(gallery: Gallery, days: int | None) -> None:
+    """Keep what was seen for so many days from now on. Nothing is deleted before `delete_outdated`."""
+    with database.changing(gallery.engine) as session:
+        session.execute(delete(schema.Setting).where(schema.Setting.key == RETENTION))
+        if days is not None:
+            session.add(schema.Setting(key=RETENTION, value=str(days)))
+
+
+def outdated(gallery: Gallery) -> Selection | None:
+    """What is older than the gallery keeps it; None if it keeps everything."""
+    days = retention(gallery)
+    return None if days is None else Selection(before=datetime.now(UTC) - timedelta(days=days))
+
+
+def delete_outdated(writer: GalleryWriter) -> Deletion:
+    """Delete what is older than the gallery keeps it."""
+    selection = outdated(writer.gallery)
+    return delete_from(writer, selection) if selection else Deletion()
+
+
+def drop_other_models(writer: GalleryWriter) -> list[ModelInfo]:
+    """Delete vectors and files of all models but the one that is searched. Returns those."""
+    gallery = writer.gallery
+    others = [model for model in gallery.models() if not model.active]
+    ids = [model.id for model in others]
+    with database.changing(gallery.engine) as session:
+        session.execute(delete(schema.Block).where(schema.Block.model_id.in_(ids)))
+        session.execute(delete(schema.Model).where(schema.Model.id.in_(ids)))
+        folders = (vectors.shard_path(gallery.path, id_, "").parent for id_ in ids)
+        _leave(session, gallery, [*folders, *(model.file for model in others)])
+    gallery.remove_leftovers()
+    return others
 
 
 def _resolved(session: Session, gallery: Gallery, wanted: Selection) -> tuple[set[str], set[str]]:

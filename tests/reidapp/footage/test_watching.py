@@ -254,3 +254,19 @@ def test_looking_takes_a_tenth_of_the_time_at_most(
     monkeypatch.setattr(watching, "scan", slow)
     watch(watcher, lambda footage: IndexReport(), lambda report: None, pytest.fail, stop=Waiting(clock))
     assert waits == [50.0]
+
+
+def test_each_hour_a_pass_is_made_though_nothing_has_come(tmp_path: Path, clock: Clock) -> None:
+    """It deletes what is older than the gallery keeps it, and is told of only if something was."""
+    at, told = list[float](), list[str]()
+
+    def index(footage: Footage) -> IndexReport:
+        at.append(clock.now - 1_000)
+        return IndexReport(notes=["deleted"] if len(at) == 3 else [])
+
+    def took(report: IndexReport) -> None:
+        told.extend(report.notes or ["nothing"])
+
+    watch(Watcher(tmp_path, SETTINGS), index, took, pytest.fail, every_s=600, stop=Script(clock, *[bool] * 13))
+    assert at == [0, 3600, 7200]
+    assert told == ["nothing", "deleted"]

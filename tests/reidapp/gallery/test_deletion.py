@@ -6,7 +6,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -258,6 +258,37 @@ def test_a_deleted_picture_comes_back_only_if_it_is_asked_for(tmp_path: Path) ->
     brought = run(folder, gallery, again=True)
     assert (brought.videos, brought.deleted) == (1, 0)
     assert run(folder, gallery).unchanged == 2
+
+
+def test_what_is_older_than_the_gallery_keeps_goes_at_the_end_of_indexing(tmp_path: Path) -> None:
+    folder, gallery = tmp_path / "snapshots", shirt_gallery(tmp_path / "gallery")
+    now = datetime.now(UTC)
+    for shirt, days in (("red", 40), ("blue", 1)):
+        save(still(shirt), folder / f"gate/{now - timedelta(days=days):%Y-%m-%d_%H-%M-%S}.png")
+    assert run(folder, gallery).notes == []
+    deletion.set_retention(gallery, 30)
+    (note,) = run(folder, gallery).notes
+    assert note.startswith("deleted, since the gallery keeps 30 days: 1 recordings, 1 tracklets")
+    assert [hit.score > 0.9 for hit in find(gallery, "red", top=5)] == [False]
+    again = run(folder, gallery)
+    assert (again.notes, again.deleted, again.unchanged) == ([], 1, 1)
+    deletion.set_retention(gallery, None)
+    assert (deletion.retention(gallery), deletion.outdated(gallery)) == (None, None)
+
+
+def test_pruned_of_its_old_model_a_gallery_is_searched_as_before(tmp_path: Path) -> None:
+    gallery, rng = new_gallery(tmp_path), np.random.default_rng(0)
+    grow(gallery, rng, 0)
+    reembed(gallery, Other)
+    old = [path for path in gallery.path.rglob(f"*{'ab' * 8}*") if "vectors" in path.parts or path.suffix == ".onnx"]
+    assert len(old) == 2
+    with gallery.writing() as writer:
+        assert [model.id for model in deletion.drop_other_models(writer)] == ["ab" * 32]
+    assert [model.id for model in gallery.models()] == [Other.identity]
+    assert not any(path.exists() for path in old)
+    found = verify(gallery)
+    assert (found.faults, found.leftovers) == ([], [])
+    check(gallery, Snapshots(gallery, gallery.model_id).current(), rng)
 
 
 @pytest.mark.parametrize(
