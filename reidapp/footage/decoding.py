@@ -30,19 +30,22 @@ _LEAST_PACKET = 64  # bytes that a packet and its place in the index take, at le
 _LEAST_BYTES_PER_S = 4  # of any recording; one that claims to be longer than its size allows does not know its length
 _TS_PACKETS = (188, 192, 204)  # bytes: plain, with a time stamp before each, with a checksum after it
 _NO_RECORDINGS = ("concat", "dash", "gif", "hls", "image2")  # FFmpeg opens pictures and lists of files as videos
+_LONGEST_PAUSE_S = 60.0  # a packet after the header's end, and so long after all others, has a damaged time stamp
+_PLACES = 32  # at which a stream's time stamps are compared
 _DISK_FAULTS = frozenset(
     getattr(errno, name)
     for name in ("EIO", "EREMOTEIO", "ESTALE", "ENODEV", "ENOTCONN", "EHOSTDOWN", "EHOSTUNREACH", "ETIMEDOUT")
     if hasattr(errno, name)
 )
 
+_DAY_S = 86_400.0
 _LIMITS = {"max_pixels": str(MAX_PIXELS)}  # a damaged frame may claim to be larger than the header says
 
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a video's header says. ``duration_s`` is 0 where it doesn't; ``created`` is UTC; the size is as shown;
-    ``codec`` is FFmpeg's name of it, such as h264."""
+    """What a video's header says. ``duration_s`` is 0 where it doesn't, and longer than it says where more frames come;
+    ``created`` is UTC; the size is as shown; ``codec`` is FFmpeg's name of it, such as h264."""
 
     duration_s: float
     frame_rate: float  # frames per second, on average
@@ -61,23 +64,24 @@ class Damage:
 
 @dataclass(frozen=True)
 class Frame:
-    """``time_s``: presentation time since the first frame of the video; ``image``: RGB uint8 ``[H, W, 3]``."""
+    """``time_s``: presentation time since the recording begins, by sound or picture, as players count; ``image``: RGB
+    uint8 ``[H, W, 3]``."""
 
     time_s: float
     image: np.ndarray
 
 
 def probe(path: Path) -> VideoFacts:
-    """Open a video and read its header.
+    """Open a video and read its header, its first frame and its end.
 
     Raises:
-        UserError: not a video, one whose header is missing, or larger than 50 megapixels.
+        UserError: not a video, one whose header is missing, larger than 50 megapixels, or without a sound frame.
     """
     with _blamed_on(path), _opened(path) as container:
         stream = container.streams.video[0]
-        duration = 0.0
+        clock, duration = _Clock(container, stream), 0.0
         if stream.duration and stream.time_base:
-            duration = float(stream.duration * stream.time_base)
+            duration = clock.late_s + float(stream.duration * stream.time_base)
         elif container.duration:
             duration = container.duration / av.time_base
         if container.format.name == "avi":  # one that was cut is as long as what is left, but for its count of frames
@@ -85,10 +89,14 @@ def probe(path: Path) -> VideoFacts:
         if not 0 < duration < 60 + container.size / _LEAST_BYTES_PER_S:
             duration = 0.0
         damage = Damage()
-        first = next(_decoded(_packets(container, stream, damage), damage), None)
+        first = next(clock.timed(_decoded(_packets(container, stream, damage), damage)), None)
+        if first is None:
+            raise UserError(f"{path.name}: no frame in it can be decoded")
         width, height = _shown_size(stream)
-        if first is not None and round(first.rotation / 90) % 2:
+        if round(first[1].rotation / 90) % 2:
             width, height = height, width
+        if duration and (end_s := ends_at(path, duration)) >= duration:
+            duration = end_s + 1 / _frame_rate(stream)
         return VideoFacts(duration, _frame_rate(stream), width, height, _created(container), stream.codec_context.name)
 
 
@@ -118,7 +126,7 @@ def frames(
     """
     slots, last_s, beyond, damage = _Slots(fps), -float("inf"), 0, damage or Damage()
     with _blamed_on(path):
-        for time_s, frame, size in _read_from(path, start_s, fps, keyframes, threads, damage):
+        for time_s, frame, size in _read_from(path, start_s, end_s, fps, keyframes, threads, damage):
             if time_s >= end_s - 1e-6:
                 beyond += 1
                 if beyond == _BEYOND:
@@ -145,11 +153,34 @@ def ends_at(path: Path, after_s: float) -> float:
     with _blamed_on(path), _opened(path) as container:
         stream = container.streams.video[0]
         clock, latest_s = _Clock(container, stream), after_s
-        _seek(container, stream, after_s)
-        for packet in _packets(container, stream, Damage()):
-            if packet.size and not packet.is_corrupt:
-                latest_s = max(latest_s, clock.of(packet) or 0.0)
+        _seek(container, stream, clock, after_s)
+        sound = (p for p in _packets(container, stream, Damage()) if p.size and not p.is_corrupt)
+        for time_s in sorted(clock.of(packet) or 0.0 for packet in sound):
+            if time_s > latest_s + _LONGEST_PAUSE_S:
+                break
+            latest_s = max(latest_s, time_s)
         return latest_s
+
+
+def begins_anew(path: Path) -> bool:
+    """Whether the time stamps of a transport stream begin anew on the way, as in recordings that were put together.
+
+    Frames cannot be told apart by their times then. Looks at a few places of the file alone.
+
+    Raises:
+        UserError: the file cannot be opened, or its disk or share went away.
+    """
+    with _blamed_on(path), _opened(path) as container:
+        if container.format.name != "mpegts":
+            return False
+        stream, times = container.streams.video[0], []
+        clock = _Clock(container, stream)
+        for place in range(_PLACES):
+            container.seek(container.size * place // _PLACES, stream=stream, unsupported_byte_offset=True)
+            found = (clock.of(packet) for packet in _packets(container, stream, Damage()) if not packet.is_corrupt)
+            times += [time_s for time_s in itertools.islice(found, 1) if time_s is not None]
+        # FFmpeg takes a clock that was set back far for one that has run over, which takes it 26 hours.
+        return any(not -1 < after - before < _DAY_S for before, after in itertools.pairwise(times))
 
 
 def frame_at(path: Path, time_s: float) -> np.ndarray:
@@ -173,17 +204,17 @@ class _Slots:
 
 
 def _read_from(
-    path: Path, start_s: float, fps: float | None, keyframes: bool, threads: int, damage: Damage
+    path: Path, start_s: float, end_s: float, fps: float | None, keyframes: bool, threads: int, damage: Damage
 ) -> Iterator[tuple[float, VideoFrame, tuple[int, int]]]:
     """Frames that may be the first of a slot, from before ``start_s`` on if there are any: time, frame, size shown."""
     for margin_s in _SEEK_MARGINS_S:
         with _opened(path) as container:
             stream = container.streams.video[0]
             stream.thread_type, stream.thread_count = "AUTO", threads
-            whole = start_s <= margin_s or not _seek(container, stream, start_s - margin_s)
             clock, packets, size = _Clock(container, stream), _packets(container, stream, damage), _shown_size(stream)
+            whole = start_s <= margin_s or not _seek(container, stream, clock, start_s - margin_s)
             timed = (
-                _keyframes(packets, clock, fps, damage)
+                _keyframes(packets, clock, end_s, fps, damage)
                 if keyframes
                 else clock.timed(_decoded(_needed(packets, clock, fps), damage))
             )
@@ -198,10 +229,19 @@ def _read_from(
 
 
 class _Clock:
-    """Time stamps as seconds since the first frame of the video."""
+    """Time stamps as seconds since the recording begins, by sound or picture.
+
+    Attributes:
+        late_s: by which the picture begins after the sound.
+    """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
-        self._time_base, self._zero = float(stream.time_base or 0), stream.start_time or 0
+        self._time_base = float(stream.time_base or Fraction(1, av.time_base))
+        begins = stream.start_time or 0
+        # Sound that begins before zero fills a decoder, and is not heard.
+        first = max(0.0, (container.start_time or 0) / av.time_base)
+        self._zero = min(begins, round(first / self._time_base))
+        self.late_s = (begins - self._zero) * self._time_base
         # AVI keeps no presentation times: FFmpeg numbers packets as they are stored, which B-frames put out of order.
         # A frame that comes out bears the number of the packet that went in last.
         self.in_stored_order = container.format.name == "avi"
@@ -212,6 +252,10 @@ class _Clock:
         """The time of a packet or of a decoded frame; None where it has none."""
         stamp = stamped.dts if self.in_stored_order else stamped.pts
         return None if stamp is None else (stamp - self._zero) * self._time_base
+
+    def stamp(self, time_s: float) -> int:
+        """The time stamp of a time."""
+        return self._zero + int(time_s / self._time_base)
 
     def timed(self, decoded: Iterable[VideoFrame]) -> Iterator[tuple[float, VideoFrame]]:
         """Frames with their times. MPEG program streams tell the time of some frames only."""
@@ -261,13 +305,16 @@ def _decoded(packets: "Iterable[Packet[VideoStream]]", damage: Damage) -> Iterat
 
 
 def _keyframes(
-    packets: "Iterable[Packet[VideoStream]]", clock: _Clock, fps: float | None, damage: Damage
+    packets: "Iterable[Packet[VideoStream]]", clock: _Clock, end_s: float, fps: float | None, damage: Damage
 ) -> Iterator[tuple[float, VideoFrame]]:
     """Keyframes that begin a slot, each decoded by itself: a decoder holds frames back until it knows what follows."""
-    slots = _Slots(fps)
+    slots, beyond = _Slots(fps), 0
     for packet in packets:
         time_s = clock.of(packet)
-        if not packet.is_keyframe or packet.is_discard or time_s is None or not slots.begins(time_s):
+        beyond = beyond + 1 if time_s is not None and time_s >= end_s - 1e-6 else 0
+        if beyond == _BEYOND:
+            return
+        if beyond or not packet.is_keyframe or packet.is_discard or time_s is None or not slots.begins(time_s):
             continue
         decoder = packet.stream.codec_context
         try:
@@ -328,11 +375,10 @@ def _stands_alone(group: "list[Packet[VideoStream]]", clock: _Clock) -> bool:
     return all(time_s is not None and times[0] is not None and time_s >= times[0] for time_s in times)
 
 
-def _seek(container: InputContainer, stream: VideoStream, target_s: float) -> bool:
+def _seek(container: InputContainer, stream: VideoStream, clock: _Clock, target_s: float) -> bool:
     """Whether the file could be wound to a keyframe before the target; if not, it is read from its start."""
-    assert stream.time_base is not None
     try:
-        container.seek(int(target_s / stream.time_base) + (stream.start_time or 0), stream=stream, backward=True)
+        container.seek(clock.stamp(target_s), stream=stream, backward=True)
     except av.error.FFmpegError:
         return False
     return True

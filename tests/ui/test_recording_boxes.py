@@ -24,6 +24,7 @@ from reidapp.footage.indexing import find_footage, index_footage
 from reidapp.gallery.store import Gallery
 from reidapp.server.service import SearchService
 from reidapp.settings import IndexSettings
+from tests.reidapp.footage.numbered import write_silence
 from tests.small_gallery import ColourEmbedder
 from tests.ui.conftest import Site
 from tests.ui.test_page import Page, Visit, give, go_to, playing, search
@@ -70,12 +71,13 @@ class RedDetector:
         return [[Detection(box, 0.9)] if (box := red(frame)) else [] for frame in frames]
 
 
-def write(path: Path, times_s: Sequence[float], turned: bool, pixel: int) -> None:
+def write(path: Path, times_s: Sequence[float], turned: bool, pixel: int, sound: bool = False) -> None:
     """A recording that looks upright and in proportion only if its header is heeded.
 
     Args:
         turned: stored lying, with a matrix that turns it upright, as telephones do.
         pixel: width of a pixel by its height.
+        sound: from time 0 on.
     """
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx264", rate=10, options={"g": "10", "crf": "16"})
@@ -83,6 +85,8 @@ def write(path: Path, times_s: Sequence[float], turned: bool, pixel: int) -> Non
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
         stream.codec_context.sample_aspect_ratio = Fraction(pixel, 1)
+        if sound:
+            write_silence(container, times_s[-1])
         for number, time_s in enumerate(times_s):
             image = picture(number, time_s)[:, pixel // 2 :: pixel]
             stored = np.ascontiguousarray(np.rot90(image) if turned else image)
@@ -99,12 +103,13 @@ def write(path: Path, times_s: Sequence[float], turned: bool, pixel: int) -> Non
     os.utime(path, (1e9, 1e9))  # not so young that it may still be growing
 
 
-# Camera: times, turned, width of a pixel.
+# Camera: times, turned, width of a pixel, sound.
 CAMERAS = {
     "steady": (STEADY, False, 1),
     "unsteady": (UNSTEADY, False, 1),
     "turned": (UNSTEADY, True, 1),
     "wide": (STEADY, False, 2),
+    "sound first": ([round(1.5 + time_s, 3) for time_s in STEADY], False, 1, True),
 }
 
 

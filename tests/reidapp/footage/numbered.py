@@ -7,6 +7,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.container import OutputContainer
 
 HEIGHT, WIDTH, _BLOCK = 64, 128, 32  # two rows of four blocks: eight bits
 
@@ -34,6 +35,7 @@ def write_numbered(
     options: dict[str, str] | None = None,
     codec: str = "libx264",
     x26x: str = "",
+    sound_s: float = 0.0,
 ) -> None:
     """A video in whatever container the suffix names, with one frame at each time.
 
@@ -44,6 +46,7 @@ def write_numbered(
         options: of the container.
         codec: libx264, libx265, mpeg4 or mjpeg.
         x26x: more of the encoder's parameters, each after a colon.
+        sound_s: of silence, from time 0 on.
     """
     with av.open(str(path), "w", options=options or {}) as container:
         stream: Any = container.add_stream(codec, rate=10)
@@ -55,8 +58,18 @@ def write_numbered(
         else:
             stream.codec_context.gop_size, stream.codec_context.max_b_frames = gop, b_frames
             stream.codec_context.bit_rate = 4_000_000
+        if sound_s:
+            write_silence(container, sound_s)
         for number, time_s in enumerate(times_s):
             frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
             frame.pts, frame.time_base = round(time_s * ticks), Fraction(1, ticks)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+
+
+def write_silence(container: OutputContainer, seconds: float) -> None:
+    """A track of sound, before anything else is written."""
+    stream: Any = container.add_stream("aac", rate=16000, layout="mono")
+    silence = av.AudioFrame.from_ndarray(np.zeros((1, round(seconds * 16000)), np.float32), "fltp", "mono")
+    silence.sample_rate, silence.pts, silence.time_base = 16000, 0, Fraction(1, 16000)
+    container.mux([*stream.encode(silence), *stream.encode()])

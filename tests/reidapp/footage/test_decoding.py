@@ -1,5 +1,5 @@
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from reidapp.errors import UserError
-from reidapp.footage.decoding import Damage, Frame, frame_at, frames, probe
+from reidapp.footage.decoding import Damage, Frame, begins_anew, frame_at, frames, probe
 from tests.reidapp.footage.numbered import HEIGHT, WIDTH, number_of, picture, write_numbered
 
 FOREVER = float("inf")
@@ -376,3 +376,77 @@ def test_pixels_that_are_not_square(tmp_path: Path, pixel: str, size: tuple[int,
     for number, frame in enumerate(frames(path, 0, FOREVER, None)):
         assert frame.image.shape[1::-1] == size
         assert number_of(cv2.resize(frame.image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)) == number
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "mov"])
+def test_time_counts_from_the_sound_where_it_begins_first(tmp_path: Path, suffix: str) -> None:
+    """As players count; typical of what is copied from a stream, whose first picture waits for a keyframe."""
+    path = tmp_path / f"sound.{suffix}"
+    write_numbered(path, [1.5 + time_s for time_s in STEADY], sound_s=16.5)
+    whole = list(frames(path, 0, FOREVER, None))
+    late_s = whole[0].time_s
+    assert late_s == pytest.approx(1.5, abs=0.07)  # sound begins with a frame of silence, which not all forms tell
+    np.testing.assert_allclose([frame.time_s - late_s for frame in whole], STEADY, atol=1e-3)
+    assert [number_of(frame.image) for frame in whole] == list(range(150))
+    pieces = [read(path, i * 4.0, i * 4.0 + 4, 2.0) for i in range(5)]
+    assert [frame for piece in pieces for frame in piece] == read(path, fps=2.0)
+    assert probe(path).duration_s == pytest.approx(16.5, abs=0.2)
+
+
+def test_sound_that_begins_later_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "sound.mp4"
+    write_numbered(path, STEADY, sound_s=5.0)
+    assert read(path) == [(time_s, number) for number, time_s in enumerate(STEADY)]
+
+
+def test_a_header_that_is_too_short_is_not_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "video.mkv"
+    write_numbered(path, STEADY, b_frames=0)
+    shorten_header(path, 6.0)
+    with av.open(str(path)) as container:
+        assert container.duration == 6_000_000
+    assert probe(path).duration_s == pytest.approx(15.0, abs=0.01)
+
+
+def shorten_header(path: Path, seconds: float) -> None:
+    """Of a Matroska file: as a recorder leaves it that writes the length now and then."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\x44\x89\x88") + 3
+    data[at : at + 8] = struct.pack(">d", seconds * 1000)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("second_s", [0.0, 7.0, -4000.0])
+def test_time_stamps_that_begin_anew_are_noticed(tmp_path: Path, second_s: float) -> None:
+    """Two recordings, the later one set back; FFmpeg takes one that is set back far for one that goes on."""
+    one, two, both = tmp_path / "one.ts", tmp_path / "two.ts", tmp_path / "both.ts"
+    write_numbered(one, [5000 + time_s for time_s in UNSTEADY])
+    write_numbered(two, [5000 + second_s + time_s for time_s in UNSTEADY])
+    both.write_bytes(one.read_bytes() + two.read_bytes())
+    assert [begins_anew(path) for path in (one, two, both)] == [False, False, True]
+
+
+def test_no_keyframe_is_decoded_beyond_the_end(tmp_path: Path) -> None:
+    """A decoder would stumble over each."""
+    path = tmp_path / "video.mkv"
+    write_numbered(path, STEADY, codec="mjpeg", b_frames=0)
+    _blank(path, [(begin, size) for begin, size, time_s in _key_packets(path) if time_s >= 4.0])
+    for start_s, decoded, damaged in ((0.0, 40, 0), (4.0, 0, 40)):
+        damage = Damage()
+        assert len(list(frames(path, start_s, start_s + 4, None, keyframes=True, damage=damage))) == decoded
+        assert damage.count == damaged
+
+
+def test_no_frame_that_can_be_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "video.mkv"
+    write_numbered(path, STEADY[:30], b_frames=0)
+    _blank(path, [(begin, size) for begin, size, _ in _key_packets(path)])
+    with pytest.raises(UserError, match=r"^video\.mkv: no frame in it can be decoded$"):
+        probe(path)
+
+
+def _blank(path: Path, packets: Sequence[tuple[int, int]]) -> None:
+    data = bytearray(path.read_bytes())
+    for begin, size in packets:
+        data[begin + 8 : begin + size] = bytes(size - 8)
+    path.write_bytes(data)
