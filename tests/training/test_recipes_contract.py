@@ -1,6 +1,7 @@
 """What every recipe must do; a new file in training/recipes is tested here by itself."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from models.export import export_run
+from models.network import Network
 from models.run_folder import last_epoch, load_network
 from reidapp.embedding import Embedder
 from reidapp.imaging import read_image
@@ -36,7 +38,11 @@ def test_a_recipe_learns_one_batch_resumes_and_exports(
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert result.images == STEPS * 8 * len(data)
     assert log[-1]["loss"] < log[1]["loss"]  # not of the first batch, in which a memory teaches nothing yet
-    assert finds_the_other_image(tmp_path / "run", data)
+    assert finds_the_other_image(tmp_path / "run", data)  # so did the untrained network: this one has not collapsed
+    frozen = recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update={"lr": 1e-12})})
+    unlearnt = train(frozen, data, tmp_path / "frozen", quiet=True)
+    assert result.loss < 0.9 * unlearnt.loss or unlearnt.loss < 0.05  # OIM's and SpCL's memories need no network here
+    assert result.accuracy in (None, 1)
 
     interrupt_after(monkeypatch, STEPS // 2, recipe)
     with pytest.raises(KeyboardInterrupt):
@@ -51,6 +57,29 @@ def test_a_recipe_learns_one_batch_resumes_and_exports(
     crops = [read_image(record.path) for record in load_datasets(data).train]
     embeddings = Embedder(tmp_path / "model.onnx").embed(crops)
     np.testing.assert_allclose(embeddings, load_network(tmp_path / "run").embed_crops(crops), atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "own", "changes"),
+    [
+        ("jlml", ("backbone.branches.0", "backbone.branches.1.3"), []),
+        ("agw", ("backbone.layer4", "non_local"), ["backbone.resnet50.pretrained=null"]),
+    ],
+)
+def test_a_recipes_own_network_trains(
+    name: str, own: tuple[str, ...], changes: list[str], one_batch: list[Path], tmp_path: Path
+) -> None:
+    """One step; above, all have the small one."""
+    sampler = "sampler={batch: 8}" if name == "jlml" else "sampler={identities: 4, images: 2}"
+    tiny = ["input={height: 64, width: 32}", sampler, "schedule={images: 8, lr: 1e-3}"]
+    recipe = load_recipe(name, [*tiny, *changes])
+    torch.manual_seed(0)
+    start = Network(recipe.network()).state_dict()
+    assert math.isfinite(train(recipe, f"market1501:{one_batch[0]}", tmp_path / "run", quiet=True).loss)
+    moved = [key for key, value in load_network(tmp_path / "run").state_dict().items() if (value != start[key]).any()]
+    for part in own:
+        assert any(part in key and key.endswith("weight") for key in moved)
 
 
 def shrunk(name: str, folders: list[Path]) -> tuple[Recipe, list[str]]:
