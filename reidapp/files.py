@@ -14,6 +14,7 @@ FULL = "the disk is full; make room there and run the same command again, what i
 _DISK_FAULTS = {
     errno.ENOSPC: FULL,
     errno.EDQUOT: "the quota is used up; make room there and run the same command again, what is committed is kept",
+    errno.EFBIG: "no file may become larger there; raise that limit and run the same command again",
     errno.EROFS: "the disk can only be read; make it writable, or use another folder",
     errno.EIO: "the disk cannot be read or written; check it, what is committed is kept",
 }
