@@ -53,7 +53,8 @@ class OIMLoss(nn.Module):
         self.register_buffer("head", torch.zeros((), dtype=torch.int64))  # the oldest of the queue
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        memory = torch.cat([self.lut, self.queue])
+        queue = self.queue if self.count_empty else self.queue[self.queue.any(1)]
+        memory = torch.cat([self.lut, queue])
         logits = cosines(features, memory) / self.tau
         if not self.count_empty:
             own = labels[:, None] == torch.arange(len(memory), device=labels.device)
