@@ -9,6 +9,7 @@ open, such as a search, still reads what was there when it began.
 import contextlib
 import hashlib
 import io
+import itertools
 import math
 import os
 import re
@@ -247,15 +248,21 @@ def _delete(session: Session, gallery: Gallery, videos: Collection[str], pieces:
         _rewrite(session, gallery, model_id, day, positions)
     session.execute(delete(crop).where(crop.tracklet_id.in_(gone)))
     session.execute(delete(schema.Tracklet).where(schema.Tracklet.id.in_(gone)))
-    for chunk_id in positions:
-        _renumber(session, chunk_id)
-    for id_ in sorted(videos):
-        video = session.get_one(schema.Video, id_)
-        key = schema.identifier(video.path, video.size, video.mtime_ns)
-        session.merge(schema.Deleted(video_id=id_, file=key, at=iso(datetime.now(UTC))))
-        session.execute(delete(schema.Chunk).where(schema.Chunk.video_id == id_))
-        session.delete(video)
+    _renumber(session, positions)
+    _delete_videos(session, videos)
     return unwanted | set(paths)
+
+
+def _delete_videos(session: Session, ids: Collection[str]) -> None:
+    video, now = schema.Video, iso(datetime.now(UTC))
+    found = session.execute(
+        select(video.id, video.path, video.size, video.mtime_ns).where(video.id.in_(listed(ids)))
+    ).all()
+    rows = [{"video_id": id_, "file": schema.identifier(*file), "at": now} for id_, *file in found]
+    if rows:
+        session.execute(insert(schema.Deleted).prefix_with("OR REPLACE"), rows)
+    session.execute(delete(schema.Chunk).where(schema.Chunk.video_id.in_(listed(ids))))
+    session.execute(delete(video).where(video.id.in_(listed(ids))))
 
 
 def _rewrite(session: Session, gallery: Gallery, model_id: str, day: str, gone: dict[str, set[int]]) -> None:
@@ -293,12 +300,16 @@ def _next_name(session: Session, model_id: str, day: str) -> str:
     return f"{base}.{max(numbers) + 1}"
 
 
-def _renumber(session: Session, chunk_id: str) -> None:
-    """Close the gaps between a chunk's crops, as in its vectors."""
-    order = select(schema.Crop.id, schema.Crop.position).filter_by(chunk_id=chunk_id).order_by(schema.Crop.position)
-    for position, (id_, before) in enumerate(session.execute(order).all()):
-        if position != before:  # from the first on, so that no place is taken twice
-            session.execute(update(schema.Crop).where(schema.Crop.id == id_).values(position=position))
+def _renumber(session: Session, chunks: Collection[str]) -> None:
+    """Close the gaps between chunks' crops, as in their vectors."""
+    crop, rows = schema.Crop, []
+    left = (
+        select(crop.chunk_id, crop.id).where(crop.chunk_id.in_(listed(chunks))).order_by(crop.chunk_id, crop.position)
+    )
+    for _, group in itertools.groupby(session.execute(left).all(), key=lambda row: row[0]):
+        rows += [{"id": id_, "position": position} for position, (_, id_) in enumerate(group)]
+    if rows:  # from the first on, so that no place is taken twice
+        session.execute(update(crop), rows)
 
 
 def _forget_in_searches(
