@@ -247,7 +247,7 @@ def index(
         str | None, typer.Option(help="Time zone of new cameras (IANA name); this machine's without.")
     ] = None,
     cameras: Annotated[
-        Path | None, typer.Option(help="TOML file: [name] of each camera with its name, zone, offset, group.")
+        Path | None, typer.Option(help="TOML file: a table per camera, with its name, zone, offset, group.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what would be indexed as what, with gaps; makes nothing.")
