@@ -95,16 +95,21 @@ def cut(image: np.ndarray, box: Box) -> np.ndarray:
     return image[y1:y2, x1:x2]
 
 
-def encode_crop(crop: np.ndarray, max_height: int = 384, quality: int = 92) -> bytes:
-    """A crop as stored in a gallery: WebP, at most ``max_height`` pixels high.
+def as_stored(crop: np.ndarray, max_height: int = 384) -> np.ndarray:
+    """A crop ``[h, w, 3]``, at most ``max_height`` pixels high."""
+    if crop.shape[0] <= max_height:
+        return crop
+    return resize(crop, max_height, max(1, round(crop.shape[1] * max_height / crop.shape[0])))
+
+
+def encode_crop(crop: np.ndarray, quality: int = 92) -> bytes:
+    """A crop as stored in a gallery: WebP, at most 384 pixels high.
 
     Args:
         crop: RGB uint8 ``[h, w, 3]``.
     """
-    if crop.shape[0] > max_height:
-        crop = resize(crop, max_height, max(1, round(crop.shape[1] * max_height / crop.shape[0])))
     buffer = io.BytesIO()
-    Image.fromarray(crop).save(buffer, "WEBP", quality=quality, method=2)
+    Image.fromarray(as_stored(crop)).save(buffer, "WEBP", quality=quality, method=2)
     return buffer.getvalue()
 
 

@@ -1,13 +1,14 @@
 """Best shots: which few crops of a tracklet are kept."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from reidapp.box import Box
 from reidapp.footage.detection import Detection
+from reidapp.imaging import as_stored
 
 MAX_SHOTS = 4
 _SECONDS_PER_SHOT = 8.0
@@ -39,7 +40,7 @@ class ShotKeeper:
         held = self._slots.get(slot)
         if held is None or shot.quality > held.quality:
             # A copy: the crop is a view of the frame, and would keep all of it in memory.
-            self._slots[slot] = Shot(shot.time_s, shot.box, shot.quality, shot.crop.copy())
+            self._slots[slot] = replace(shot, crop=as_stored(shot.crop).copy())
 
     def best(self) -> list[Shot]:
         """The best shot of each eight seconds, one to four in all, in order of time."""

@@ -6,7 +6,7 @@ import re
 import tomllib
 import unicodedata
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -24,7 +24,7 @@ _STAMP_TEXT = (
     r"|[_ ./-]{0,3}\d{2}[-_.:h]?\d{2}[-_.:m]?\d{2}(?:\.\d+)?(?:[Zz]|\+\d{2}:?\d{2})?)(?!\d)"
 )
 _STAMP = re.compile(_STAMP_TEXT)
-_STAMP_PARTS = re.compile(r"(\d{4})\D?(\d\d)\D?(\d\d)\D{0,3}(\d\d)\D?(\d\d)\D?(\d\d)(?:\.\d+)?(.*)")
+_STAMP_PARTS = re.compile(r"(\d{4})\D?(\d\d)\D?(\d\d)\D{0,3}(\d\d)\D?(\d\d)\D?(\d\d)(\.\d+)?(.*)")
 _STAMP_TO_END = re.compile(_STAMP_TEXT + r"(?:[-_]\d{2}[-_.:h]?\d{2}[-_.:m]?\d{2}(?!\d))?")  # …10.00.00-11.00.00
 _DATE_FOLDERS = re.compile(r"(?<![^/])(?:19|20)\d{2}[-_./]?\d{2}[-_./]?\d{2}/")  # 2026-03-02/, 2026/03/02/
 _CROP = re.compile(r"-?\d+_(c\d+)(?=s\d|_)")  # 0002_c1s1_000451_03.jpg, 0005_c2_f0046985.jpg: person, camera
@@ -233,9 +233,9 @@ def _stamp(text: str) -> datetime | None:
     for match in _STAMP.finditer(text):
         parts = _STAMP_PARTS.fullmatch(match[0])
         assert parts
-        *numbers, zone = parts.groups()
+        *numbers, fraction, zone = parts.groups()
         try:
-            time = datetime(*map(int, numbers))  # type: ignore[arg-type]
+            time = datetime(*map(int, numbers)) + timedelta(seconds=float(fraction or 0))  # type: ignore[arg-type]
             if zone:
                 time = time.replace(tzinfo=datetime.strptime(zone.upper(), "%z").tzinfo)
         except ValueError:

@@ -5,6 +5,7 @@ import pytest
 from reidapp.box import Box
 from reidapp.footage.detection import Detection
 from reidapp.footage.shots import Shot, ShotKeeper, quality, sharpness
+from reidapp.imaging import encode_crop
 
 BOX = Box(0.4, 0.2, 0.5, 0.8)
 CROP = np.random.default_rng(0).integers(0, 256, (260, 100, 3), dtype=np.uint8)
@@ -43,6 +44,15 @@ def test_a_shot_does_not_keep_the_frame_in_memory() -> None:
     (shot,) = keeper.best()
     assert shot.crop.base is None
     assert shot.crop.max() == 0
+
+
+def test_a_large_shot_is_held_as_it_will_be_stored() -> None:
+    large = np.random.default_rng(1).integers(0, 256, (1100, 401, 3), dtype=np.uint8)
+    keeper = ShotKeeper()
+    keeper.offer(Shot(0.0, BOX, 0.5, large))
+    (shot,) = keeper.best()
+    assert shot.crop.shape == (384, 140, 3)
+    assert encode_crop(shot.crop) == encode_crop(large)
 
 
 def worth(crop: np.ndarray = CROP, box: Box = BOX, score: float = 0.9, others: tuple[Box, ...] = ()) -> float:

@@ -39,7 +39,7 @@ def start(name: str, zone: str, template: str | None = None) -> str:
         ("gate/20260302_100000.3gp", "gate", TEN),
         ("gate/2026-03-02 10.00.00.MP4", "gate", TEN),
         ("gate/2026-03-02 - 10h00m00.avi", "gate", TEN),
-        ("gate/2026-03-02_10-00-00.500.mp4", "gate", TEN),
+        ("gate/2026-03-02_10-00-00.500.mp4", "gate", TEN + ".5"),
         ("gate/2026-03-02/10.00.00-11.00.00.mp4", "gate", TEN),
         ("gate/2026/03/02/10-00-00.mp4", "gate", TEN),
         ("gate/north/20260302_100000.mp4", "gate", TEN),
