@@ -13,6 +13,8 @@ from reidapp.box import Box
 from reidapp.detector_files import pulled, releases
 from reidapp.errors import UserError
 
+_BATCH_ON_GPU = 8
+
 
 @dataclass(frozen=True)
 class Detection:
@@ -72,6 +74,13 @@ def located(spec: str) -> tuple[str, Path | None]:
         return releases()[spec].detector, pulled()[spec]
     name, _, path = spec.partition(":")
     return name, Path(path).expanduser() if path else None
+
+
+def batch_of(size: object, provider: str) -> int:
+    """Frames per run of a graph: as many as its batch has; eight on a GPU and one elsewhere, where that is open."""
+    if isinstance(size, int):
+        return size
+    return _BATCH_ON_GPU if provider == "CUDAExecutionProvider" else 1
 
 
 def without_overlaps(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:

@@ -10,11 +10,10 @@ import numpy as np
 from reidapp.box import Box
 from reidapp.embedding import open_session
 from reidapp.errors import UserError
-from reidapp.footage.detection import Detection, without_overlaps
+from reidapp.footage.detection import Detection, batch_of, without_overlaps
 
 _GREY = 114  # of the letterbox, as such models are trained
 _SIZE = 640  # where the model leaves height or width open
-_BATCH_ON_GPU = 8
 _WITH_OBJECTNESS = 85  # box, objectness, COCO's 80 classes: version 5 and its kin
 _STRIDES = (8, 16, 32)
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -105,9 +104,5 @@ class Yolo:
         sizes = [size for size in out.shape[1:] if isinstance(size, int)]
         if len(out.shape) != 3 or (sizes and min(sizes) < 5 and sizes[-1] != 6):
             raise UserError(f"{self.path}: not a YOLO model (its output is {out.shape}, not [B, 4 + classes, A])")
-        open_batch = _BATCH_ON_GPU if self.provider == "CUDAExecutionProvider" else 1
-        batch, _, height, width = (
-            size if isinstance(size, int) else free
-            for size, free in zip(shape, (open_batch, 3, _SIZE, _SIZE), strict=True)
-        )
-        return given[0].name, _DTYPES[given[0].type], batch, height, width
+        height, width = (size if isinstance(size, int) else _SIZE for size in shape[2:])
+        return given[0].name, _DTYPES[given[0].type], batch_of(shape[0], self.provider), height, width

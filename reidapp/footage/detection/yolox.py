@@ -9,7 +9,7 @@ import numpy as np
 from reidapp.box import Box
 from reidapp.embedding import open_session
 from reidapp.errors import UserError
-from reidapp.footage.detection import Detection, without_overlaps
+from reidapp.footage.detection import Detection, batch_of, without_overlaps
 
 _STRIDES = (8, 16, 32)
 _GREY = 114  # the letterbox colour of the authors' training
@@ -19,7 +19,8 @@ class Yolox:
     """A YOLOX detector; class 0 is a person.
 
     Args:
-        path: ONNX; input float32 ``[1, 3, S, S]`` BGR 0..255, output ``[1, A, 5 + classes]`` on the raw grid.
+        path: ONNX; input float32 ``[B, 3, S, S]`` BGR 0..255, output ``[B, A, 5 + classes]`` on the raw grid; B may be
+            open.
         threshold: of objectness × class score.
         overlap: of non-maximum suppression.
         threads, provider: as `open_session` has them.
@@ -38,8 +39,9 @@ class Yolox:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape
         if len(shape) != 4 or shape[1] != 3 or not isinstance(shape[2], int) or shape[2] != shape[3]:
-            raise UserError(f"{path}: not a YOLOX model (its input is {shape}, not [1, 3, S, S])")
+            raise UserError(f"{path}: not a YOLOX model (its input is {shape}, not [B, 3, S, S])")
         self._name, self._size = inputs[0].name, int(shape[2])
+        self._batch = batch_of(shape[0], self.provider)
         self._centres, self._steps = _grid(self._size)
         shape = outputs[0].shape
         if len(shape) != 3 or shape[1] != len(self._steps) or not isinstance(shape[2], int) or shape[2] < 6:
@@ -47,22 +49,33 @@ class Yolox:
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Detection]]:
         """People in each frame (RGB uint8 ``[H, W, 3]``), highest score first."""
-        return [self._detect(frame) for frame in frames]
+        found = []
+        for start in range(0, len(frames), self._batch):
+            part = frames[start : start + self._batch]
+            # Always the same shape: what is found in a frame must not depend on how many others there are.
+            batch = np.zeros((self._batch, 3, self._size, self._size), np.float32)
+            scales = [self._place(frame, slot) for frame, slot in zip(part, batch, strict=False)]
+            (out,) = self._session.run(None, {self._name: batch})
+            found += [self._read(*each) for each in zip(out, part, scales, strict=False)]
+        return found
 
-    def _detect(self, frame: np.ndarray) -> list[Detection]:
+    def _place(self, frame: np.ndarray, slot: np.ndarray) -> float:
+        """Fill ``[3, S, S]`` with a frame, in its upper left corner; its scale there."""
         height, width = frame.shape[:2]
         scale = self._size / max(height, width)
         inner_size = max(1, round(width * scale)), max(1, round(height * scale))
         inner = cv2.resize(frame, inner_size, interpolation=cv2.INTER_LINEAR)
-        canvas = np.full((self._size, self._size, 3), _GREY, np.uint8)
-        canvas[: inner.shape[0], : inner.shape[1]] = inner[..., ::-1]
-        batch = np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], np.float32)
-        (out,) = self._session.run(None, {self._name: batch})
-        scores = out[0, :, 4] * out[0, :, 5]
+        slot[:] = _GREY
+        slot[:, : inner.shape[0], : inner.shape[1]] = inner[..., ::-1].transpose(2, 0, 1)
+        return scale
+
+    def _read(self, rows: np.ndarray, frame: np.ndarray, scale: float) -> list[Detection]:
+        scores = rows[:, 4] * rows[:, 5]
         sure = scores > self.threshold
-        centre = (out[0, sure, :2] + self._centres[sure]) * self._steps[sure]
-        half = np.exp(out[0, sure, 2:4]) * self._steps[sure] / 2
+        centre = (rows[sure, :2] + self._centres[sure]) * self._steps[sure]
+        half = np.exp(rows[sure, 2:4]) * self._steps[sure] / 2
         boxes = np.concatenate([centre - half, centre + half], 1) / scale
+        height, width = frame.shape[:2]
         frame_size = np.array([width, height, width, height], np.float32)
         return [
             Detection(Box(*(boxes[i] / frame_size).tolist()).clipped(), float(scores[sure][i]))

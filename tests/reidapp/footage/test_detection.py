@@ -123,6 +123,38 @@ def test_model_that_is_no_yolox(tmp_path: Path, inputs: list[int], outputs: list
         open_detector(f"yolox:{path}")
 
 
+def brightness_model(path: Path, batch: int) -> Path:
+    """A YOLOX of 64 pixels that is the surer of people everywhere, the brighter a frame is."""
+    steps = [
+        helper.make_node("ReduceMean", ["in"], ["mean"], axes=[1, 2, 3], keepdims=1),
+        helper.make_node("Squeeze", ["mean", "last"], ["bright"]),
+        helper.make_node("Div", ["bright", "white"], ["share"]),
+        helper.make_node("Expand", ["share", "shape"], ["out"]),
+    ]
+    graph = helper.make_graph(
+        steps,
+        "g",
+        [helper.make_tensor_value_info("in", TensorProto.FLOAT, [batch, 3, 64, 64])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [batch, 84, 6])],
+        [
+            helper.make_tensor("last", TensorProto.INT64, [1], [3]),
+            helper.make_tensor("white", TensorProto.FLOAT, [], [255.0]),
+            helper.make_tensor("shape", TensorProto.INT64, [3], [batch, 84, 6]),
+        ],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_yolox_finds_the_same_in_batches(tmp_path: Path) -> None:
+    one, four = (open_detector(f"yolox:{brightness_model(tmp_path / f'{batch}.onnx', batch)}") for batch in (1, 4))
+    shades = [np.full((48, 64, 3), shade, np.uint8) for shade in (255, 0, 220, 240, 30, 200)]
+    alone = [one.detect([frame])[0] for frame in shades]
+    assert [bool(found) for found in alone] == [True, False, True, True, False, True]
+    assert len({found[0].score for found in alone if found}) == 4
+    assert four.detect(shades) == one.detect(shades) == alone
+
+
 def test_file_that_is_no_model(tmp_path: Path) -> None:
     path = tmp_path / "notes.onnx"
     path.write_text("no model at all\n")
