@@ -272,7 +272,7 @@ def index(
         str, typer.Option(help="auto (a GPU if one works), cpu, or cuda (an error without one).")
     ] = "auto",
     again: Annotated[bool, typer.Option("--again", help="Also recordings that were deleted from the gallery.")] = False,
-    nice: Annotated[bool, typer.Option("--nice", help="Lowest priority, half the cores: others go first.")] = False,
+    nice: Annotated[bool, typer.Option("--nice", help="Low priority, half the cores: others go first.")] = False,
     ray: Annotated[
         str | None,
         typer.Option(

@@ -115,7 +115,7 @@ class IndexSettings(BaseModel):
         kind: of files that are taken; others in the folder are passed over.
         sampling: ``Nfps``; ``keyframes``, two a second at most; ``motion``, as 2fps, and frames that have not changed
             are not looked at; ``all``.
-        detector: ``hog`` or ``yolox:PATH``.
+        detector: ``hog``; ``yolox:PATH``, ``yolo:PATH`` or ``torchvision:PATH``; or the name of one that was pulled.
         template: of the path below the folder, for example ``{camera}/{start}``, or a recorder's name; None guesses.
         zone: IANA name of the zone that new cameras' clocks show.
         chunk_s: length of the unit of work and of commit, seconds of video.
