@@ -113,10 +113,11 @@ def network_share(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> st
 
 
 def fingerprint(path: Path, size: int) -> str:
-    """16 hex digits for a file's content: its size, first and last megabyte. A moved recording keeps it."""
+    """16 hex digits for a file's content up to a size: that, first and last megabyte. A moved recording keeps it."""
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
-        digest.update(file.read(_FINGERPRINT_BYTES))
-        file.seek(max(0, size - _FINGERPRINT_BYTES))
-        digest.update(file.read(_FINGERPRINT_BYTES))
+        length = min(size, _FINGERPRINT_BYTES)
+        digest.update(file.read(length))
+        file.seek(size - length)
+        digest.update(file.read(length))
     return digest.hexdigest()[:16]

@@ -13,7 +13,7 @@ from reidapp.footage import shots
 from reidapp.footage.decoding import Damage, Frame, VideoFacts, frames
 from reidapp.footage.detection import Detection, Detector
 from reidapp.footage.motion import Scene
-from reidapp.footage.tracking import Tracker, open_tracker
+from reidapp.footage.tracking import Tracker, is_sparse, open_tracker
 from reidapp.gallery.store import NewChunk, NewCrop, NewTracklet, PathPoint
 from reidapp.imaging import cut, decode_crop, encode_crop
 from reidapp.settings import IndexSettings
@@ -88,8 +88,7 @@ def analyse(
         detection_count += len(look.people)
         last_s = look.time_s
         at(last_s)
-    # Between two keyframes far apart a person may come and go.
-    least = 1 if settings.keyframes else _MIN_DETECTIONS
+    least = 1 if is_sparse(settings.fps, facts.frame_rate, settings.keyframes) else _MIN_DETECTIONS
     tracklets = [_finished(g) for _, g in sorted(growing.items()) if len(g.path) >= least]
     # Embedded from the stored bytes, so that embedding again, from the gallery alone, gives the same vectors.
     embeddings = embedder.embed([decode_crop(crop.webp) for tracklet in tracklets for crop in tracklet.crops], camera)

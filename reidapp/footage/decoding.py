@@ -95,7 +95,7 @@ def probe(path: Path) -> VideoFacts:
         width, height = _shown_size(stream)
         if round(first[1].rotation / 90) % 2:
             width, height = height, width
-        if duration and (end_s := ends_at(path, duration)) >= duration:
+        if duration and (end_s := ends_at(path, duration)) > duration:
             duration = end_s + 1 / _frame_rate(stream)
         return VideoFacts(duration, _frame_rate(stream), width, height, _created(container), stream.codec_context.name)
 

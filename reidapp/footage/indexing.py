@@ -19,24 +19,24 @@ from reidapp.embedding import Embeds
 from reidapp.errors import ReidappError, UserError
 from reidapp.footage import sources
 from reidapp.footage.analysis import Analyses, analyse
-from reidapp.footage.decoding import VideoFacts, ends_at, frames, probe
+from reidapp.footage.decoding import VideoFacts, begins_anew, ends_at, frames, probe
 from reidapp.footage.detection import Detector
 from reidapp.footage.pipeline import cores, in_order
-from reidapp.footage.report import IndexReport, Progress, named
+from reidapp.footage.report import IndexReport, Progress
 from reidapp.footage.sources import Skipped, Source
 from reidapp.footage.stills import PictureRun, WholePicture
 from reidapp.footage.tracking import MAX_GAP_S, continuations
 from reidapp.gallery import schema
-from reidapp.gallery.deletion import delete_outdated, retention
+from reidapp.gallery.deletion import Selection, delete_from, delete_outdated, retention
 from reidapp.gallery.recordings import PRESENT, Recordings
 from reidapp.gallery.snapshot import Snapshots
-from reidapp.gallery.store import Gallery, GalleryWriter, NewChunk, PathPoint
+from reidapp.gallery.store import DAMAGED, Gallery, GalleryWriter, NewChunk, PathPoint
 from reidapp.registry import suggestion
 from reidapp.settings import CameraSettings, IndexSettings
 
 _YOUNG_S, _WATCHED_S = 10.0, 1.0  # a file that changed so short a time ago may still grow; for how long it is watched
 _DAY_S = 86_400.0
-_DAMAGED = "damaged; what can be decoded is indexed"
+_MOST_FAULTS = 3  # recordings in a row that could not be analysed; a detector or model is broken then, and no recording
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Footage:
     Attributes:
         cameras: what the user says of cameras, by the names that their paths have.
         more_to_come: nothing of use in it is no error.
+        applied: names of cameras of which the gallery was told in this run; what is corrected there meanwhile, stays.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class Footage:
     skipped: list[Skipped]
     cameras: Mapping[str, CameraSettings] = field(default_factory=dict)
     more_to_come: bool = False
+    applied: set[str] = field(default_factory=set)
 
 
 def find_footage(folder: Path, settings: IndexSettings, cameras: Mapping[str, CameraSettings] | None = None) -> Footage:
@@ -157,6 +159,10 @@ class _Job:
     number: int | None
 
 
+class _FaultError(ReidappError):
+    """A chunk at which a decoder, a detector or a model failed."""
+
+
 class _StoppedError(Exception):
     """Work on a chunk that nobody waits for any longer."""
 
@@ -186,7 +192,10 @@ class _Run:
         self.stop = threading.Event()
         self.reached: dict[_Job, float] = {}  # seconds of the chunks that are being analysed
         self.touched: list[str] = []
-        self.done_s = self.total_s = 0.0  # of video
+        self.done_s = self.total_s = 0.0  # of video, in the files that were opened so far
+        self.opened_bytes = self.waiting_bytes = 0
+        self.faults = 0
+        self.before: dict[str, list[tuple[str, int]]] = {}  # see `GalleryWriter.videos_at`
         self.recordings = Recordings()
         self.deleted: set[str] = set()  # see `GalleryWriter.deleted`
 
@@ -194,9 +203,10 @@ class _Run:
         """What the user says of cameras goes into the gallery; what has no effect is noted."""
         found = {source.camera for source in footage.sources}
         for name, camera in footage.cameras.items():
-            if name in found:
+            if name in found - footage.applied:
                 self.writer.set_camera(name, camera.zone or self.settings.zone, camera)
-            elif not footage.more_to_come:
+                footage.applied.add(name)
+            elif name not in found and not footage.more_to_come:
                 self.report.notes.append(f'no recording of a camera "{name}" here{suggestion(name, list(found))}')
         zone = self.settings.zone
         said = {name for name, camera in footage.cameras.items() if camera.zone}
@@ -218,12 +228,10 @@ class _Run:
         if self.settings.kind != "videos":
             self._index_pictures(self._settled(new))
             return
-        plans = [plan for source in self._settled(new) if (plan := self._plan(source))]
-        for plan in plans:
-            plan.before_s, self.total_s = self.total_s, self.total_s + plan.facts.duration_s
-            plan.last_s = self.writer.last_frame(plan.video_id)
-            self.touched.append(plan.video_id)
-        done = in_order(self._analyse, self._jobs(plans), self.workers, self.stop, self._tell)
+        new = self._settled(new)
+        self.waiting_bytes = sum(source.size for source in new)
+        self.before = self.writer.videos_at([str(source.path) for source in new])
+        done = in_order(self._analyse, self._jobs(new), self.workers, self.stop, self._tell)
         with contextlib.closing(done):
             for job, result in done:
                 self._take(job, result)
@@ -262,8 +270,6 @@ class _Run:
         """What is to be done for a file; None, and a line in the report, if nothing."""
         try:
             facts = probe(source.path)
-            if next(frames(source.path, 0.0, float("inf"), None), None) is None:
-                raise UserError(f"{source.path.name}: no frame in it can be decoded")
             video_id = files.fingerprint(source.path, source.size)
         except (OSError, UserError) as error:
             self.report.skip(source, error)
@@ -276,6 +282,7 @@ class _Run:
             self.report.deleted += 1
             return None
         if earlier is None:
+            self._remove_beginnings(source)
             self.writer.add_video(source.camera, self.settings.zone, self._row(source, facts, video_id))
         else:
             self.writer.moved(video_id, source.path, source.mtime_ns)
@@ -286,7 +293,19 @@ class _Run:
                 self.report.skip(source, UserError(f"begun with {others}; go on with that, or use another gallery"))
                 return None
         camera = self.writer.name_in_model(source.camera, self.embedder.card.cameras)
-        return _Plan(source, camera, facts, video_id, self.writer.chunks_done(video_id))
+        plan = _Plan(source, camera, facts, video_id, self.writer.chunks_done(video_id), self.total_s)
+        plan.last_s = self.writer.last_frame(video_id)
+        plan.damaged = earlier is not None and earlier.note is not None
+        self.total_s += facts.duration_s
+        self.touched.append(video_id)
+        return plan
+
+    def _remove_beginnings(self, source: Source) -> None:
+        """Of a recording that was not complete when it was indexed before: nobody is in it twice."""
+        for video_id, size in self.before.get(str(source.path), ()):
+            if size < source.size and files.fingerprint(source.path, size) == video_id:
+                delete_from(self.writer, Selection(video=video_id))
+                self.report.notes.append(f"{source.file}: grew since it was indexed, and is indexed anew")
 
     def _still_there(self, video_id: str) -> bool:
         return self.recordings.state(self.writer.gallery.video(video_id)) == PRESENT
@@ -308,8 +327,15 @@ class _Run:
             note=None,
         )
 
-    def _jobs(self, plans: Sequence[_Plan]) -> Iterator[_Job]:
-        for plan in plans:
+    def _jobs(self, found: Sequence[Source]) -> Iterator[_Job]:
+        """Files are opened when it is their turn, so that the first is at work at once."""
+        for source in found:
+            plan = self._plan(source)
+            self.opened_bytes += source.size
+            self.waiting_bytes -= source.size
+            self._tell()
+            if plan is None:
+                continue
             for number in itertools.count():
                 length_s = plan.facts.duration_s
                 if plan.over or (length_s and number * self.settings.chunk_s >= length_s):
@@ -336,8 +362,10 @@ class _Run:
         except (ReidappError, _StoppedError):
             raise
         except Exception as error:  # whatever a decoder, a detector or a model may come upon
-            what = f"{type(error).__name__}: {error}"
-            raise ReidappError(f"{path}: from second {start_s:.0f} on it could not be analysed ({what})") from error
+            what = f"from second {start_s:.0f} on it could not be analysed ({type(error).__name__}: {error})"
+            if isinstance(error, MemoryError) or "memory" in str(error).lower():
+                raise ReidappError(f"{path}: {what}") from error
+            raise _FaultError(f"{path.name}: {what}") from error
 
     def _here(
         self,
@@ -362,7 +390,10 @@ class _Run:
                 return
             chunk = result()
             over = chunk is not None and not chunk.frames and _ends_before(plan.source.path, chunk.start_s)
-        except UserError as error:  # readable a moment ago, and no longer: a disk that was taken away
+        except (UserError, _FaultError) as error:  # a disk that was taken away, or what a detector stumbles over
+            self.faults += isinstance(error, _FaultError)
+            if self.faults == _MOST_FAULTS:
+                raise
             plan.over = plan.failed = True
             self.report.skip(plan.source, error)
             return
@@ -372,6 +403,7 @@ class _Run:
             plan.over = True  # the end is where frames end, whatever the header says
         else:
             self._commit(plan, chunk)
+            self.faults = 0
             plan.last_s = max(plan.last_s, chunk.last_s or 0.0)
             plan.damaged |= chunk.damaged
             self.done_s = plan.before_s + chunk.start_s + self.settings.chunk_s
@@ -379,7 +411,8 @@ class _Run:
     def _tell(self) -> None:
         reached = self.reached.copy()
         name = next((job.plan.source.path.name for job in reached), "")
-        self.progress(min(self.done_s + sum(reached.values()), self.total_s), self.total_s, name)
+        waiting_s = self.total_s * self.waiting_bytes / max(self.opened_bytes, 1)
+        self.progress(min(self.done_s + sum(reached.values()), self.total_s), self.total_s + waiting_s, name)
 
     def _commit(self, plan: _Plan, chunk: NewChunk) -> None:
         chunk = _linked(
@@ -392,20 +425,21 @@ class _Run:
         self.report.crops += len(chunk.embeddings)
 
     def _finish(self, plan: _Plan, last_s: float) -> None:
-        expected = plan.facts.duration_s or last_s
+        expected = max(plan.facts.duration_s, last_s)
         tolerance = 2.0 + (1 / self.settings.fps if self.settings.fps else 0.0)
         if self.settings.keyframes and last_s < expected - tolerance:  # what follows the last one was not looked at
             last_s = max(last_s, ends_at(plan.source.path, last_s))
-        note = None
-        if last_s < expected - tolerance:
-            if not _unchanged(plan.source):
-                self.report.skip(plan.source, UserError("went away or changed while it was read; run this again"))
-                return
+        if not _unchanged(plan.source):
+            self.report.skip(plan.source, UserError("went away or changed while it was read; run this again"))
+            return
+        note, short = DAMAGED if plan.damaged else None, last_s < expected - tolerance
+        if begins_anew(plan.source.path):
+            note = "its time stamps begin anew on the way, and what follows is lost; split it there"
+        elif short:
             note = f"cut off: {last_s:.0f} of {expected:.0f} s could be read; those are indexed"
-            self.report.incomplete.append(Skipped(named(plan.source.path), note))
-        elif plan.damaged:
-            self.report.incomplete.append(Skipped(named(plan.source.path), _DAMAGED))
-        self.writer.finish_video(plan.video_id, min(expected, last_s) if note else expected, note)
+        if note:
+            self.report.incomplete.append(Skipped(plan.source.file, note))
+        self.writer.finish_video(plan.video_id, last_s if short else expected, note)
         self.report.videos += 1
         self.report.video_s += last_s
 

@@ -39,15 +39,10 @@ class IndexReport:
         """Name a file that was left out."""
         if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
             self.unread.append(source.path)
-        self.skipped.append(Skipped(named(source.path), str(error).removeprefix(f"{source.path.name}: ")))
+        self.skipped.append(Skipped(source.file, str(error).removeprefix(f"{source.path.name}: ")))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         lists = {key: [vars(entry) for entry in getattr(self, key)] for key in ("skipped", "incomplete")}
         unread = [str(path) for path in self.unread]
         return {**vars(self), "video_s": round(self.video_s, 2), "unread": unread, **lists}
-
-
-def named(path: Path) -> str:
-    """A file as reports call it."""
-    return f"{path.parent.name}/{path.name}"

@@ -1,6 +1,5 @@
 """Which recordings there are: the files below a folder, with what their paths say of them."""
 
-import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ class Source:
     """A video, or a picture, as its path describes it.
 
     Attributes:
+        file: below the folder that was asked for, as reports call it.
         written: the start as the path has it; without a zone of its own it is on the camera's clock. None where the
             path does not say.
         start_source: ``template``, ``name``, or ``""`` where the path does not say.
@@ -34,6 +34,7 @@ class Source:
     """
 
     path: Path
+    file: str
     camera: str
     written: datetime | None
     start_source: str
@@ -66,7 +67,7 @@ def scan(folder: Path, template: str | None = None, kind: Kind = "videos") -> tu
     Raises:
         UserError: no such folder, or a template that makes no sense.
     """
-    if not folder.exists():
+    if not os.path.exists(folder):  # unlike pathlib's, False for a share that went away, too
         raise UserError(f"{folder}: no such file or folder")
     base = folder.resolve() if folder.is_dir() else folder.resolve().parent
     reader = PathReader(base, template, of_crops=kind == "crops")
@@ -79,7 +80,8 @@ def scan(folder: Path, template: str | None = None, kind: Kind = "videos") -> tu
         elif (facts := reader.read(relative)) is None:
             skipped.append(Skipped(relative, f"its path does not fit the template {template}"))
         else:
-            sources.append(Source(base / relative, facts.camera, facts.written, facts.start_source, size, mtime_ns))
+            said = facts.camera, facts.written, facts.start_source
+            sources.append(Source(base / relative, relative, *said, size, mtime_ns))
     return sources, skipped
 
 
@@ -115,13 +117,17 @@ def _walk(base: Path, suffixes: frozenset[str], skipped: list[Skipped]) -> Itera
             continue
         for entry in entries:
             relative = f"{below}/{entry.name}" if below else entry.name
-            if entry.is_dir():
-                if entry.name == _THUMBNAILS:
-                    continue
-                (linked if entry.is_symlink() else waiting).append(relative)
-            elif os.path.splitext(entry.name)[1].lower() in suffixes and entry.is_file():
-                with contextlib.suppress(FileNotFoundError):  # deleted just now
+            try:
+                if entry.is_dir():
+                    if entry.name == _THUMBNAILS:
+                        continue
+                    (linked if entry.is_symlink() else waiting).append(relative)
+                elif os.path.splitext(entry.name)[1].lower() in suffixes and entry.is_file():
                     yield _named(relative, entry.stat())
+            except FileNotFoundError:
+                continue  # deleted just now
+            except OSError as error:  # a link to itself, a share within that went away
+                skipped.append(Skipped(_shown(relative), f"cannot be read ({error.strerror})"))
 
 
 def _is_text(name: str) -> bool:

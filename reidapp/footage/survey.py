@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -152,8 +151,7 @@ def survey(
     result = Survey(skipped=list(footage.skipped), probed=probing)
     for number, source in enumerate(footage.sources):
         camera = footage.cameras.get(source.camera, CameraSettings())
-        file = _below(source.path, footage.folder)
-        facts = None
+        file, facts = source.file, None
         if probing:
             progress(number, len(footage.sources), file)
             try:
@@ -161,7 +159,7 @@ def survey(
             except (OSError, UserError) as error:
                 result.skipped.append(Skipped(file, str(error).removeprefix(f"{source.path.name}: ")))
                 continue
-        planned = _planned(file, source, camera, zone, facts)
+        planned = _planned(source, camera, zone, facts)
         result.files.append(planned)
         result.clocks[planned.camera] = camera
     if probing:
@@ -169,7 +167,7 @@ def survey(
     return result
 
 
-def _planned(file: str, source: Source, camera: CameraSettings, zone: str, facts: VideoFacts | None) -> PlannedFile:
+def _planned(source: Source, camera: CameraSettings, zone: str, facts: VideoFacts | None) -> PlannedFile:
     zone = camera.zone or zone
     written, start_source = source.written, source.start_source
     if facts is not None:
@@ -183,7 +181,7 @@ def _planned(file: str, source: Source, camera: CameraSettings, zone: str, facts
             end = start + timedelta(seconds=facts.duration_s)
     mtime = datetime.fromtimestamp(source.mtime_ns / 1e9, UTC)
     name = camera.name or source.camera
-    return PlannedFile(file, name, zone, start, end, start_source, why, source.size, mtime, facts)
+    return PlannedFile(source.file, name, zone, start, end, start_source, why, source.size, mtime, facts)
 
 
 def _camera(files: list[PlannedFile], settings: CameraSettings | None, exact: bool) -> PlannedCamera:
@@ -223,11 +221,6 @@ def _without_lengths(timed: list[tuple[datetime, PlannedFile]]) -> tuple[list[Be
 def _opened(facts: VideoFacts) -> str:
     size = f"{facts.width}×{facts.height} {facts.codec}"
     return f"{facts.duration_s:.0f} s, {size}, {facts.frame_rate:.4g} fps" if facts.frame_rate else size
-
-
-def _below(path: Path, folder: Path) -> str:
-    base = folder.resolve()
-    return path.relative_to(base).as_posix() if path.is_relative_to(base) and path != base else path.name
 
 
 def _ms(time: datetime) -> int:

@@ -63,8 +63,19 @@ def open_tracker(fps: float | None, frame_rate: float, keyframes: bool = False) 
         frame_rate: of the video, in frames per second.
         keyframes: samples may be many seconds apart.
     """
-    rate = fps or frame_rate
-    return MotionTracker(rate) if rate >= MOTION_FROM_FPS else AppearanceTracker(sparse=keyframes)
+    rate = _rate(fps, frame_rate)
+    if rate >= MOTION_FROM_FPS:
+        return MotionTracker(rate)
+    return AppearanceTracker(is_sparse(fps, frame_rate, keyframes))
+
+
+def is_sparse(fps: float | None, frame_rate: float, keyframes: bool) -> bool:
+    """Whether a person may come and go between two samples; arguments as of `open_tracker`."""
+    return keyframes or 1 / _rate(fps, frame_rate) >= MAX_GAP_S
+
+
+def _rate(fps: float | None, frame_rate: float) -> float:
+    return min(fps or frame_rate, frame_rate)
 
 
 @dataclass

@@ -4,6 +4,7 @@ By scans alone, since the notices of operating systems do not cross a network.
 """
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -45,7 +46,7 @@ class Watcher:
         cameras: Mapping[str, CameraSettings] | None = None,
         quiet_s: float = QUIET_S,
     ) -> None:
-        if not folder.exists():
+        if not os.path.exists(folder):
             raise UserError(f"{folder}: no such file or folder")
         self.folder = folder
         self.settings = settings
@@ -54,6 +55,7 @@ class Watcher:
         self._seen: dict[Path, tuple[State, float]] = {}  # since when, by the monotonic clock
         self._taken: dict[Path, State] = {}
         self._named: set[Skipped] = set()
+        self._applied: set[str] = set()
 
     def ready(self) -> Footage:
         """What is to be indexed now. What cannot be is named the first time only.
@@ -76,7 +78,7 @@ class Watcher:
             if self._taken.get(source.path) != _state(source) and now - self._seen[source.path][1] >= self.quiet_s
         ]
         news = [entry for entry in skipped if entry not in self._named]
-        return Footage(self.folder, complete, news, self.cameras, more_to_come=True)
+        return Footage(self.folder, complete, news, self.cameras, more_to_come=True, applied=self._applied)
 
     def taken(self, footage: Footage, unread: Collection[Path] = ()) -> None:
         """Files that are not asked for again before they change, but for those whose disk or share failed: after a

@@ -79,11 +79,12 @@ def change(session: Session, name: str, settings: CameraSettings) -> schema.Came
         camera.group = settings.group
     elif settings.group == "":
         camera.group = None
+    clock = camera.zone, camera.offset_s
     if settings.zone is not None:
         camera.zone = settings.zone
     if settings.offset is not None:
         camera.offset_s = settings.offset
-    if settings.zone is not None or settings.offset is not None:
+    if (camera.zone, camera.offset_s) != clock:
         for video in session.scalars(select(schema.Video).filter_by(camera_id=camera.id)):
             video.start_ms = start_ms(video.written, camera.zone, camera.offset_s)
     return camera

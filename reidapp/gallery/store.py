@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from reidapp.model_card import ModelCard
 from reidapp.settings import CameraSettings
 from reidapp.spans import Between
 
+DAMAGED = "damaged; what can be decoded is indexed"
 CONTINUES_WITHIN_S = 3.0  # a tracklet goes on across a chunk's border if no more than this lies between
 
 
@@ -195,7 +197,7 @@ class NewChunk:
     Attributes:
         embeddings: float32 ``[crops, D]``, in the order of the tracklets and of their crops.
         last_s: presentation time of the last decoded frame; None if there was none.
-        damaged: something in it was lost or spoilt. Not stored.
+        damaged: something in it was lost or spoilt; then the video's note says so.
     """
 
     number: int
@@ -544,6 +546,15 @@ class GalleryWriter:
         with Session(self.gallery.engine) as session:
             return {(path, size, mtime_ns) for path, size, mtime_ns in session.execute(done)}
 
+    def videos_at(self, paths: Sequence[str]) -> dict[str, list[tuple[str, int]]]:
+        """(id, size) of the videos that were found at each path so far."""
+        found = select(schema.Video.path, schema.Video.id, schema.Video.size)
+        videos: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        with Session(self.gallery.engine) as session:
+            for path, id_, size in session.execute(found.where(schema.Video.path.in_(database.listed(paths)))):
+                videos[path].append((id_, size))
+        return videos
+
     def deleted(self) -> set[str]:
         """Of recordings that were deleted: their ids, and the keys of their files (`schema.Deleted`)."""
         rows = select(schema.Deleted.video_id, schema.Deleted.file)
@@ -661,7 +672,9 @@ class GalleryWriter:
 
     def _add_chunk(self, session: Session, video_id: str, chunk: NewChunk) -> None:
         chunk_id = schema.identifier(video_id, chunk.number)
-        start_ms = session.get_one(schema.Video, video_id).start_ms
+        video = session.get_one(schema.Video, video_id)
+        if chunk.damaged:
+            video.note = DAMAGED
         session.add(
             schema.Chunk(
                 id=chunk_id,
@@ -677,7 +690,7 @@ class GalleryWriter:
         session.flush()
         session.add_all(crops := _crop_rows(chunk_id, chunk))
         if crops:
-            day = utc(start_ms + chunk.start_s * 1000).strftime("%Y-%m-%d")
+            day = utc(video.start_ms + chunk.start_s * 1000).strftime("%Y-%m-%d")
             session.add(self._write_vectors(session, self.model_id, chunk_id, day, chunk.embeddings))
 
     def add_model(self, file: Path, card: ModelCard, model_id: str) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +17,18 @@ import pytest
 
 from reidapp.errors import ReidappError, UserError
 from reidapp.footage import indexing
+from reidapp.footage.decoding import VideoFacts
 from reidapp.footage.detection import Detection
 from reidapp.footage.indexing import find_footage, index_footage
 from reidapp.footage.report import IndexReport
 from reidapp.gallery import vectors
 from reidapp.gallery.search import Searcher
-from reidapp.gallery.store import Gallery, GalleryWriter
+from reidapp.gallery.store import DAMAGED, Gallery, GalleryWriter, NewChunk
 from reidapp.imaging import read_image
 from reidapp.settings import IndexSettings
-from tests.small_gallery import FPS, ColourEmbedder, ShirtDetector, Walk, frame_at, query_crop, write_video
+from tests.reidapp.footage.numbered import write_numbered
+from tests.reidapp.footage.test_decoding import shorten_header
+from tests.small_gallery import FPS, SHIRTS, ColourEmbedder, ShirtDetector, Walk, frame_at, query_crop, write_video
 
 SETTINGS = IndexSettings(zone="UTC", chunk_s=4.0)
 SECONDS = 14
@@ -187,11 +191,15 @@ def test_interrupted_anywhere_it_ends_with_the_same_rows(
 def test_a_recording_is_not_gone_on_with_in_another_way(footage: Path, tmp_path: Path) -> None:
     """Half its tracklets by one sampling and half by another would be neither."""
     gallery = new_gallery(tmp_path / "gallery")
-    assert run(footage, gallery, Interrupting(1)).interrupted
+    tools = gallery, ShirtEmbedder()
+    found = find_footage(footage, SETTINGS)
+    assert index_footage(found, *tools, Interrupting(1), SETTINGS, workers=1).interrupted
     other = replace_settings(sampling="1fps")
-    with pytest.raises(UserError, match="begun with sampling 2fps; go on with that, or use another gallery"):
-        index_footage(find_footage(footage, other), gallery, ShirtEmbedder(), ShirtDetector(), other)
-    assert run(footage, gallery).videos == 2
+    report = index_footage(find_footage(footage, other), *tools, ShirtDetector(), other)
+    assert report.videos == 1
+    assert [str(entry.file) for entry in report.skipped] == ["gate/2026-03-02_10-00-00.mp4"]
+    assert report.skipped[0].reason == "begun with sampling 2fps; go on with that, or use another gallery"
+    assert run(footage, gallery).videos == 1
 
 
 def _run_until_killed(footage: Path, path: Path, where: str, calls: int) -> None:
@@ -244,6 +252,8 @@ def test_bad_files_are_named_and_the_rest_goes_on(footage: Path, tmp_path: Path)
     recording = (folder / "gate/2026-03-02_10-00-00.mp4").read_bytes()
     (folder / "notes.mp4").write_text("a text named .mp4")
     (folder / "empty.mp4").touch()
+    (folder / "gate/2026-03-02").mkdir()
+    (folder / "gate/2026-03-02/12-00-00.mp4").touch()
     cut = folder / "yard/2026-03-02_11-00-00.mp4"  # its index is in front: what is there can be read
     cut.write_bytes(recording[: len(recording) // 2])
     gallery = new_gallery(tmp_path / "gallery")
@@ -252,7 +262,9 @@ def test_bad_files_are_named_and_the_rest_goes_on(footage: Path, tmp_path: Path)
     assert {Path(entry.file).name: entry.reason.partition(" (")[0] for entry in report.skipped} == {
         "notes.mp4": "not a video that can be read",
         "empty.mp4": "not a video that can be read",
+        "12-00-00.mp4": "not a video that can be read",
     }
+    assert "gate/2026-03-02/12-00-00.mp4" in {entry.file for entry in report.skipped}  # with its camera
     (incomplete,) = report.incomplete
     assert incomplete.file.endswith("2026-03-02_11-00-00.mp4")
     assert "cut off" in incomplete.reason
@@ -359,8 +371,125 @@ def test_how_many_chunks_are_at_work_changes_nothing(
 
 
 class Failing(ShirtDetector):
+    why = "out of memory"
+
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Detection]]:
-        raise RuntimeError("out of memory")
+        raise RuntimeError(self.why)
+
+
+class Stumbling(ShirtDetector):
+    """Over blue shirts."""
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Detection]]:
+        if any(self._find(frame, SHIRTS["blue"]) for frame in frames):
+            raise RuntimeError("bad shape")
+        return super().detect(frames)
+
+
+def test_a_recording_at_which_a_detector_fails_is_named_and_the_rest_goes_on(footage: Path, tmp_path: Path) -> None:
+    report = run(footage, new_gallery(tmp_path / "gallery"), Stumbling())
+    assert report.videos == 1
+    assert [(entry.file, entry.reason) for entry in report.skipped] == [
+        ("yard/2026-03-02_10-05-00.mp4", "from second 0 on it could not be analysed (RuntimeError: bad shape)")
+    ]
+
+
+def test_a_detector_that_fails_everywhere_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = numbered_files(tmp_path / "gate", 5)
+    detector = Failing()
+    monkeypatch.setattr(detector, "why", "no such node")
+    with pytest.raises(ReidappError, match=r"^2\.mkv: from second 0 on it could not be analysed \(.*no such node\)$"):
+        run(folder, new_gallery(tmp_path / "gallery"), detector)
+
+
+def numbered_files(folder: Path, count: int) -> Path:
+    """Short recordings without people, ``0.mkv``, ``1.mkv`` …"""
+    folder.mkdir()
+    for number in range(count):
+        write_numbered(folder / f"{number}.mkv", [i / 10 for i in range(10 + number)])
+    return folder
+
+
+class Noting(ShirtDetector):
+    """Notes how many files were opened when it is first asked."""
+
+    opened: int | None = None
+
+    def __init__(self, probed: list[Path]) -> None:
+        self.probed = probed
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Detection]]:
+        self.opened = self.opened or len(self.probed)
+        return super().detect(frames)
+
+
+def test_work_begins_before_all_files_were_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, probed, probe = numbered_files(tmp_path / "gate", 8), list[Path](), indexing.probe
+
+    def probing(path: Path) -> VideoFacts:
+        probed.append(path)
+        time.sleep(0.2)
+        return probe(path)
+
+    monkeypatch.setattr(indexing, "probe", probing)
+    detector = Noting(probed)
+    told: list[tuple[float, float]] = []
+    progress = lambda done, total, name: told.append((done, total))  # noqa: E731
+    found = find_footage(folder, SETTINGS)
+    report = index_footage(
+        found, new_gallery(tmp_path / "gallery"), ShirtEmbedder(), detector, SETTINGS, progress, workers=1
+    )
+    assert (report.videos, len(probed)) == (8, 8)
+    assert detector.opened is not None
+    assert detector.opened <= 2
+    assert told[0][1] > 5  # of 10.8 s, by the size of the files that are waiting
+    assert told[-1] == (pytest.approx(10.8), pytest.approx(10.8))
+
+
+@pytest.mark.parametrize("sampling", ["0.3fps", "0.2fps"])
+def test_somebody_who_stands_is_found_by_samples_seconds_apart(tmp_path: Path, sampling: str) -> None:
+    folder, settings = tmp_path / "gate", replace_settings(sampling=sampling, chunk_s=60.0)
+    folder.mkdir()
+    write_video(folder / "2026-03-02_10-00-00.mp4", [frame_at([Walk("red", 0, 20, 0.5, 0.5)], 1)] * (12 * FPS))
+    gallery = new_gallery(tmp_path / "gallery")
+    report = index_footage(find_footage(folder, settings), gallery, ShirtEmbedder(), ShirtDetector(), settings)
+    (tracklet,) = gallery.tracklets()
+    assert len(tracklet.path) == report.frames == (4 if sampling == "0.3fps" else 3)
+
+
+def test_footage_past_the_headers_end_is_indexed(tmp_path: Path) -> None:
+    folder = numbered_files(tmp_path / "gate", 1)
+    write_numbered(folder / "0.mkv", [i / 10 for i in range(150)], b_frames=0)
+    shorten_header(folder / "0.mkv", 6.0)
+    report = run(folder, new_gallery(tmp_path / "gallery"))
+    assert (report.frames, report.video_s, report.incomplete) == (30, pytest.approx(14.5), [])
+
+
+def test_time_stamps_that_begin_anew_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    write_numbered(folder / "0.ts", [i / 10 for i in range(150)])
+    (folder / "0.ts").write_bytes(2 * (folder / "0.ts").read_bytes())
+    (entry,) = run(folder, new_gallery(tmp_path / "gallery")).incomplete
+    assert entry.file == "0.ts"
+    assert "begin anew" in entry.reason
+
+
+def test_damage_is_named_by_the_run_that_ends_the_recording(
+    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analyse = indexing.analyse
+
+    def interrupted(path: Path, number: int, *args: Any) -> NewChunk:
+        if number == 2:
+            raise KeyboardInterrupt
+        return replace(analyse(path, number, *args), damaged=number == 0)
+
+    monkeypatch.setattr(indexing, "analyse", interrupted)
+    gallery = new_gallery(tmp_path / "gallery")
+    assert run(footage / "gate", gallery).interrupted
+    monkeypatch.undo()
+    assert [entry.reason for entry in run(footage / "gate", gallery).incomplete] == [DAMAGED]
 
 
 def test_a_fault_in_a_detector_names_the_recording_and_leaves_no_thread(footage: Path, tmp_path: Path) -> None:
@@ -446,20 +575,68 @@ def test_a_recording_that_is_still_being_written_is_left_for_later(
     folder = tmp_path / "gate"
     folder.mkdir()
     path = folder / "2026-03-02_10-00-00.ts"
-    with av.open(str(footage / "gate/2026-03-02_10-00-00.mp4")) as given, av.open(str(path), "w") as container:
-        stream = container.add_stream_from_template(given.streams.video[0])
-        for packet in given.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                container.mux(packet)
-    data = path.read_bytes()
+    data = transport_stream(footage / "gate/2026-03-02_10-00-00.mp4", path)
     path.write_bytes(data[: len(data) // 2])
     (folder / "2026-03-02_09-00-00.mp4").write_bytes((footage / "yard/2026-03-02_10-05-00.mp4").read_bytes())
     monkeypatch.setattr("time.sleep", lambda seconds: path.write_bytes(data))
     gallery = new_gallery(tmp_path / "gallery")
     report = run(folder, gallery)
-    assert (report.videos, [entry.file for entry in report.skipped]) == (1, ["gate/2026-03-02_10-00-00.ts"])
+    assert (report.videos, [entry.file for entry in report.skipped]) == (1, ["2026-03-02_10-00-00.ts"])
     assert "still being written" in report.skipped[0].reason
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     again = run(folder, gallery)
     assert (again.videos, again.unchanged, again.skipped) == (1, 1, [])
+
+
+def transport_stream(given: Path, path: Path) -> bytes:
+    """A recording in a form that can be read while it grows."""
+    with av.open(str(given)) as source, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
+    return path.read_bytes()
+
+
+class Growing(ShirtDetector):
+    """A recording is completed while it is being read."""
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        self.path, self.data = path, data
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Detection]]:
+        self.path.write_bytes(self.data)
+        return super().detect(frames)
+
+
+@pytest.mark.parametrize("meanwhile", [True, False])
+def test_nobody_is_twice_in_a_recording_that_grew(footage: Path, tmp_path: Path, meanwhile: bool) -> None:
+    """While it was read, or after."""
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    path = folder / "2026-03-02_10-00-00.ts"
+    data = transport_stream(footage / "gate/2026-03-02_10-00-00.mp4", path)
+    whole = new_gallery(tmp_path / "whole")
+    path.write_bytes(data)
+    os.utime(path, (1e9, 1e9))
+    run(folder, whole)
+    path.write_bytes(data[: len(data) // 2 // 188 * 188])
+    os.utime(path, (1e9, 1e9))
+    gallery = new_gallery(tmp_path / "gallery")
+    if meanwhile:
+        report = index_footage(
+            replace(find_footage(folder, SETTINGS), more_to_come=True),
+            gallery,
+            ShirtEmbedder(),
+            Growing(path, data),
+            SETTINGS,
+        )
+        assert [entry.reason for entry in report.skipped] == ["went away or changed while it was read; run this again"]
+    else:
+        assert run(folder, gallery).videos == 1
+        path.write_bytes(data)
+    os.utime(path, (2e9, 2e9))
+    assert run(folder, gallery).notes == [f"{path.name}: grew since it was indexed, and is indexed anew"]
+    assert [t.id for t in gallery.tracklets()] == [t.id for t in whole.tracklets()]
+    assert [row[0] for row in contents(gallery)["video"]] == [row[0] for row in contents(whole)["video"]]

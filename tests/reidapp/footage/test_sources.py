@@ -1,3 +1,4 @@
+import errno
 import os
 from datetime import datetime
 from pathlib import Path
@@ -86,6 +87,23 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     sources, skipped = scan(tmp_path)
     assert [source.camera for source in sources] == ["gate"]
     assert skipped == [Skipped("yard", "cannot be read (Permission denied)")]
+
+
+def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    (tmp_path / "video.mp4").touch()
+    sources, skipped = scan(tmp_path)
+    assert [source.file for source in sources] == ["video.mp4"]
+    assert [(entry.file, entry.reason.partition(" (")[0]) for entry in skipped] == [("loop.mp4", "cannot be read")]
+
+
+def test_a_share_that_went_away_is_a_missing_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stale(*args: object, **kwargs: object) -> os.stat_result:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(os, "stat", stale)
+    with pytest.raises(UserError, match="no such file or folder"):
+        scan(tmp_path)
 
 
 def test_a_name_that_is_no_text_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from reidapp.box import Box
 from reidapp.footage.detection import Detection
-from reidapp.footage.tracking import AppearanceTracker, MotionTracker, Tracker, continuations, open_tracker
+from reidapp.footage.tracking import AppearanceTracker, MotionTracker, Tracker, continuations, is_sparse, open_tracker
 from tests.reidapp.footage.walkers import ASPECT, Looks, Sample, Walker, film
 
 Path = list[tuple[float, int]]  # (time, who it is)
@@ -167,6 +167,24 @@ def test_rate_chooses_the_tracker() -> None:
     assert isinstance(open_tracker(None, 5.0), AppearanceTracker)
     assert isinstance(open_tracker(8.0, 25.0), MotionTracker)
     assert isinstance(open_tracker(None, 25.0), MotionTracker)
+    assert isinstance(open_tracker(10.0, 5.0), AppearanceTracker)  # no more samples than there are frames
+
+
+@pytest.mark.parametrize(
+    ("fps", "frame_rate", "keyframes", "sparse"),
+    [
+        (2.0, 25.0, False, False),
+        (0.5, 25.0, False, False),
+        (0.3, 25.0, False, True),
+        (2.0, 0.2, False, True),  # a time-lapse
+        (None, 0.2, False, True),
+        (2.0, 25.0, True, True),
+    ],
+)
+def test_who_is_seen_once_counts_where_samples_are_far_apart(
+    fps: float | None, frame_rate: float, keyframes: bool, sparse: bool
+) -> None:
+    assert is_sparse(fps, frame_rate, keyframes) == sparse
 
 
 def test_motion_at_ten_frames_a_second() -> None:

@@ -16,7 +16,7 @@ from reidapp.footage.indexing import Footage, index_footage
 from reidapp.footage.report import IndexReport
 from reidapp.footage.watching import QUIET_S, Watcher, watch
 from reidapp.gallery.store import Gallery
-from reidapp.settings import IndexSettings
+from reidapp.settings import CameraSettings, IndexSettings
 from tests.reidapp.footage.test_indexing import Interrupting, ShirtEmbedder, new_gallery
 from tests.small_gallery import FPS, ShirtDetector, Walk, frame_at, write_video
 
@@ -235,6 +235,24 @@ def test_ctrl_c_ends_it_with_the_sum(tmp_path: Path, clock: Clock, videos: dict[
     )
     assert (waiting.interrupted, waiting.videos) == (False, 1)
     assert waiting.to_dict() == passes[-1].to_dict()
+
+
+def test_what_is_corrected_meanwhile_stays(tmp_path: Path, clock: Clock, videos: dict[str, Path]) -> None:
+    """What the user says of a camera goes into the gallery once in a run."""
+    folder, gallery = tmp_path / "gate", new_gallery(tmp_path / "gallery")
+    folder.mkdir()
+    shutil.copy(videos["red"], folder / "2026-03-02_10-00-00.mp4")
+
+    def correct_and_go_on() -> None:
+        with gallery.writing() as writer:
+            writer.change_camera("gate", CameraSettings(zone="Europe/Berlin"))
+        shutil.copy(videos["blue"], folder / "2026-03-02_11-00-00.mp4")
+
+    watcher = Watcher(folder, SETTINGS, {"gate": CameraSettings(zone="Asia/Tokyo")}, quiet_s=0)
+    script = Script(clock, correct_and_go_on, lambda: None)
+    report = watch(watcher, indexing(gallery), lambda report: None, print, stop=script)
+    assert report.videos == 2
+    assert [camera.zone for camera in gallery.cameras()] == ["Europe/Berlin"]
 
 
 def test_looking_takes_a_tenth_of_the_time_at_most(
