@@ -81,19 +81,20 @@ def analyse(
     tracker = open_tracker(settings.fps, facts.frame_rate, settings.keyframes)
     growing: dict[int, _Growing] = {}
     frame_count = detection_count = 0
-    last_s = None
+    first_s = last_s = None
     for look in _looks(sampled, scene, detector, embedder if tracker.needs_embeddings else None, camera):
         _grow(growing, look, tracker)
         frame_count += 1
         detection_count += len(look.people)
         last_s = look.time_s
+        first_s = last_s if first_s is None else first_s
         at(last_s)
     least = 1 if is_sparse(settings.fps, facts.frame_rate, settings.keyframes) else _MIN_DETECTIONS
     tracklets = [_finished(g) for _, g in sorted(growing.items()) if len(g.path) >= least]
     # Embedded from the stored bytes, so that embedding again, from the gallery alone, gives the same vectors.
     embeddings = embedder.embed([decode_crop(crop.webp) for tracklet in tracklets for crop in tracklet.crops], camera)
     damaged = damage.count > 0
-    return NewChunk(number, start_s, frame_count, detection_count, last_s, tracklets, embeddings, damaged)
+    return NewChunk(number, start_s, frame_count, detection_count, last_s, tracklets, embeddings, damaged, first_s)
 
 
 def _looks(

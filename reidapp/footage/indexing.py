@@ -25,7 +25,7 @@ from reidapp.footage.pipeline import cores, in_order
 from reidapp.footage.report import IndexReport, Progress
 from reidapp.footage.sources import Skipped, Source
 from reidapp.footage.stills import PictureRun, WholePicture
-from reidapp.footage.tracking import MAX_GAP_S, continuations
+from reidapp.footage.tracking import MAX_GAP_S, continuations, is_sparse
 from reidapp.gallery import schema
 from reidapp.gallery.deletion import Selection, delete_from, delete_outdated, retention
 from reidapp.gallery.recordings import PRESENT, Recordings
@@ -415,9 +415,11 @@ class _Run:
         self.progress(min(self.done_s + sum(reached.values()), self.total_s), self.total_s + waiting_s, name)
 
     def _commit(self, plan: _Plan, chunk: NewChunk) -> None:
-        chunk = _linked(
-            chunk, self.writer.border(plan.video_id, chunk.number - 1), plan.facts.width / plan.facts.height
-        )
+        gap_s = MAX_GAP_S
+        if chunk.first_s is not None and is_sparse(self.settings.fps, plan.facts.frame_rate, self.settings.keyframes):
+            gap_s = max(gap_s, chunk.first_s - plan.last_s)  # from sample to sample, as within a chunk
+        border = self.writer.border(plan.video_id, chunk.number - 1)
+        chunk = _linked(chunk, border, plan.facts.width / plan.facts.height, gap_s)
         self.writer.add_chunk(plan.video_id, chunk)
         self.report.frames += chunk.frames
         self.report.detections += chunk.detections
@@ -457,15 +459,15 @@ def _unchanged(source: Source) -> bool:
     return (stat.st_size, stat.st_mtime_ns) == (source.size, source.mtime_ns)
 
 
-def _linked(chunk: NewChunk, border: list[tuple[str, PathPoint, np.ndarray]], aspect: float) -> NewChunk:
+def _linked(chunk: NewChunk, border: list[tuple[str, PathPoint, np.ndarray]], aspect: float, gap_s: float) -> NewChunk:
     """The chunk, its first tracklets joined to those that reached the end of the chunk before."""
     embeddings = iter(chunk.embeddings)
     begun = []
     for tracklet in chunk.tracklets:
         mean = np.mean([next(embeddings) for _ in tracklet.crops], axis=0)
         begun.append((tracklet.path[0].time_s, tracklet.path[0].box, mean / (np.linalg.norm(mean) + 1e-12)))
-    early = [i for i, (time_s, _, _) in enumerate(begun) if time_s <= chunk.start_s + MAX_GAP_S]
+    early = [i for i, (time_s, _, _) in enumerate(begun) if time_s <= chunk.start_s + gap_s]
     ended = [(id_, point.time_s, point.box, mean / (np.linalg.norm(mean) + 1e-12)) for id_, point, mean in border]
-    joined = dict(zip(early, continuations(ended, [begun[i] for i in early], aspect), strict=True))
+    joined = dict(zip(early, continuations(ended, [begun[i] for i in early], aspect, gap_s), strict=True))
     tracklets = [replace(tracklet, continues=joined.get(i)) for i, tracklet in enumerate(chunk.tracklets)]
     return replace(chunk, tracklets=tracklets)

@@ -186,6 +186,7 @@ def continuations(
     ended: Sequence[tuple[str, float, Box, np.ndarray]],
     begun: Sequence[tuple[float, Box, np.ndarray]],
     aspect: float,
+    gap_s: float = MAX_GAP_S,
 ) -> list[str | None]:
     """Which tracklets of one chunk go on tracklets of the chunk before.
 
@@ -193,6 +194,7 @@ def continuations(
         ended: (id, time of its last detection, last box, embedding ``[D]``) of the earlier ones.
         begun: (time of its first detection, first box, embedding ``[D]``) of the later ones.
         aspect: width / height of the frame.
+        gap_s: the longest time between both.
 
     Returns:
         For each later one the id of the earlier one, or None.
@@ -205,7 +207,7 @@ def continuations(
     costs = np.array([[association_cost(t, *later, aspect) for later in begun] for t in tracks])
     alike = _alike_tracks(tracks), _alike([embedding for *_, embedding in begun])
     for row, column in _sure_pairs(costs, *alike):
-        if begun[column][0] - tracks[row].time_s <= MAX_GAP_S:
+        if begun[column][0] - tracks[row].time_s <= gap_s + 1e-9:
             joined[column] = ended[row][0]
     return joined
 

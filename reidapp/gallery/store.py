@@ -197,6 +197,7 @@ class NewChunk:
     Attributes:
         embeddings: float32 ``[crops, D]``, in the order of the tracklets and of their crops.
         last_s: presentation time of the last decoded frame; None if there was none.
+        first_s: presentation time of the first decoded frame; None if there was none. Not stored.
         damaged: something in it was lost or spoilt; then the video's note says so.
     """
 
@@ -208,6 +209,7 @@ class NewChunk:
     tracklets: list[NewTracklet]
     embeddings: np.ndarray
     damaged: bool = False
+    first_s: float | None = None
 
 
 @dataclass(frozen=True)

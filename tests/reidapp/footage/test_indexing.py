@@ -525,6 +525,15 @@ def test_motion_looks_only_where_something_changed_and_who_stands_still_stays(tm
     assert np.diff([point.time_s for point in tracklet.path]).max() == pytest.approx(0.5, abs=0.01)
 
 
+def test_who_stays_is_one_tracklet_across_chunks_of_few_samples(tmp_path: Path) -> None:
+    """Samples are further apart than a tracklet's gaps may otherwise be."""
+    stays = Walk("red", 0, 20, 0.5, 0.55)
+    write_video(tmp_path / "gate_2026-03-02_10-00-00.mp4", [frame_at([stays], i / FPS) for i in range(20 * FPS)])
+    gallery, settings = new_gallery(tmp_path / "gallery"), replace_settings(sampling="0.2fps", chunk_s=10.0)
+    index_footage(find_footage(tmp_path, settings), gallery, ShirtEmbedder(), ShirtDetector(), settings)
+    assert [[point.time_s for point in tracklet.path] for tracklet in gallery.tracklets()] == [[0, 5, 10, 15]]
+
+
 def test_keyframes_alone_find_everybody(footage: Path, tmp_path: Path) -> None:
     gallery, detector = new_gallery(tmp_path / "gallery"), Counting()
     settings = replace_settings(sampling="keyframes")
