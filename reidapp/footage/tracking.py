@@ -15,10 +15,11 @@ from scipy.optimize import linear_sum_assignment
 
 from reidapp.box import Box
 from reidapp.footage.detection import Detection
+from reidapp.gallery.store import CONTINUES_WITHIN_S
 
 MOTION_FROM_FPS = 8.0
 
-MAX_GAP_S = 3.0
+MAX_GAP_S = CONTINUES_WITHIN_S
 # A walker covers about 0.8 of his height in a second; runners and jitter of the box come on top.
 _REACH_PER_S = 1.2
 _REACH_JITTER = 0.35

@@ -35,7 +35,7 @@ from reidapp.settings import CameraSettings
 from reidapp.spans import Between
 
 DAMAGED = "damaged; what can be decoded is indexed"
-CONTINUES_WITHIN_S = 3.0  # a tracklet goes on across a chunk's border if no more than this lies between
+CONTINUES_WITHIN_S = 3.0  # a tracklet goes on, also across a chunk's border, if no more than this lies between
 
 
 @dataclass(frozen=True)
