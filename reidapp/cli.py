@@ -14,6 +14,7 @@ import typer
 
 from reidapp import __version__
 from reidapp.errors import ReidappError, UserError
+from reidapp.files import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,7 @@ def main() -> None:
             print(f"{error.ctx.command_path if error.ctx else 'reidapp'}: {message}", file=sys.stderr)
         sys.exit(error.exit_code)
     except ReidappError as error:
-        print(f"reidapp: {_one_line(str(error))}", file=sys.stderr)
+        print(f"reidapp: {one_line(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
@@ -1149,7 +1150,7 @@ def _confirm(what: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UserError(f"{what}? Nobody can be asked here: --yes does it, --dry-run only looks")
-    if not typer.confirm(_one_line(f"{what}?"), err=True):
+    if not typer.confirm(one_line(f"{what}?"), err=True):
         raise typer.Exit(1)
 
 
@@ -1174,12 +1175,7 @@ def _done(told: list[str], json: bool) -> None:
 
 
 def _note(text: str) -> None:
-    print(_one_line(text), file=sys.stderr, flush=True)
-
-
-def _one_line(text: str) -> str:
-    """Without line breaks and what terminals obey, which files' names may hold."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    print(one_line(text), file=sys.stderr, flush=True)
 
 
 def _show(facts: dict[str, Any], text: str, json: bool) -> None:
@@ -1188,7 +1184,7 @@ def _show(facts: dict[str, Any], text: str, json: bool) -> None:
 
 @contextlib.contextmanager
 def _progress(title: str, unit: str) -> "Iterator[Callable[..., None]]":
-    """A bar on standard error with the rate and the time left; yields advance(done, total, label)."""
+    """A bar with the rate and the time left, where standard error is a terminal; yields advance(done, total, label)."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -1199,14 +1195,15 @@ def _progress(title: str, unit: str) -> "Iterator[Callable[..., None]]":
         TimeRemainingColumn(),
         TextColumn("{task.fields[label]}", markup=False),  # a file's name, which may have brackets
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None, label="", rate="")
 
         def advance(done: float, total: float, label: str = "") -> None:
             speed = bar.tasks[0].speed or 0.0
             rate = f"{speed:.0f}" if speed >= 10 else f"{speed:.2g}"
             bar.update(
-                task, completed=done, total=total, label=_one_line(label), rate=f"{rate} {unit}/s" if speed else ""
+                task, completed=done, total=total, label=one_line(label), rate=f"{rate} {unit}/s" if speed else ""
             )
 
         yield advance
@@ -1221,8 +1218,8 @@ def _index_summary(report: "IndexReport", kind: str, gallery: Path) -> str:
     if report.deleted:
         lines.append(f"  {report.deleted} {kind} were deleted from the gallery, and stay so; --again indexes them")
     lines += [f"  note: {note}" for note in report.notes]
-    lines += [_one_line(f"  incomplete: {entry.file}: {entry.reason}") for entry in report.incomplete]
-    lines += [_one_line(f"  skipped: {entry.file}: {entry.reason}") for entry in report.skipped]
+    lines += [one_line(f"  incomplete: {entry.file}: {entry.reason}") for entry in report.incomplete]
+    lines += [one_line(f"  skipped: {entry.file}: {entry.reason}") for entry in report.skipped]
     if report.interrupted:
         lines.append("  interrupted; what was committed is kept. The same command goes on from here")
     return "\n".join(lines)

@@ -26,6 +26,11 @@ class BusyError(ReidappError):
     """Another process holds a lock."""
 
 
+def one_line(text: str) -> str:
+    """Without line breaks and what terminals obey, which files' names may hold."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or a power cut, sees either nothing or all of it."""
     half_made = path.with_name(f"{path.name}.new")

@@ -24,6 +24,12 @@ def _check_zone(name: str) -> str:
     return name
 
 
+def _check_name(name: str) -> str:
+    if not name.strip():
+        raise ValueError("a camera needs a name; give one that is not empty")
+    return name
+
+
 def _check_sampling(text: str) -> str:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)fps", text)
     if text not in ("all", "keyframes", "motion") and not (match and 0.1 <= float(match[1]) <= 60):
@@ -60,7 +66,7 @@ class CameraSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(min_length=1)] | None = None
+    name: Annotated[str, AfterValidator(_check_name)] | None = None
     zone: Annotated[str, AfterValidator(_check_zone)] | None = None
     offset: Annotated[float, BeforeValidator(_read_offset), Field(ge=-1e10, le=1e10, allow_inf_nan=False)] | None = None
     group: str | None = None
@@ -150,7 +156,8 @@ class IndexSettings(BaseModel):
     def unlike(self, stored: dict[str, object]) -> str:
         """What a recording was begun with, where these settings would find other tracklets; "" where they agree."""
         deciding = ("sampling", "detector", "chunk_s")
-        return ", ".join(f"{key} {stored[key]}" for key in deciding if stored.get(key) != getattr(self, key))
+        same = vars(self)
+        return ", ".join(f"{key} {stored[key]}" for key in deciding if stored.get(key, same[key]) != same[key])
 
     @classmethod
     def checked(cls, **values: object) -> "IndexSettings":

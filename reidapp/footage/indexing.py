@@ -25,6 +25,7 @@ from reidapp.footage.pipeline import cores, in_order
 from reidapp.footage.report import IndexReport, Progress
 from reidapp.footage.sources import Skipped, Source
 from reidapp.footage.stills import PictureRun, WholePicture
+from reidapp.footage.templates import fitting
 from reidapp.footage.tracking import MAX_GAP_S, continuations, is_sparse
 from reidapp.gallery import schema
 from reidapp.gallery.deletion import Selection, delete_from, delete_outdated, retention
@@ -36,6 +37,7 @@ from reidapp.settings import CameraSettings, IndexSettings
 
 _YOUNG_S, _WATCHED_S = 10.0, 1.0  # a file that changed so short a time ago may still grow; for how long it is watched
 _DAY_S = 86_400.0
+_LOOKED_AT = 200  # paths, to see whether they are of a recorder's form
 _MOST_FAULTS = 3  # recordings in a row that could not be analysed; a detector or model is broken then, and no recording
 
 
@@ -45,6 +47,7 @@ class Footage:
 
     Attributes:
         cameras: what the user says of cameras, by the names that their paths have.
+        notes: what the user should know of the paths.
         more_to_come: nothing of use in it is no error.
         applied: names of cameras of which the gallery was told in this run; what is corrected there meanwhile, stays.
     """
@@ -53,6 +56,7 @@ class Footage:
     sources: list[Source]
     skipped: list[Skipped]
     cameras: Mapping[str, CameraSettings] = field(default_factory=dict)
+    notes: Sequence[str] = ()
     more_to_come: bool = False
     applied: set[str] = field(default_factory=set)
 
@@ -70,7 +74,21 @@ def find_footage(folder: Path, settings: IndexSettings, cameras: Mapping[str, Ca
         raise UserError(f"{folder}: no {thing} in it (looked for {suffixes}){_hint(folder, settings)}")
     if not found:
         _refuse_if_nothing_was_usable(folder, IndexReport(skipped=skipped))
-    return Footage(folder, found, skipped, cameras or {})
+    return Footage(folder, found, skipped, cameras or {}, _like_a_recorders(folder, found, settings))
+
+
+def _like_a_recorders(folder: Path, found: Sequence[Source], settings: IndexSettings) -> list[str]:
+    """A note where the paths are of a recorder's form, and the user has not said so."""
+    if settings.template or settings.kind != "videos":
+        return []
+    base = folder.resolve() if folder.is_dir() else folder.resolve().parent
+    names = fitting(base, [source.file for source in found[:: len(found) // _LOOKED_AT + 1]])
+    if not names:
+        return []
+    return [
+        f"these paths look like those of {' or '.join(names)}, whose cameras and starts would be others than the "
+        f"guessed ones; --dry-run --template {names[0]} shows them"
+    ]
 
 
 def index_footage(
@@ -100,7 +118,7 @@ def index_footage(
         BusyError: the gallery is being written by another process.
         ReidappError: the final count is wrong.
     """
-    report = IndexReport(skipped=list(footage.skipped))
+    report = IndexReport(skipped=list(footage.skipped), notes=list(footage.notes))
     with gallery.writing() as writer:
         if embedder.identity != writer.model_id:  # while this process was waiting, or loading its model
             raise ReidappError(f"{gallery.path}: it was moved to another model just now; run the command again")
@@ -219,9 +237,14 @@ class _Run:
             )
 
     def index(self, found: list[Source]) -> None:
-        known = self.writer.files_done()
-        new = [source for source in found if (str(source.path), source.size, source.mtime_ns) not in known]
+        done_before = self.writer.files_done()
+
+        def known(source: Source) -> bool:
+            return (str(source.path), source.size, source.mtime_ns) in done_before
+
+        new = [source for source in found if not known(source)]
         self.report.unchanged += len(found) - len(new)
+        self._note_other_settings(next(filter(known, found), None))
         wanted = [s for s in new if schema.identifier(s.path, s.size, s.mtime_ns) not in self.deleted]
         self.report.deleted += len(new) - len(wanted)
         new = wanted
@@ -237,6 +260,13 @@ class _Run:
                 self._take(job, result)
                 self._tell()
         self.progress(self.total_s, self.total_s, "")
+
+    def _note_other_settings(self, indexed: Source | None) -> None:
+        """By one of the recordings that were indexed before: most often the whole folder was, at once."""
+        if indexed and (others := self.settings.unlike(self.writer.settings_at(indexed.path))):
+            self.report.notes.append(
+                f"what was indexed before stays as it was ({others}); to index it otherwise, use another gallery"
+            )
 
     def _index_pictures(self, new: list[Source]) -> None:
         pictures = PictureRun(self.writer, self.embedder, self.detector, self.settings, self.report, self.progress)

@@ -4,6 +4,7 @@ Nothing is encoded again. Files bear their first frame's time in UTC, and can be
 pictures if the process is killed.
 """
 
+import errno
 import os
 import re
 import threading
@@ -171,6 +172,8 @@ class Recorder(threading.Thread):
         except av.error.ExitError:
             return f"sent nothing for {_PATIENCE_S:.0f} s"
         except Exception as error:  # its whole text may have the URL
+            if getattr(error, "errno", None) == errno.EIO:  # what FFmpeg says of a stream over HTTP that ends, too
+                return "the stream ended, or cannot be read any more"
             return getattr(error, "strerror", None) or type(error).__name__
 
     def _record(self, container: InputContainer) -> None:

@@ -122,8 +122,12 @@ def _walk(base: Path, suffixes: frozenset[str], skipped: list[Skipped]) -> Itera
                     if entry.name == _THUMBNAILS:
                         continue
                     (linked if entry.is_symlink() else waiting).append(relative)
-                elif os.path.splitext(entry.name)[1].lower() in suffixes and entry.is_file():
-                    yield _named(relative, entry.stat())
+                elif os.path.splitext(entry.name)[1].lower() in suffixes:
+                    if entry.is_file():
+                        yield _named(relative, entry.stat())
+                    else:
+                        what = "a link to nothing" if entry.is_symlink() else "no file that can be read from its start"
+                        skipped.append(Skipped(_shown(relative), what))
             except FileNotFoundError:
                 continue  # deleted just now
             except OSError as error:  # a link to itself, a share within that went away

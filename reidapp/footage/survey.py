@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from reidapp.errors import UserError
+from reidapp.files import one_line
 from reidapp.footage.decoding import VideoFacts, probe
 from reidapp.footage.indexing import Footage
 from reidapp.footage.sources import Skipped, Source
@@ -104,7 +105,7 @@ class PlannedCamera:
         for overlap in self.overlaps:
             how = f"overlap by {_length(overlap.seconds)}" if self.exact else "begin at the same time"
             lines.append(f"  {overlap.first} and {overlap.second} {how}")
-        return "\n".join(lines)
+        return "\n".join(map(one_line, lines))
 
 
 @dataclass
@@ -113,6 +114,7 @@ class Survey:
 
     files: list[PlannedFile] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     probed: bool = False
     clocks: dict[str, CameraSettings] = field(default_factory=dict)
 
@@ -129,11 +131,13 @@ class Survey:
             "files": [file.to_dict() for file in self.files],
             "cameras": [camera.to_dict() for camera in self.cameras],
             "skipped": [vars(entry) for entry in self.skipped],
+            "notes": self.notes,
         }
 
     def __str__(self) -> str:
-        lines = [*map(str, self.files), "", *map(str, self.cameras)]
-        lines += [f"skipped: {entry.file}: {entry.reason}" for entry in self.skipped]
+        lines = [*(one_line(str(file)) for file in self.files), "", *map(str, self.cameras)]
+        lines += [one_line(f"skipped: {entry.file}: {entry.reason}") for entry in self.skipped]
+        lines += [f"note: {note}" for note in self.notes]
         if not self.probed:
             lines.append("Files were not opened: lengths, exact gaps and unreadable files need --probe.")
         return "\n".join(lines)
@@ -148,7 +152,7 @@ def survey(
         zone: of cameras of which the user says none.
         probing: open every file, for its length and size, and to name those that cannot be read.
     """
-    result = Survey(skipped=list(footage.skipped), probed=probing)
+    result = Survey(skipped=list(footage.skipped), notes=list(footage.notes), probed=probing)
     for number, source in enumerate(footage.sources):
         camera = footage.cameras.get(source.camera, CameraSettings())
         file, facts = source.file, None

@@ -5,6 +5,7 @@ import posixpath
 import re
 import tomllib
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -123,6 +124,24 @@ class PathReader:
         return _one_form(_camera(relative) or self.folder.rpartition("/")[2] or "camera")
 
 
+def fitting(folder: Path, paths: Sequence[str]) -> list[str]:
+    """Recorders whose forms all of some paths below a folder have, start included, and which read them otherwise than
+    a guess does."""
+    guess = PathReader(folder, None)
+    guessed = [guess.read(path) for path in paths]
+    names = []
+    for name in recorders():
+        reader = PathReader(folder, name)
+        read = [reader.read(path) for path in paths]
+        if all(facts and facts.written for facts in read) and any(
+            (facts.camera, facts.written) != (other.camera, other.written)
+            for facts, other in zip(read, guessed, strict=True)
+            if facts and other
+        ):
+            names.append(name)
+    return names
+
+
 def parse_template(template: str, zone: str = "", anywhere: bool = False) -> Template:
     """A path template as a pattern.
 
@@ -176,8 +195,8 @@ def _templates(template: str) -> list[Template]:
     if template not in known:
         hint = suggestion(template, list(known))
         raise UserError(
-            f'--template: "{template}" is no recorder and has no field such as {{camera}}{hint}; '
-            f"recorders: {', '.join(sorted(known))}"
+            f'--template: "{template}" is no recorder and has no field such as {{camera}}; '
+            f"recorders: {', '.join(sorted(known))}{hint}"
         )
     recorder = known[template]
     return [parse_template(form, recorder.zone, anywhere=True) for form in recorder.templates]

@@ -141,9 +141,12 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class GallerySummary:
+    """What a gallery has in it. ``unfinished`` are those of the videos that were not indexed to their end."""
+
     model: str
     cameras: int
     videos: int
+    unfinished: int
     tracklets: int
     crops: int
     first: datetime | None
@@ -165,7 +168,8 @@ class GalleryFacts:
 
     def __str__(self) -> str:
         s = self.summary
-        lines = [f"{s.cameras} cameras, {s.videos} videos, {s.tracklets} tracklets, {s.crops} crops"]
+        videos = f"{s.videos} videos" + (f" ({s.unfinished} not indexed to their end)" if s.unfinished else "")
+        lines = [f"{s.cameras} cameras, {videos}, {s.tracklets} tracklets, {s.crops} crops"]
         if s.first and s.last:
             lines.append(f"{s.first:%Y-%m-%d %H:%M:%S} – {s.last:%Y-%m-%d %H:%M:%S} UTC")
         lines += [f"model {model}" for model in self.models]
@@ -443,12 +447,14 @@ class Gallery:
 
     def summary(self) -> GallerySummary:
         cameras = self.cameras()
+        unfinished = select(func.count()).select_from(schema.Video).where(~schema.Video.done)
         with Session(self.engine) as session:
             model = session.get_one(schema.Model, self.model_id)
             return GallerySummary(
                 model=model.card["name"],
                 cameras=len(cameras),
                 videos=sum(camera.videos for camera in cameras),
+                unfinished=session.scalar(unfinished) or 0,
                 tracklets=sum(camera.tracklets for camera in cameras),
                 crops=session.scalar(select(func.count()).select_from(schema.Crop)) or 0,
                 first=min((camera.first for camera in cameras), default=None),
@@ -547,6 +553,12 @@ class GalleryWriter:
         done = select(schema.Video.path, schema.Video.size, schema.Video.mtime_ns).where(schema.Video.done)
         with Session(self.gallery.engine) as session:
             return {(path, size, mtime_ns) for path, size, mtime_ns in session.execute(done)}
+
+    def settings_at(self, path: Path) -> dict[str, object]:
+        """What the newest recording that was found at a path was indexed with."""
+        used = select(schema.Video.settings).filter_by(path=str(path)).order_by(schema.Video.mtime_ns.desc())
+        with Session(self.gallery.engine) as session:
+            return session.scalars(used).first() or {}
 
     def videos_at(self, paths: Sequence[str]) -> dict[str, list[tuple[str, int]]]:
         """(id, size) of the videos that were found at each path so far."""

@@ -119,7 +119,10 @@ def test_again_adds_nothing_and_a_new_file_adds_itself_only(footage: Path, tmp_p
     assert run(folder, gallery).videos == 1
     before = contents(gallery)
     again = run(folder, gallery)
-    assert (again.videos, again.unchanged, again.crops) == (0, 1, 0)
+    assert (again.videos, again.unchanged, again.crops, again.notes) == (0, 1, 0, [])
+    finer = replace_settings(sampling="5fps")
+    (note,) = index_footage(find_footage(folder, finer), gallery, ShirtEmbedder(), ShirtDetector(), finer).notes
+    assert "stays as it was (sampling 2fps)" in note
     assert contents(gallery) == before
     (tmp_path / "late.mp4").rename(late)
     third = run(folder, gallery)
@@ -194,12 +197,14 @@ def test_a_recording_is_not_gone_on_with_in_another_way(footage: Path, tmp_path:
     tools = gallery, ShirtEmbedder()
     found = find_footage(footage, SETTINGS)
     assert index_footage(found, *tools, Interrupting(1), SETTINGS, workers=1).interrupted
+    assert "not indexed to their end" in str(gallery.facts())
     other = replace_settings(sampling="1fps")
     report = index_footage(find_footage(footage, other), *tools, ShirtDetector(), other)
     assert report.videos == 1
     assert [str(entry.file) for entry in report.skipped] == ["gate/2026-03-02_10-00-00.mp4"]
     assert report.skipped[0].reason == "begun with sampling 2fps; go on with that, or use another gallery"
     assert run(footage, gallery).videos == 1
+    assert gallery.summary().unfinished == 0
 
 
 def _run_until_killed(footage: Path, path: Path, where: str, calls: int) -> None:

@@ -24,7 +24,6 @@ def test_scan_takes_videos_in_order_and_nothing_else(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(bytes(7))
     (tmp_path / "folder.mp4").mkdir()
-    (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere")
     sources, skipped = scan(tmp_path)
     assert [source.path for source in sources] == [tmp_path / name for name in ("a/9.ts", "b/1.MKV", "b/2.mp4")]
     assert {source.size for source in sources} == {7}
@@ -114,3 +113,14 @@ def test_a_name_that_is_no_text_is_named(tmp_path: Path) -> None:
     assert [source.camera for source in sources] == ["门 🚪 بوابة"]
     assert skipped == [Skipped("t\N{REPLACEMENT CHARACTER}r.mp4", "its name is not UTF-8 text; rename it")]
     skipped[0].file.encode()
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    found, skipped = scan(tmp_path)
+    assert not found
+    assert {entry.file: entry.reason for entry in skipped} == {
+        "gone.mp4": "a link to nothing",
+        "pipe.mp4": "no file that can be read from its start",
+    }

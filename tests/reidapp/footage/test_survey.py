@@ -28,6 +28,15 @@ def plan(folder: Path, probing: bool = False, template: str | None = None, **cam
     return survey(find_footage(folder, settings, cameras), settings.zone, probing)
 
 
+def test_paths_of_a_recorder_are_noted_unless_it_was_named(tmp_path: Path) -> None:
+    for camera in ("gate", "yard"):
+        touch(tmp_path, f"2026-03-02/10/{camera}/00.00.mp4")
+    (note,) = plan(tmp_path).to_dict()["notes"]
+    assert "look like those of frigate" in note
+    assert "--dry-run --template frigate" in str(plan(tmp_path))
+    assert plan(tmp_path, template="frigate").notes == []
+
+
 def test_files_with_camera_and_both_clocks(tmp_path: Path) -> None:
     touch(tmp_path, "gate/2026-07-15_10-00-00.mp4")
     touch(tmp_path, "yard/20260715T100000Z.mp4")

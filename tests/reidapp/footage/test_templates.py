@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reidapp.errors import UserError
-from reidapp.footage.templates import PathFacts, PathReader, parse_template, recorders
+from reidapp.footage.templates import PathFacts, PathReader, fitting, parse_template, recorders
 from reidapp.gallery.cameras import start_ms
 from reidapp.gallery.store import utc
 
@@ -352,5 +352,20 @@ def test_a_recorder_fits_whatever_folder_was_asked_for() -> None:
 
 
 def test_an_unknown_recorder_is_said() -> None:
-    with pytest.raises(UserError, match=r'"frigat" is no recorder.*did you mean "frigate".*recorders: axis, blue-iris'):
+    with pytest.raises(UserError, match=r'"frigat" is no recorder.*: axis, blue-iris.*; did you mean "frigate"\?$'):
         PathReader(FOLDER, "frigat")
+
+
+@pytest.mark.parametrize(
+    ("names", "fit"),
+    [
+        (["2026-03-02/10/gate/00.00.mp4", "2026-03-02/10/yard/00.10.mp4"], ["frigate"]),
+        (["192.168.1.64_01_20260302100000123_20260302100025.mp4"], ["reolink", "hikvision"]),
+        (["gate/2026-03-02/10-00-00.mp4"], []),  # motioneye's, which is guessed right
+        (["gate/2026-03-02_10-00-00.mp4"], []),
+        (["2026-03-02/10/gate/00.00.mp4", "holiday.mp4"], []),
+        (["movie.mp4"], []),
+    ],
+)
+def test_recorders_are_known_by_paths_that_a_guess_reads_otherwise(names: list[str], fit: list[str]) -> None:
+    assert fitting(FOLDER, names) == fit
