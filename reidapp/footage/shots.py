@@ -11,7 +11,7 @@ from reidapp.footage.detection import Detection
 from reidapp.imaging import as_stored
 
 MAX_SHOTS = 4
-_SECONDS_PER_SHOT = 8.0
+_SECONDS_PER_SHOT = 6.0
 _SLOT_S = 2.0  # of this many seconds only the best crop is held in memory, so that a long stay costs little
 _SLIMMEST, _WIDEST = 0.25, 0.55  # width / height of an upright person's box
 _EDGE = 0.004  # nearer to the frame's edge than this, a body is taken to be cut
@@ -43,7 +43,7 @@ class ShotKeeper:
             self._slots[slot] = replace(shot, crop=as_stored(shot.crop).copy())
 
     def best(self) -> list[Shot]:
-        """The best shot of each eight seconds, one to four in all, in order of time."""
+        """The best shot of each six seconds, one to four in all, in order of time."""
         span_s = self._end_s - self._start_s
         count = min(MAX_SHOTS, 1 + int(span_s // _SECONDS_PER_SHOT))
         best: dict[int, Shot] = {}
