@@ -594,6 +594,28 @@ def models_verify(
         raise UserError("; ".join(wrong))
 
 
+@models.command("compare")
+def models_compare(
+    names: Annotated[
+        list[str], typer.Argument(metavar="MODEL…", help="As for reembed --model; the gallery's own is added.")
+    ],
+    gallery: GalleryOption,
+    crops: Annotated[int, typer.Option(min=100, help="How many, about, besides those of named people.")] = 2_000,
+    json: JsonOption = False,
+) -> None:
+    """Which model is better on your own footage? Tells by the people you have named, and without labels."""
+    from reidapp.embedding import Embedder
+    from reidapp.gallery.comparison import compare
+    from reidapp.gallery.store import Gallery
+
+    opened = Gallery.open(gallery)
+    embedders = {own.identity: own for own in [_own_model(opened)]}
+    embedders |= {other.identity: other for other in (Embedder(_model_for(opened, name)) for name in names)}
+    with _progress("comparing", "crops") as advance:
+        comparison = compare(opened, list(embedders.values()), crops, advance)
+    _show(comparison.to_dict(), str(comparison), json)
+
+
 @models.command("pull")
 def models_pull(
     name: Annotated[str, typer.Argument(help="Of a detector, as `reidapp models list` names it.")],

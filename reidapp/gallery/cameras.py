@@ -64,6 +64,11 @@ def name_in_model(session: Session, camera: schema.Camera, known: Sequence[str])
     return next((name for name in names if name in known), camera.name)
 
 
+def names_in_model(session: Session, known: Sequence[str]) -> dict[str, str]:
+    """{camera: `name_in_model`} of all cameras."""
+    return {camera.name: name_in_model(session, camera, known) for camera in session.scalars(select(schema.Camera))}
+
+
 def change(session: Session, name: str, settings: CameraSettings) -> schema.Camera:
     """Correct a camera.
 

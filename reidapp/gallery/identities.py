@@ -119,13 +119,16 @@ class Identities:
         with Session(self.gallery.engine) as session:
             return self._info(session, name, where=True)
 
-    def of(self, tracklets: Sequence[str]) -> dict[str, str]:
-        """{tracklet: name} of those that show somebody who has a name."""
+    def of(self, tracklets: Sequence[str] | None = None) -> dict[str, str]:
+        """{tracklet: name} of those, or of all, that show somebody who has a name."""
         named = (
             select(schema.Member.tracklet_id, schema.Identity.name)
             .join(schema.Identity)
-            .where(schema.Member.verdict == "yes", schema.Member.tracklet_id.in_(tracklets))
+            .where(schema.Member.verdict == "yes")
+            .order_by(schema.Identity.name, schema.Member.tracklet_id)
         )
+        if tracklets is not None:
+            named = named.where(schema.Member.tracklet_id.in_(tracklets))
         with Session(self.gallery.engine) as session:
             return dict(session.execute(named).all())
 

@@ -728,9 +728,7 @@ class GalleryWriter:
         with Session(self.gallery.engine) as session:
             rows = session.execute(waiting).all()
             known = session.get_one(schema.Model, model_id).card.get("cameras", [])
-            in_model = {
-                c.name: cameras.name_in_model(session, c, known) for c in session.scalars(select(schema.Camera))
-            }
+            in_model = cameras.names_in_model(session, known)
         groups = itertools.groupby(rows, key=lambda row: (row[0], row[1]))
         return [
             StoredChunk(id_, in_model[camera], [self.gallery.crop_path(id_, row[2]) for row in group])

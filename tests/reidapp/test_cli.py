@@ -237,13 +237,13 @@ def test_other_bad_input(world: World, query: Path, tmp_path: Path) -> None:
 
 
 def test_a_gallery_made_by_another_model_is_refused(world: World, query: Path, tmp_path: Path) -> None:
-    other = _another_model(tmp_path / "other.onnx")
+    other = another_model(tmp_path / "other.onnx")
     base = ("search", "--gallery", world.gallery, "--image", query, "--model", other)
     assert 'made by model "small"' in refused(2, *base)
     assert 'made by model "small"' in refused(2, "index", world.footage, "--gallery", world.gallery, "--model", other)
 
 
-def _another_model(path: Path) -> Path:
+def another_model(path: Path) -> Path:
     """The shipped model with one weight changed."""
     import onnx
     from onnx import numpy_helper

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
-from reidapp.gallery import schema, store
+from reidapp.gallery import store
+from reidapp.gallery.crops import stored_crops
 from reidapp.gallery.simultaneous import simultaneous
 from training.data.datasets import UNLABELLED, Dataset, Record
 
@@ -25,35 +23,13 @@ class Gallery(Dataset):
 
     def __init__(self, folder: Path) -> None:
         gallery = store.Gallery.open(folder)
-        with Session(gallery.engine) as session:
-            first_piece = store.roots(session)
-            rows = session.execute(
-                select(
-                    schema.Crop.chunk_id,
-                    schema.Crop.id,
-                    schema.Crop.tracklet_id,
-                    schema.Camera.name,
-                    schema.Video.start_ms / 1000 + schema.Crop.time_s,
-                )
-                .join(schema.Chunk, schema.Chunk.id == schema.Crop.chunk_id)
-                .join(schema.Video, schema.Video.id == schema.Chunk.video_id)
-                .join(schema.Camera, schema.Camera.id == schema.Video.camera_id)
-                .order_by(
-                    schema.Camera.name, schema.Video.start_ms, schema.Video.id, schema.Crop.time_s, schema.Crop.id
-                )
-            ).all()
-        self.cameras = sorted({row[3] for row in rows})
-        self.tracklets = sorted({first_piece.get(row[2], row[2]) for row in rows})
+        crops = stored_crops(gallery)
+        self.cameras = sorted({crop.camera for crop in crops})
+        self.tracklets = sorted({crop.tracklet for crop in crops})
         camera = {name: number for number, name in enumerate(self.cameras)}
         tracklet = {id_: number for number, id_ in enumerate(self.tracklets)}
         super().__init__(
-            Record(
-                gallery.crop_path(chunk_id, crop_id),
-                UNLABELLED,
-                camera[name],
-                tracklet=tracklet[first_piece.get(piece, piece)],
-                time_s=float(time_s),
-            )
-            for chunk_id, crop_id, piece, name, time_s in rows
+            Record(crop.file, UNLABELLED, camera[crop.camera], tracklet=tracklet[crop.tracklet], time_s=crop.time_s)
+            for crop in crops
         )
         self.apart = [(tracklet[one], tracklet[other]) for one, other in simultaneous(gallery)]
