@@ -17,7 +17,6 @@ import json
 import os
 import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,12 +86,11 @@ def by_opencv(path: Path, every: int) -> None:
 def ours(path: Path, seconds: int, fps: float, keyframes: bool) -> None:
     chunk_s = seconds / cores()
 
-    def read(number: int) -> None:
+    def read(number: int, check: Callable[[], None]) -> None:
         for _ in frames(path, number * chunk_s, (number + 1) * chunk_s, fps, keyframes, threads=1):
             pass
 
-    for _, result in in_order(read, range(cores()), cores(), threading.Event()):
-        result()
+    in_order(read, range(cores()), cores(), lambda number, result: result())
 
 
 if __name__ == "__main__":

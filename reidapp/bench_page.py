@@ -15,6 +15,7 @@ from reidapp.box import Box
 from reidapp.footage.decoding import frame_at
 from reidapp.imaging import cut, read_image, resize
 from reidapp.measures import Followed, Late, Missed, Poor
+from reidapp.wording import counted
 
 _SHOWN = 6  # worst cases of each kind
 _CROPS = 9  # of an impure tracklet
@@ -105,7 +106,7 @@ def _section(
 
 def _missed(world: WorldResult, case: Missed) -> str:
     at = case.moment
-    tracklets = _tracklets(case.tracklets) if case.tracklets else "<b>no tracklet</b>"
+    tracklets = counted(case.tracklets, "tracklet") if case.tracklets else "<b>no tracklet</b>"
     return (
         _title(world, f"person {at.person}", at.camera)
         + f"<p>Found in {case.found.found} of {case.found.of} frames; {tracklets}. There for {case.seconds:.1f} s; "
@@ -171,7 +172,7 @@ def _late(world: WorldResult, case: Late) -> str:
     return (
         _title(world, f"person {at.person}: {what}", at.camera)
         + bar("there", case.first.time, case.last.time)
-        + bar(_tracklets(case.tracklets), case.start, case.end)
+        + bar(counted(case.tracklets, "tracklet"), case.start, case.end)
         + f"<p>The {'first' if early else 'last'} moment that half of the body shows:</p>"
         + _framed(frame_at(world.footage / at.video, at.time_s), at.box)
     )
@@ -183,10 +184,6 @@ def _title(world: WorldResult, who: str, camera: str) -> str:
 
 def _name(person: int | None) -> str:
     return "nobody" if person is None else f"person {person}"
-
-
-def _tracklets(count: int) -> str:
-    return "1 tracklet" if count == 1 else f"{count} tracklets"
 
 
 def _verdict(person: int | None, main: int | None) -> str:

@@ -15,6 +15,7 @@ import typer
 from reidapp import __version__
 from reidapp.errors import ReidappError, UserError
 from reidapp.files import one_line
+from reidapp.wording import counted, counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from reidapp.footage.watching import Watcher
     from reidapp.gallery.identities import Identities
     from reidapp.gallery.reembedding import ReembedReport
-    from reidapp.gallery.search import Hit
+    from reidapp.gallery.search import Hit, SearchResult
     from reidapp.gallery.store import Gallery
     from reidapp.model_card import ModelCard
 
@@ -64,6 +65,21 @@ _EXTRA_OF = dict.fromkeys(
 )
 _EXTRA_OF |= dict.fromkeys(("onnxruntime", "faiss"), _SERVE) | {"ray": "`pip install 'reidapp[ray]'`"}
 _UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or in newer Typers that of a copy without a public name
+
+
+@contextlib.contextmanager
+def _interruptible(told: str) -> Iterator[None]:
+    """A service that is stopped (SIGTERM) is interrupted as by Ctrl-C, and neither is mute."""
+    import signal
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _note(told)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main() -> None:
@@ -220,6 +236,7 @@ def bench_footage(
 
 
 @app.command()
+@_interruptible("interrupted; what was committed before, if anything, is kept. The same command goes on from here")
 def index(
     sources: Annotated[
         list[str], typer.Argument(metavar="FOLDER|URL...", help="Folder of recordings, one of them, or live streams.")
@@ -418,9 +435,13 @@ def search(
         top=top,
         combine=found.asked.combine,
         without=found.asked.without,
+        refined=found.asked.refined,
     )
     facts = {
         "hits": [hit.to_dict() for hit in result.hits],
+        "calibration": result.calibration and result.calibration.to_dict(),
+        "expected_false_hits": result.expected_false_hits and round(result.expected_false_hits, 2),
+        "probably_absent": result.probably_absent,
         "rows": result.rows,
         "seconds": round(result.seconds, 4),
         "warnings": [warning.to_dict() for warning in found.warnings],
@@ -429,7 +450,7 @@ def search(
     }
     for warning in found.warnings:
         _note(f"note: {warning}")
-    _show(facts, _hits_table(result.hits), json)
+    _show(facts, "\n".join([_hits_table(result.hits), *_odds(result, gallery)]), json)
 
 
 @app.command()
@@ -728,11 +749,46 @@ def reembed(
 
 @gallery_.command("info")
 def gallery_info(gallery: GalleryOption, json: JsonOption = False) -> None:
-    """Cameras, videos, tracklets, crops, models, the time covered, and the size on disk."""
+    """Cameras, recordings, tracklets, crops, models, the calibration, the time covered, and the size on disk."""
+    from reidapp.gallery.calibration import current
     from reidapp.gallery.store import Gallery
 
-    facts = Gallery.open(gallery).facts()
-    _show(facts.to_dict(), str(facts), json)
+    opened = Gallery.open(gallery)
+    facts, calibration = opened.facts(), current(opened, opened.model_id)
+    told = str(calibration or "no P(match): not calibrated (`reidapp gallery calibrate`)")
+    _show(facts.to_dict() | {"calibration": calibration and calibration.to_dict()}, f"{facts}\n{told}", json)
+
+
+@gallery_.command("calibrate")
+def gallery_calibrate(
+    gallery: GalleryOption,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="identities (named people), answers (to saved searches), a CSV file with tracklet and person, or "
+            "label-free. Without it the first of which there is enough.",
+        ),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="PNG file for the reliability: P(match) against the truth.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """P(match) for hits, expected false hits, and "probably not in this gallery": from what is known of tracklets."""
+    from reidapp.gallery.calibration import SOURCES, calibrate
+    from reidapp.gallery.store import Gallery
+
+    if plot and importlib.util.find_spec("matplotlib") is None:  # said now, not after the work
+        raise ModuleNotFoundError(name="matplotlib")
+    opened, labels = Gallery.open(gallery), None if from_ in (None, *SOURCES) else Path(str(from_))
+    if labels and not labels.is_file():
+        raise UserError(f'--from: "{from_}" is no file, and none of {", ".join(SOURCES)}')
+    found = calibrate(opened, lambda: _own_model(opened), None if labels else from_, labels)
+    if plot:
+        from training.figures import write_reliability
+
+        write_reliability(plot, found)
+    points = [vars(point) for point in found.reliability]
+    _show(found.to_dict() | {"reliability": points, "plot": plot and str(plot)}, f"{gallery}: {found}", json)
 
 
 @gallery_.command("verify")
@@ -774,7 +830,7 @@ def gallery_repair(
 
 @gallery_.command("cameras")
 def gallery_cameras(gallery: GalleryOption, json: JsonOption = False) -> None:
-    """The cameras: clock (zone, seconds ahead), group, videos, tracklets, and the time covered."""
+    """The cameras: clock (zone, seconds ahead), group, recordings, tracklets, and the time covered."""
     from reidapp.gallery.store import Gallery
 
     found = Gallery.open(gallery).cameras()
@@ -814,7 +870,7 @@ def gallery_camera(
         if merge_into:
             overlaps = writer.merge_camera(name, merge_into)
         else:
-            writer.change_camera(name, CameraSettings.checked("gallery camera: --", **given))
+            writer.change_camera(name, CameraSettings.checked("gallery camera: --", {"name": "rename"}, **given))
     camera = next((c for c in opened.cameras() if c.name == (merge_into or rename or name)), None)
     facts = {"camera": camera.to_dict() if camera else None, "overlaps": [vars(overlap) for overlap in overlaps]}
     told = [str(camera or f"{rename or name}: no recordings yet")]
@@ -1232,13 +1288,12 @@ def _progress(title: str, unit: str) -> "Iterator[Callable[..., None]]":
 
 
 def _index_summary(report: "IndexReport", kind: str, gallery: Path) -> str:
-    known = f", {report.unchanged} indexed before" if report.unchanged else ""
-    lines = [
-        f"{report.videos} {kind}{known}: {report.frames} frames, {report.detections} detections, "
-        f"{report.tracklets} tracklets, {report.crops} crops written and searchable in {gallery}"
-    ]
+    known, thing = f", {report.unchanged} indexed before" if report.unchanged else "", kind.removesuffix("s")
+    found = counts(frame=report.frames, detection=report.detections, tracklet=report.tracklets, crop=report.crops)
+    lines = [f"{counted(report.videos, thing)}{known}: {found} written and searchable in {gallery}"]
     if report.deleted:
-        lines.append(f"  {report.deleted} {kind} were deleted from the gallery, and stay so; --again indexes them")
+        deleted = counted(report.deleted, thing)
+        lines.append(f"  deleted from the gallery, and not indexed again: {deleted}; --again indexes them")
     lines += [f"  note: {note}" for note in report.notes]
     lines += [one_line(f"  incomplete: {entry.file}: {entry.reason}") for entry in report.incomplete]
     lines += [one_line(f"  skipped: {entry.file}: {entry.reason}") for entry in report.skipped]
@@ -1255,11 +1310,8 @@ def _watched(
     json: bool,
 ) -> "IndexReport":
     """Index until Ctrl-C, or until a service is stopped."""
-    import signal
-
     from reidapp.footage.watching import watch
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     passes = 0
 
     def took(report: "IndexReport") -> None:
@@ -1288,6 +1340,20 @@ def _outline(facts: dict[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{indent}{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
 
 
+def _odds(result: "SearchResult", gallery: Path) -> Iterator[str]:
+    """What P(match) says of the hits together."""
+    if result.expected_false_hits is None:
+        if result.hits:
+            yield f"The scores only rank; for P(match): reidapp gallery calibrate -g {gallery}"
+        return
+    if result.hits:
+        yield f"about {result.expected_false_hits:.0f} of these {len(result.hits)} are expected to be wrong"
+    if result.probably_absent:
+        yield "probably not in this gallery" + (", as far as it was searched" if result.hits else "")
+    if result.calibration and result.calibration.warning:
+        yield f"P(match) is {result.calibration.source}: {result.calibration.warning}"
+
+
 def _hits_table(hits: "list[Hit]") -> str:
     from zoneinfo import ZoneInfo
 
@@ -1305,6 +1371,7 @@ def _hits_table(hits: "list[Hit]") -> str:
         marks = [mark.partition(":")[0] for mark in marks if mark]
         at = "" if is_picture(hit.video) else f" at {hit.best_s:.1f} s"
         where = hit.video.name + at + (f"  [{', '.join(marks)}]" if marks else "")
-        return f"{hit.rank:>3}  {hit.score:.3f}  {hit.tracklet}  {hit.camera:<{width}}  {when}  {where}"
+        likely = "" if hit.p_match is None else f"{hit.p_match:>4.0%}  "
+        return f"{hit.rank:>3}  {likely}{hit.score:.3f}  {hit.tracklet}  {hit.camera:<{width}}  {when}  {where}"
 
     return "\n".join(map(line, hits))

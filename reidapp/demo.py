@@ -19,6 +19,7 @@ from reidapp.gallery.store import Gallery
 from reidapp.imaging import cut, read_image, resize
 from reidapp.settings import IndexSettings
 from reidapp.truth import Sighting, Truth
+from reidapp.wording import counts
 
 _MARKER = "made-by-reidapp-demo"  # only a folder with this file in it is ever emptied
 _TRAINING_IMAGES = 48_000
@@ -219,7 +220,7 @@ def _index(footage: Path, gallery_path: Path, model: Path) -> str:
     report = index_footage(
         find_footage(footage, settings), gallery, embedder, open_detector(settings.detector), settings
     )
-    return f"{report.videos} videos, {report.frames} frames, {report.tracklets} tracklets, {report.crops} crops"
+    return counts(video=report.videos, frame=report.frames, tracklet=report.tracklets, crop=report.crops)
 
 
 def _table(found: Found) -> str:

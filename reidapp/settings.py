@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -72,11 +73,12 @@ class CameraSettings(BaseModel):
     group: str | None = None
 
     @classmethod
-    def checked(cls, where: str, **values: object) -> "CameraSettings":
+    def checked(cls, where: str, called: Mapping[str, str] | None = None, /, **values: object) -> "CameraSettings":
         """The settings, or one clear line.
 
         Args:
             where: what an error begins with, before the setting's name.
+            called: other names of settings, by which the user knows them.
 
         Raises:
             UserError: a value is not valid, or a setting is unknown.
@@ -86,6 +88,7 @@ class CameraSettings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             key = str(first["loc"][0])
+            key = (called or {}).get(key, key)
             if first["type"] == "extra_forbidden":
                 known = list(cls.model_fields)
                 raise UserError(f"{where}{key}: unknown{suggestion(key, known)}; known: {', '.join(known)}") from error

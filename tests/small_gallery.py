@@ -77,7 +77,7 @@ class ShirtDetector:
     @staticmethod
     def _find(frame: np.ndarray, shirt: tuple[int, int, int]) -> list[Detection]:
         height, width = frame.shape[:2]
-        near = (np.abs(frame.astype(int) - shirt).max(2) < 40).astype(np.uint8)
+        near = (np.abs(frame.astype(np.int16) - np.array(shirt, np.int16)).max(2) < 40).astype(np.uint8)
         _, _, stats, _ = cv2.connectedComponentsWithStats(near)
         found = []
         for x, y, w, h, area in stats[1:]:

@@ -16,6 +16,7 @@ from reidapp.gallery.search import Hit, SearchResult
 from reidapp.gallery.store import CameraInfo, Gallery
 from reidapp.imaging import is_picture
 from reidapp.server.service import WHOLE
+from reidapp.wording import counted
 
 Json = dict[str, Any]
 
@@ -27,9 +28,9 @@ def facts(gallery: Gallery, provider: str) -> list[list[str]]:
     if summary.first and summary.last:
         period = span(summary.first, summary.last, ZoneInfo(zones(gallery.cameras())[0]), zone_name=True)
     lines = [
-        [count(summary.cameras, "camera"), ""],
-        [count(summary.videos, "video"), ""],
-        [count(summary.tracklets, "tracklet"), "Each is one person seen by one camera without a break"],
+        [counted(summary.cameras, "camera"), ""],
+        [counted(summary.videos, "recording"), ""],
+        [counted(summary.tracklets, "tracklet"), "Each is one person seen by one camera without a break"],
         [period, "From the first recording to the end of the last"],
         [f"model {summary.model}", f"Runs on {provider}"],
     ]
@@ -54,7 +55,7 @@ def camera_choices(cameras: Sequence[CameraInfo]) -> list[tuple[str, str]]:
     """(text, name) of all that can be ticked: groups, then cameras."""
     names = [camera.name for camera in cameras]
     groups = Counter(camera.group for camera in cameras if camera.group)
-    of_groups = [(f"{name} ({count(size, 'camera')})", name) for name, size in sorted(groups.items())]
+    of_groups = [(f"{name} ({counted(size, 'camera')})", name) for name, size in sorted(groups.items())]
     return [*(choice for choice in of_groups if choice[1] not in names), *((name, name) for name in names)]
 
 
@@ -115,7 +116,7 @@ def hits(result: SearchResult, filtered: bool) -> Json:
             if filtered
             else "No tracklets to compare with: nobody was found in the recordings so far."
         )
-    found = f"{count(len(result.hits), 'hit')}, most similar first, in {result.seconds * 1000:.0f} ms."
+    found = f"{counted(len(result.hits), 'hit')}, most similar first, in {result.seconds * 1000:.0f} ms."
     return {**message(found), "hits": [card(hit) for hit in result.hits]}
 
 
@@ -153,7 +154,3 @@ def span(start: datetime, end: datetime, zone: ZoneInfo, with_day: bool = True, 
 
 def day(time: datetime) -> str:
     return f"{time.day} {time:%b %Y}"
-
-
-def count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -1,7 +1,7 @@
 """One chunk of a video → its tracklets: people in its frames, their embeddings, who goes on as whom, best shots."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +18,8 @@ from reidapp.gallery.store import NewChunk, NewCrop, NewTracklet, PathPoint
 from reidapp.imaging import cut, decode_crop, encode_crop
 from reidapp.settings import IndexSettings
 
-_BATCH = 8  # frames per call of the detector
+_BATCH = 8  # frames per call of the detector, at most
+_BATCH_BYTES = _BATCH * 3840 * 2160 * 3  # larger frames come fewer at a time
 _MIN_CROP_PX = 24  # of height; smaller ones say nothing
 _MIN_DETECTIONS = 2  # of a tracklet; single ones are mostly no people
 
@@ -39,62 +40,65 @@ class Look:
     embeddings: np.ndarray
 
 
+@dataclass(frozen=True)
+class ChunkTask:
+    """A chunk to analyse.
+
+    Attributes:
+        number: of the chunk, from 0.
+        camera: whose recording it is, for models that know cameras.
+    """
+
+    path: Path
+    number: int
+    facts: VideoFacts
+    settings: IndexSettings
+    camera: str | None = None
+
+    @property
+    def start_s(self) -> float:
+        return self.number * self.settings.chunk_s
+
+
 class Analyses(Protocol):
     """Analyses chunks somewhere else; asked by as many threads at the same time as it has ``workers``."""
 
     workers: int
 
-    def analyse(
-        self,
-        path: Path,
-        number: int,
-        facts: VideoFacts,
-        settings: IndexSettings,
-        at: Callable[[float], None],
-        camera: str | None,
-    ) -> NewChunk:
+    def analyse(self, task: ChunkTask, at: Callable[[float], None]) -> NewChunk:
         """As the function below, with a detector and an embedder of its own."""
 
 
 def analyse(
-    path: Path,
-    number: int,
-    facts: VideoFacts,
-    settings: IndexSettings,
-    detector: Detector,
-    embedder: Embeds,
-    at: Callable[[float], None] = lambda time_s: None,
-    camera: str | None = None,
+    task: ChunkTask, detector: Detector, embedder: Embeds, at: Callable[[float], None] = lambda time_s: None
 ) -> NewChunk:
     """Find the tracklets of one chunk. Depends on nothing but its arguments, so that chunks can be done anywhere.
 
     Args:
-        number: of the chunk, from 0.
         at: called with the time reached, in seconds of the video; what it raises ends the work.
-        camera: whose recording it is, for models that know cameras.
     """
-    start_s = number * settings.chunk_s
+    settings, frame_rate, start_s = task.settings, task.facts.frame_rate, task.start_s
     # One thread: several chunks are decoded at once, and what damage looks like must not depend on the machine.
     damage, end_s = Damage(), start_s + settings.chunk_s
-    sampled = frames(path, start_s, end_s, settings.fps, settings.keyframes, threads=1, damage=damage)
+    sampled = frames(task.path, start_s, end_s, settings.fps, settings.keyframes, threads=1, damage=damage)
     scene = Scene() if settings.motion else None
-    tracker = open_tracker(settings.fps, facts.frame_rate, settings.keyframes)
+    tracker = open_tracker(settings.fps, frame_rate, settings.keyframes)
     growing: dict[int, _Growing] = {}
     frame_count = detection_count = 0
     first_s = last_s = None
-    for look in _looks(sampled, scene, detector, embedder if tracker.needs_embeddings else None, camera):
+    for look in _looks(sampled, scene, detector, embedder if tracker.needs_embeddings else None, task.camera):
         _grow(growing, look, tracker)
         frame_count += 1
         detection_count += len(look.people)
         last_s = look.time_s
         first_s = last_s if first_s is None else first_s
         at(last_s)
-    least = 1 if is_sparse(settings.fps, facts.frame_rate, settings.keyframes) else _MIN_DETECTIONS
+    least = 1 if is_sparse(settings.fps, frame_rate, settings.keyframes) else _MIN_DETECTIONS
     tracklets = [_finished(g) for _, g in sorted(growing.items()) if len(g.path) >= least]
     # Embedded from the stored bytes, so that embedding again, from the gallery alone, gives the same vectors.
-    embeddings = embedder.embed([decode_crop(crop.webp) for tracklet in tracklets for crop in tracklet.crops], camera)
-    damaged = damage.count > 0
-    return NewChunk(number, start_s, frame_count, detection_count, last_s, tracklets, embeddings, damaged, first_s)
+    crops = [decode_crop(crop.webp) for tracklet in tracklets for crop in tracklet.crops]
+    embeddings, damaged = embedder.embed(crops, task.camera), damage.count > 0
+    return NewChunk(task.number, start_s, frame_count, detection_count, last_s, tracklets, embeddings, damaged, first_s)
 
 
 def _looks(
@@ -102,7 +106,7 @@ def _looks(
 ) -> Iterator[Look]:
     """What is found in each frame; in one that has not changed since it was looked at, the same as then."""
     last = None
-    for batch in _batches(sampled, _BATCH):
+    for batch in _batches(sampled):
         changed = [scene is None or scene.changed(frame.image) for frame in batch]
         fresh = iter(seen([f for f, c in zip(batch, changed, strict=True) if c], detector, embedder, camera))
         for frame, new in zip(batch, changed, strict=True):
@@ -163,7 +167,12 @@ def _finished(growing: _Growing) -> NewTracklet:
     )
 
 
-def _batches(sampled: Iterable[Frame], size: int) -> Iterator[Sequence[Frame]]:
-    iterator = iter(sampled)
-    while batch := list(itertools.islice(iterator, size)):
+def _batches(sampled: Iterable[Frame]) -> Iterator[list[Frame]]:
+    batch: list[Frame] = []
+    for frame in sampled:
+        batch.append(frame)
+        if len(batch) == _BATCH or (len(batch) + 1) * frame.image.nbytes > _BATCH_BYTES:
+            yield batch
+            batch = []
+    if batch:
         yield batch

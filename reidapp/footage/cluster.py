@@ -19,11 +19,9 @@ import reidapp
 from reidapp.embedding import Embedder, Embeds
 from reidapp.errors import ReidappError, UserError
 from reidapp.footage import detection
-from reidapp.footage.analysis import analyse
-from reidapp.footage.decoding import VideoFacts
+from reidapp.footage.analysis import ChunkTask, analyse
 from reidapp.footage.detection import Detector
 from reidapp.gallery.store import NewChunk
-from reidapp.settings import IndexSettings
 
 _LOOK_UP_S = 0.5
 _RETRIES = 3  # of a chunk whose worker or machine was lost
@@ -109,7 +107,7 @@ class Cluster:
         at_once = min(self.cores, int(self.gpus / _GPU_SHARE)) if self.provider == "cuda" else self.cores
         self.workers = 2 * max(1, at_once)  # as many again wait there, so that no machine does, nor one that is new
         share = _GPU_SHARE if self.provider == "cuda" else 0
-        self._task: Any = ray.remote(num_cpus=1, num_gpus=share, max_retries=_RETRIES)(_analyse)
+        self._analyse: Any = ray.remote(num_cpus=1, num_gpus=share, max_retries=_RETRIES)(_analyse)
         self._tools: Any = None
 
     def __enter__(self) -> "Cluster":
@@ -130,15 +128,7 @@ class Cluster:
 
         self._tools = ray.put(tools)
 
-    def analyse(
-        self,
-        path: Path,
-        number: int,
-        facts: VideoFacts,
-        settings: IndexSettings,
-        at: Callable[[float], None],
-        camera: str | None,
-    ) -> NewChunk:
+    def analyse(self, task: ChunkTask, at: Callable[[float], None]) -> NewChunk:
         """As `analysis.analyse`, on some machine; ``at`` is called with the chunk's start, now and then.
 
         Raises:
@@ -147,12 +137,12 @@ class Cluster:
         """
         import ray
 
-        start_s = number * settings.chunk_s
-        task = self._task.remote([self._tools], reidapp.__version__, path, number, facts, settings, camera)
+        path = task.path
+        coming = self._analyse.remote([self._tools], reidapp.__version__, task)
         try:
-            while not ray.wait([task], timeout=_LOOK_UP_S)[0]:
-                at(start_s)
-            chunk: NewChunk = ray.get(task)
+            while not ray.wait([coming], timeout=_LOOK_UP_S)[0]:
+                at(task.start_s)
+            chunk: NewChunk = ray.get(coming)
             return chunk
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, _UnseenError) and not os.access(path, os.R_OK):
@@ -163,10 +153,10 @@ class Cluster:
         except ray.exceptions.RayError as error:
             what = str(error).strip().splitlines()[0]
             raise ReidappError(
-                f"{path}: second {start_s:.0f} on could not be analysed on the cluster ({what})"
+                f"{path}: second {task.start_s:.0f} on could not be analysed on the cluster ({what})"
             ) from None
         except BaseException:  # nobody waits for it any longer
-            ray.cancel(task, force=True)
+            ray.cancel(coming, force=True)
             raise
 
 
@@ -174,25 +164,17 @@ class _UnseenError(ReidappError):
     """A recording that a worker cannot read where its machine has it."""
 
 
-def _analyse(
-    tools: list[Any],
-    version: str,
-    path: Path,
-    number: int,
-    facts: VideoFacts,
-    settings: IndexSettings,
-    camera: str | None,
-) -> NewChunk:
+def _analyse(tools: list[Any], version: str, task: ChunkTask) -> NewChunk:
     """In a worker process. ``tools`` is a list, for Ray would fetch what it is given bare for every task anew."""
     machine = platform.node()
     if version != reidapp.__version__:
         raise ReidappError(
             f"{machine} has reidapp {reidapp.__version__}, and not {version}; install the same everywhere"
         )
-    if not os.access(path, os.R_OK):
-        raise _UnseenError(f"{path}: {machine} cannot read it; its folder must be there by the same path")
+    if not os.access(task.path, os.R_OK):
+        raise _UnseenError(f"{task.path}: {machine} cannot read it; its folder must be there by the same path")
     detector, embedder = _opened(tools[0])
-    return analyse(path, number, facts, settings, detector, embedder, camera=camera)
+    return analyse(task, detector, embedder)
 
 
 @functools.lru_cache(maxsize=1)

@@ -38,6 +38,8 @@ _DISK_FAULTS = frozenset(
     if hasattr(errno, name)
 )
 
+SHORT_S = 2.0  # a video that is whole may end so long before its header's end
+
 _DAY_S = 86_400.0
 _LIMITS = {"max_pixels": str(MAX_PIXELS)}  # a damaged frame may claim to be larger than the header says
 
@@ -160,6 +162,16 @@ def ends_at(path: Path, after_s: float) -> float:
                 break
             latest_s = max(latest_s, time_s)
         return latest_s
+
+
+def readable_s(path: Path, duration_s: float) -> float:
+    """How much can be read of a video whose header says a length: all, unless it was cut off. Decodes nothing.
+
+    Raises:
+        UserError: as `ends_at`.
+    """
+    near_s = duration_s - SHORT_S
+    return duration_s if near_s <= 0 or ends_at(path, near_s) > near_s else ends_at(path, 0.0)
 
 
 def begins_anew(path: Path) -> bool:

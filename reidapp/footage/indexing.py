@@ -4,9 +4,7 @@ A run that is killed leaves whole chunks; the next one goes on at the first chun
 same rows as a run that was never stopped.
 """
 
-import contextlib
 import itertools
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,10 +16,10 @@ from reidapp import files
 from reidapp.embedding import Embeds
 from reidapp.errors import ReidappError, UserError
 from reidapp.footage import sources
-from reidapp.footage.analysis import Analyses, analyse
-from reidapp.footage.decoding import VideoFacts, begins_anew, ends_at, frames, probe
+from reidapp.footage.analysis import Analyses, ChunkTask, analyse
+from reidapp.footage.decoding import SHORT_S, VideoFacts, begins_anew, ends_at, frames, probe
 from reidapp.footage.detection import Detector
-from reidapp.footage.pipeline import cores, in_order
+from reidapp.footage.pipeline import FaultError, blamed_on, cores, in_order
 from reidapp.footage.report import IndexReport, Progress
 from reidapp.footage.sources import Skipped, Source
 from reidapp.footage.stills import PictureRun, WholePicture
@@ -29,11 +27,12 @@ from reidapp.footage.templates import fitting
 from reidapp.footage.tracking import MAX_GAP_S, continuations, is_sparse
 from reidapp.gallery import schema
 from reidapp.gallery.deletion import Selection, delete_from, delete_outdated, retention
-from reidapp.gallery.recordings import PRESENT, Recordings
+from reidapp.gallery.recordings import Recordings
 from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import DAMAGED, Gallery, GalleryWriter, NewChunk, PathPoint
 from reidapp.registry import suggestion
 from reidapp.settings import CameraSettings, IndexSettings
+from reidapp.wording import counted
 
 _YOUNG_S, _WATCHED_S = 10.0, 1.0  # a file that changed so short a time ago may still grow; for how long it is watched
 _DAY_S = 86_400.0
@@ -142,7 +141,7 @@ def index_footage(
 def _hint(folder: Path, settings: IndexSettings) -> str:
     pictures = len(sources.scan(folder, kind="stills")[0]) if settings.kind == "videos" else 0
     how = "--as stills takes them, or --as crops where each shows one person already"
-    return f"; {pictures} pictures are there: {how}" if pictures else ""
+    return f"; it has {counted(pictures, 'picture')}: {how}" if pictures else ""
 
 
 def _refuse_if_nothing_was_usable(folder: Path, report: IndexReport) -> None:
@@ -177,14 +176,6 @@ class _Job:
     number: int | None
 
 
-class _FaultError(ReidappError):
-    """A chunk at which a decoder, a detector or a model failed."""
-
-
-class _StoppedError(Exception):
-    """Work on a chunk that nobody waits for any longer."""
-
-
 class _Run:
     """Chunks are analysed several at a time, and committed here one after the other, in order."""
 
@@ -207,7 +198,6 @@ class _Run:
         self.progress = progress
         self.workers = elsewhere.workers if elsewhere else workers
         self.analyse = elsewhere.analyse if elsewhere else self._here
-        self.stop = threading.Event()
         self.reached: dict[_Job, float] = {}  # seconds of the chunks that are being analysed
         self.touched: list[str] = []
         self.done_s = self.total_s = 0.0  # of video, in the files that were opened so far
@@ -254,11 +244,7 @@ class _Run:
         new = self._settled(new)
         self.waiting_bytes = sum(source.size for source in new)
         self.before = self.writer.videos_at([str(source.path) for source in new])
-        done = in_order(self._analyse, self._jobs(new), self.workers, self.stop, self._tell)
-        with contextlib.closing(done):
-            for job, result in done:
-                self._take(job, result)
-                self._tell()
+        in_order(self._analyse, self._jobs(new), self.workers, self._take, self._tell)
         self.progress(self.total_s, self.total_s, "")
 
     def _note_other_settings(self, indexed: Source | None) -> None:
@@ -301,17 +287,15 @@ class _Run:
         try:
             facts = probe(source.path)
             video_id = files.fingerprint(source.path, source.size)
+            if there := self.recordings.elsewhere(self.writer.gallery, video_id, source.path):
+                raise UserError(f"the same recording as {there}")
         except (OSError, UserError) as error:
             self.report.skip(source, error)
-            return None
-        earlier = self.writer.video(video_id)
-        if earlier is not None and Path(earlier.path) != source.path and self._still_there(video_id):
-            self.report.skip(source, UserError(f"the same recording as {earlier.path}"))
             return None
         if video_id in self.deleted:  # and lies somewhere else now
             self.report.deleted += 1
             return None
-        if earlier is None:
+        if (earlier := self.writer.video(video_id)) is None:
             self._remove_beginnings(source)
             self.writer.add_video(source.camera, self.settings.zone, self._row(source, facts, video_id))
         else:
@@ -336,9 +320,6 @@ class _Run:
             if size < source.size and files.fingerprint(source.path, size) == video_id:
                 delete_from(self.writer, Selection(video=video_id))
                 self.report.notes.append(f"{source.file}: grew since it was indexed, and is indexed anew")
-
-    def _still_there(self, video_id: str) -> bool:
-        return self.recordings.state(self.writer.gallery.video(video_id)) == PRESENT
 
     def _row(self, source: Source, facts: VideoFacts, video_id: str) -> schema.Video:
         written, start_source = source.started(facts.created, facts.duration_s)
@@ -374,39 +355,22 @@ class _Run:
                     yield _Job(plan, number)
             yield _Job(plan, None)
 
-    def _analyse(self, job: _Job) -> NewChunk | None:
+    def _analyse(self, job: _Job, check: Callable[[], None]) -> NewChunk | None:
         """A chunk's tracklets, in a thread of its own, which shares nothing with others but the times reached."""
-        plan, number = job.plan, job.number
-        if number is None or plan.over:
+        plan = job.plan
+        if job.number is None or plan.over:
             return None
-        start_s = number * self.settings.chunk_s
+        task = ChunkTask(plan.source.path, job.number, plan.facts, self.settings, plan.camera)
 
         def at(time_s: float) -> None:
-            if self.stop.is_set():
-                raise _StoppedError
-            self.reached[job] = time_s - start_s
+            check()
+            self.reached[job] = time_s - task.start_s
 
-        path = plan.source.path
-        try:
-            return self.analyse(path, number, plan.facts, self.settings, at, plan.camera)
-        except (ReidappError, _StoppedError):
-            raise
-        except Exception as error:  # whatever a decoder, a detector or a model may come upon
-            what = f"from second {start_s:.0f} on it could not be analysed ({type(error).__name__}: {error})"
-            if isinstance(error, MemoryError) or "memory" in str(error).lower():
-                raise ReidappError(f"{path}: {what}") from error
-            raise _FaultError(f"{path.name}: {what}") from error
+        with blamed_on(f"{task.path.name}: from second {task.start_s:.0f} on it"):
+            return self.analyse(task, at)
 
-    def _here(
-        self,
-        path: Path,
-        number: int,
-        facts: VideoFacts,
-        settings: IndexSettings,
-        at: Callable[[float], None],
-        camera: str | None,
-    ) -> NewChunk:
-        return analyse(path, number, facts, settings, self.detector, self.embedder, at, camera)
+    def _here(self, task: ChunkTask, at: Callable[[float], None]) -> NewChunk:
+        return analyse(task, self.detector, self.embedder, at)
 
     def _take(self, job: _Job, result: Callable[[], NewChunk | None]) -> None:
         """Commit a chunk that is next in order."""
@@ -420,8 +384,8 @@ class _Run:
                 return
             chunk = result()
             over = chunk is not None and not chunk.frames and _ends_before(plan.source.path, chunk.start_s)
-        except (UserError, _FaultError) as error:  # a disk that was taken away, or what a detector stumbles over
-            self.faults += isinstance(error, _FaultError)
+        except (UserError, FaultError) as error:  # a disk that was taken away, or what a detector stumbles over
+            self.faults += isinstance(error, FaultError)
             if self.faults == _MOST_FAULTS:
                 raise
             plan.over = plan.failed = True
@@ -458,7 +422,7 @@ class _Run:
 
     def _finish(self, plan: _Plan, last_s: float) -> None:
         expected = max(plan.facts.duration_s, last_s)
-        tolerance = 2.0 + (1 / self.settings.fps if self.settings.fps else 0.0)
+        tolerance = SHORT_S + (1 / self.settings.fps if self.settings.fps else 0.0)
         if self.settings.keyframes and last_s < expected - tolerance:  # what follows the last one was not looked at
             last_s = max(last_s, ends_at(plan.source.path, last_s))
         if not _unchanged(plan.source):
@@ -471,9 +435,10 @@ class _Run:
             note = f"cut off: {last_s:.0f} of {expected:.0f} s could be read; those are indexed"
         if note:
             self.report.incomplete.append(Skipped(plan.source.file, note))
-        self.writer.finish_video(plan.video_id, last_s if short else expected, note)
+        length_s = last_s if short else expected
+        self.writer.finish_video(plan.video_id, length_s, note)
         self.report.videos += 1
-        self.report.video_s += last_s
+        self.report.video_s += length_s
 
 
 def _ends_before(path: Path, time_s: float) -> bool:

@@ -4,14 +4,25 @@ import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TypeVar
+
+from reidapp.errors import ReidappError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 _LOOK_UP_S = 0.2
+
+
+class StoppedError(Exception):
+    """Work that nobody waits for any longer."""
+
+
+class FaultError(ReidappError):
+    """Work at which a decoder, a detector or a model failed."""
 
 
 def cores() -> int:
@@ -31,37 +42,59 @@ def let_others_go_first() -> None:
         os.nice(10)
 
 
+@contextmanager
+def blamed_on(what: str) -> Iterator[None]:
+    """Whatever a decoder, a detector or a model trips over is a fault of what was analysed; want of memory is none."""
+    try:
+        yield
+    except (ReidappError, StoppedError):
+        raise
+    except Exception as error:
+        scarce = isinstance(error, MemoryError) or "memory" in str(error).lower()
+        told = f"{what} could not be analysed ({type(error).__name__}: {error})"
+        raise (ReidappError if scarce else FaultError)(told) from error
+
+
 def in_order(
-    work: Callable[[Job], Result],
+    work: Callable[[Job, Callable[[], None]], Result],
     jobs: Iterable[Job],
     workers: int,
-    stop: threading.Event,
-    waiting: Callable[[], None] = lambda: None,
-) -> Generator[tuple[Job, Callable[[], Result]]]:
-    """Each job with a function that gives its result, or raises what its work raised, in the order of the jobs.
+    take: Callable[[Job, Callable[[], Result]], None],
+    tell: Callable[[], None] = lambda: None,
+) -> None:
+    """Do jobs several at a time, and take their results one after the other, in the order of the jobs.
 
     Threads, since the work is done in libraries that let go of Python's lock. Jobs are taken from ``jobs``, in the
-    caller's thread, as there is room for them: no more than twice ``workers`` are begun and not yet given back, so
-    memory does not grow with their number. Closed early, it sets ``stop``, which long work should heed, and waits until
-    no thread is left.
+    caller's thread, as there is room for them: no more than twice ``workers`` are begun and not yet taken, so memory
+    does not grow with their number. When something is raised, no thread is left.
 
     Args:
-        waiting: called a few times a second, in the caller's thread, while the next result is not there.
+        work: is given a job, and a function to be called now and then, which ends what nobody waits for any longer.
+        take: is given a job, and a function that gives its result, or raises what its work raised; in the caller's
+            thread.
+        tell: called after each result and, while the next one is not there, a few times a second; in that thread, too.
     """
+    stop = threading.Event()
+
+    def check() -> None:
+        if stop.is_set():
+            raise StoppedError
+
     remaining = iter(jobs)
     begun: deque[tuple[Job, Future[Result]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="chunk") as pool:
         try:
             while True:
                 for job in itertools.islice(remaining, 2 * workers - len(begun)):
-                    begun.append((job, pool.submit(work, job)))
+                    begun.append((job, pool.submit(work, job, check)))
                 if not begun:
                     return
                 job, future = begun.popleft()
                 while not future.done():
-                    waiting()
+                    tell()
                     wait([future], _LOOK_UP_S)
-                yield job, future.result
+                take(job, future.result)
+                tell()
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)

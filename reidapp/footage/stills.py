@@ -4,9 +4,7 @@ A picture is a recording of one frame, at second 0, and has a tracklet for each 
 commit is a block of pictures of one camera.
 """
 
-import contextlib
 import itertools
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,17 +15,17 @@ from PIL import ExifTags, Image
 
 from reidapp.box import Box
 from reidapp.embedding import Embeds
-from reidapp.errors import ReidappError, UserError
+from reidapp.errors import UserError
 from reidapp.files import fingerprint
 from reidapp.footage import shots
 from reidapp.footage.analysis import seen
 from reidapp.footage.decoding import Frame, VideoFacts
 from reidapp.footage.detection import Detection, Detector
-from reidapp.footage.pipeline import in_order
+from reidapp.footage.pipeline import blamed_on, in_order
 from reidapp.footage.report import IndexReport, Progress
 from reidapp.footage.sources import Source
 from reidapp.gallery import schema
-from reidapp.gallery.recordings import PRESENT, Recordings
+from reidapp.gallery.recordings import Recordings
 from reidapp.gallery.store import GalleryWriter, NewChunk, NewCrop, NewPicture, NewTracklet, PathPoint
 from reidapp.imaging import decode_crop, encode_crop, read_image
 from reidapp.settings import IndexSettings
@@ -91,16 +89,16 @@ def look(
     detector: Detector,
     embedder: Embeds,
     settings: IndexSettings,
-    at: Callable[[int], None] = lambda done: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Looked:
     """Find the people in some pictures. Depends on nothing but its arguments, so that blocks can be done anywhere.
 
     Args:
-        at: called with the number of pictures done; what it raises ends the work.
+        check: called before each picture; what it raises ends the work.
     """
     looked = Looked()
-    for number, (source, id_) in enumerate(block.pictures):
-        at(number)
+    for source, id_ in block.pictures:
+        check()
         try:
             looked.new.append(_look_at(source, id_, detector, settings))
         except UserError as error:
@@ -187,7 +185,6 @@ class PictureRun:
         self.settings = settings
         self.report = report
         self.progress = progress
-        self.stop = threading.Event()
         self.ids: list[str] = []
         self.done = self.total = 0  # pictures
         self.begun: dict[str, Path] = {}  # by the content's fingerprint
@@ -196,12 +193,7 @@ class PictureRun:
 
     def index(self, found: Sequence[Source], workers: int) -> None:
         self.total = len(found)
-        done = in_order(self._look, self._blocks(found), workers, self.stop, self._tell)
-        with contextlib.closing(done):
-            for block, result in done:
-                self._take(result())
-                self.done += len(block.pictures)
-                self._tell()
+        in_order(self._look, self._blocks(found), workers, self._take, self._tell)
 
     def _blocks(self, found: Sequence[Source]) -> Iterator[Block]:
         for camera, group in itertools.groupby(sorted(found, key=lambda s: s.camera), lambda s: s.camera):
@@ -214,7 +206,7 @@ class PictureRun:
         """The fingerprint of a picture that the gallery does not have; None, and it is counted, for others."""
         try:
             id_ = fingerprint(source.path, source.size)
-            if there := self.begun.get(id_) or self._elsewhere(id_, source):
+            if there := self.begun.get(id_) or self.recordings.elsewhere(self.writer.gallery, id_, source.path):
                 raise UserError(f"the same picture as {there}")
         except (OSError, UserError) as error:
             self.report.skip(source, error)
@@ -230,29 +222,13 @@ class PictureRun:
         self.done += 1
         return None
 
-    def _elsewhere(self, id_: str, source: Source) -> Path | None:
-        """Where a picture with this content is too, of those that the gallery has."""
-        earlier = self.writer.video(id_)
-        if earlier is None or Path(earlier.path) == source.path:
-            return None
-        there = self.recordings.state(self.writer.gallery.video(id_)) == PRESENT
-        return Path(earlier.path) if there else None
+    def _look(self, block: Block, check: Callable[[], None]) -> Looked:
+        with blamed_on(f"{block.pictures[0][0].path} to {block.pictures[-1][0].path.name}"):
+            return look(block, self.detector, self.embedder, self.settings, check)
 
-    def _look(self, block: Block) -> Looked:
-        def at(done: int) -> None:
-            if self.stop.is_set():
-                raise _StoppedError
-
-        try:
-            return look(block, self.detector, self.embedder, self.settings, at)
-        except (ReidappError, _StoppedError):
-            raise
-        except Exception as error:  # whatever a detector or a model may come upon
-            first, last = block.pictures[0][0].path, block.pictures[-1][0].path
-            what = f"{type(error).__name__}: {error}"
-            raise ReidappError(f"{first} to {last.name}: could not be analysed ({what})") from error
-
-    def _take(self, looked: Looked) -> None:
+    def _take(self, block: Block, result: Callable[[], Looked]) -> None:
+        looked = result()
+        self.done += len(block.pictures)
         self.writer.add_pictures(self.settings.zone, looked.new)
         for source, fault in looked.faults:
             self.report.skip(source, fault)
@@ -266,7 +242,3 @@ class PictureRun:
 
     def _tell(self) -> None:
         self.progress(self.done, self.total, "")
-
-
-class _StoppedError(Exception):
-    """Work on a block that nobody waits for any longer."""

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from reidapp.errors import UserError
 from reidapp.files import one_line
-from reidapp.footage.decoding import VideoFacts, probe
+from reidapp.footage.decoding import VideoFacts, probe, readable_s
 from reidapp.footage.indexing import Footage
 from reidapp.footage.sources import Skipped, Source
 from reidapp.footage.stills import probe_still
@@ -20,6 +21,7 @@ from reidapp.gallery.store import iso, utc
 from reidapp.imaging import is_picture
 from reidapp.settings import CameraSettings
 from reidapp.spans import Between, Span, gaps_and_overlaps
+from reidapp.wording import counted
 
 _LONGEST = timedelta(days=1)  # of a recording; a file's date later than that is when it was copied
 
@@ -51,6 +53,10 @@ class PlannedFile:
     mtime: datetime
     facts: VideoFacts | None
 
+    @property
+    def picture(self) -> bool:
+        return is_picture(Path(self.file))
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: times ISO 8601 UTC, and the camera's with its zone's offset."""
         local = self.start.astimezone(ZoneInfo(self.zone)).isoformat() if self.start else None
@@ -71,6 +77,7 @@ class PlannedCamera:
 
     Attributes:
         offset_s: by which its clock is ahead of the true time.
+        files: videos or pictures; these have neither gaps nor overlaps.
         exact: lengths are known, so gaps and overlaps are too. Without them, overlaps are recordings with the same
             start, and a gap lies between a file's date, where that can be its end, and the next start.
     """
@@ -80,6 +87,7 @@ class PlannedCamera:
     offset_s: float
     group: str | None
     files: int
+    pictures: bool
     first: datetime | None
     last: datetime | None
     exact: bool
@@ -99,7 +107,8 @@ class PlannedCamera:
                 f"{self.first.astimezone(zone):%Y-%m-%d %H:%M:%S} – {self.last.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
             )
         clock = self.zone + (f", {self.offset_s:+g} s" if self.offset_s else "")
-        lines = [f"{self.name}: {self.files} files, {span} ({clock})" + (f", group {self.group}" if self.group else "")]
+        files = counted(self.files, "picture" if self.pictures else "file")
+        lines = [f"{self.name}: {files}, {span} ({clock})" + (f", group {self.group}" if self.group else "")]
         about = "" if self.exact else "about "
         lines += [f"  gap of {about}{_length(gap.seconds)} from {gap.first} to {gap.second}" for gap in self.gaps]
         for overlap in self.overlaps:
@@ -110,9 +119,10 @@ class PlannedCamera:
 
 @dataclass
 class Survey:
-    """What indexing would take up."""
+    """What indexing would take up, and of what only a part."""
 
     files: list[PlannedFile] = field(default_factory=list)
+    incomplete: list[Skipped] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     probed: bool = False
@@ -130,16 +140,19 @@ class Survey:
         return {
             "files": [file.to_dict() for file in self.files],
             "cameras": [camera.to_dict() for camera in self.cameras],
+            "incomplete": [vars(entry) for entry in self.incomplete],
             "skipped": [vars(entry) for entry in self.skipped],
             "notes": self.notes,
         }
 
     def __str__(self) -> str:
         lines = [*(one_line(str(file)) for file in self.files), "", *map(str, self.cameras)]
+        lines += [one_line(f"incomplete: {entry.file}: {entry.reason}") for entry in self.incomplete]
         lines += [one_line(f"skipped: {entry.file}: {entry.reason}") for entry in self.skipped]
         lines += [f"note: {note}" for note in self.notes]
         if not self.probed:
-            lines.append("Files were not opened: lengths, exact gaps and unreadable files need --probe.")
+            unknown = "dates taken" if all(file.picture for file in self.files) else "lengths, exact gaps"
+            lines.append(f"Files were not opened: {unknown} and unreadable files need --probe.")
         return "\n".join(lines)
 
 
@@ -150,20 +163,24 @@ def survey(
 
     Args:
         zone: of cameras of which the user says none.
-        probing: open every file, for its length and size, and to name those that cannot be read.
+        probing: open every file, for its length and size, and to name those that cannot be read, or not to their end.
     """
     result = Survey(skipped=list(footage.skipped), notes=list(footage.notes), probed=probing)
     for number, source in enumerate(footage.sources):
         camera = footage.cameras.get(source.camera, CameraSettings())
-        file, facts = source.file, None
+        file, facts, seconds = source.file, None, 0.0
         if probing:
             progress(number, len(footage.sources), file)
             try:
-                facts = (probe_still if is_picture(source.path) else probe)(source.path)
+                facts = probe_still(source.path) if is_picture(source.path) else probe(source.path)
+                seconds = readable_s(source.path, facts.duration_s)
             except (OSError, UserError) as error:
                 result.skipped.append(Skipped(file, str(error).removeprefix(f"{source.path.name}: ")))
                 continue
-        planned = _planned(source, camera, zone, facts)
+            if seconds < facts.duration_s:
+                reason = f"cut off: {seconds:.0f} of {facts.duration_s:.0f} s can be read"
+                result.incomplete.append(Skipped(file, reason))
+        planned = _planned(source, camera, zone, facts, seconds)
         result.files.append(planned)
         result.clocks[planned.camera] = camera
     if probing:
@@ -171,27 +188,31 @@ def survey(
     return result
 
 
-def _planned(source: Source, camera: CameraSettings, zone: str, facts: VideoFacts | None) -> PlannedFile:
+def _planned(
+    source: Source, camera: CameraSettings, zone: str, facts: VideoFacts | None, seconds: float
+) -> PlannedFile:
     zone = camera.zone or zone
     written, start_source = source.written, source.start_source
     if facts is not None:
         written, start_source = source.started(facts.created, facts.duration_s)
     start = end = None
-    why: str | None = "its path has no time: that of the container or of the file will be taken"
+    why: str | None = "its path has no time: that within the file, or else the file's date will be taken"
     if written is not None:
         start = utc(start_ms(written.isoformat(), zone, camera.offset or 0.0))
         why = uncertain(start_source, written.isoformat(), zone)
-        if facts is not None and facts.duration_s:
-            end = start + timedelta(seconds=facts.duration_s)
+        if seconds:
+            end = start + timedelta(seconds=seconds)
     mtime = datetime.fromtimestamp(source.mtime_ns / 1e9, UTC)
     name = camera.name or source.camera
     return PlannedFile(source.file, name, zone, start, end, start_source, why, source.size, mtime, facts)
 
 
 def _camera(files: list[PlannedFile], settings: CameraSettings | None, exact: bool) -> PlannedCamera:
-    settings = settings or CameraSettings()
+    settings, pictures = settings or CameraSettings(), all(file.picture for file in files)
     timed = sorted(((file.start, file) for file in files if file.start), key=lambda entry: entry[0])
-    if exact:
+    if pictures:
+        gaps, overlaps = list[Between](), list[Between]()
+    elif exact:
         spans = [Span(f.file, _ms(start), _ms(f.end or start)) for start, f in timed]
         gaps, overlaps = gaps_and_overlaps(spans)
     else:
@@ -202,6 +223,7 @@ def _camera(files: list[PlannedFile], settings: CameraSettings | None, exact: bo
         offset_s=settings.offset or 0.0,
         group=settings.group,
         files=len(files),
+        pictures=pictures,
         first=timed[0][0] if timed else None,
         last=max(f.end or start for start, f in timed) if timed else None,
         exact=exact,

@@ -37,6 +37,7 @@ from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery, GalleryWriter, ModelInfo, iso, next_generation, roots, utc
 from reidapp.gallery.verification import leftovers
 from reidapp.imaging import decode_crop, encode_crop
+from reidapp.wording import counted, counts
 
 RETENTION = "retention_days"  # the setting
 
@@ -85,8 +86,8 @@ class Deletion:
     def __str__(self) -> str:
         if not self:
             return "nothing"
-        text = f"{self.videos} recordings, {self.tracklets} tracklets, {self.crops} crops, {self.vectors} vectors"
-        text += f", {self.said} answers of users" if self.said else ""
+        text = counts(recording=self.videos, tracklet=self.tracklets, crop=self.crops, vector=self.vectors)
+        text += f", {counted(self.said, 'answer')} of users" if self.said else ""
         if self.first and self.last:
             text += f"; {', '.join(self.cameras)}, {self.first:%Y-%m-%d %H:%M:%S} – {self.last:%Y-%m-%d %H:%M:%S} UTC"
         return text

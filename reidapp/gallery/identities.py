@@ -21,6 +21,7 @@ from reidapp.gallery import database, schema
 from reidapp.gallery.queries import first_pieces
 from reidapp.gallery.store import Gallery, iso
 from reidapp.registry import suggestion
+from reidapp.wording import counted
 
 Verdict = Literal["yes", "no"]
 _TABLES: dict[str, type[schema.Base]] = {
@@ -69,8 +70,8 @@ class IdentityInfo:
         return {"name": self.name, "by": self.by, "at": self.at} | counts
 
     def __str__(self) -> str:
-        no = len(self.tracklets("no"))
-        return f"{self.name}  {len(self.tracklets('yes'))} tracklets" + (f", {no} that are not" if no else "")
+        yes, no = (len(self.tracklets(verdict)) for verdict in ("yes", "no"))
+        return f"{self.name}  {counted(yes, 'tracklet')}" + (f", {no} that are not" if no else "")
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class Identities:
         with self._acting("new") as action:
             identity = action.new(name)
             action.judge(identity, self._first(tracklets), "yes")
-            action.told = f'new "{name}"' + (f" with {_count(tracklets)}" if tracklets else "")
+            action.told = f'new "{name}"' + (f" with {counted(len(tracklets), 'tracklet')}" if tracklets else "")
         return action.told
 
     def add(self, name: str, tracklets: Sequence[str], verdict: Verdict = "yes") -> str:
@@ -165,7 +166,7 @@ class Identities:
         """
         with self._acting("add") as action:
             action.judge(action.called(name), self._first(tracklets), verdict)
-            action.told = f'{_count(tracklets)} {"of" if verdict == "yes" else "not of"} "{name}"'
+            action.told = f'{counted(len(tracklets), "tracklet")} {"of" if verdict == "yes" else "not of"} "{name}"'
         return action.told
 
     def remove(self, name: str, tracklets: Sequence[str]) -> str:
@@ -180,7 +181,7 @@ class Identities:
                 if (row := action.session.get(schema.Member, (identity.id, tracklet))) is None:
                     raise UserError(f'tracklet {tracklet}: nobody has said that it is "{name}", or is not')
                 action.change("member", row, None)
-            action.told = f'{_count(tracklets)} taken from "{name}"'
+            action.told = f'{counted(len(tracklets), "tracklet")} taken from "{name}"'
         return action.told
 
     def rename(self, name: str, to: str) -> str:
@@ -473,7 +474,3 @@ def _values(row: schema.Base) -> dict[str, Any]:
 
 def _key(table: str, values: dict[str, Any]) -> Any:
     return (values["identity_id"], values["tracklet_id"]) if table == "member" else values["id"]
-
-
-def _count(tracklets: Sequence[str]) -> str:
-    return f"{len(tracklets)} tracklet{'s' if len(tracklets) != 1 else ''}"

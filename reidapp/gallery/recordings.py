@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from reidapp.errors import UserError
 from reidapp.files import fingerprint
-from reidapp.gallery.store import VideoInfo
+from reidapp.gallery.store import Gallery, VideoInfo
 
 PRESENT, GONE, REPLACED, SILENT = "present", "gone", "replaced", "silent"
 """There as indexed; no file there; another recording there; its disk or share does not answer."""
@@ -52,6 +53,14 @@ class Recordings:
 
     def state(self, video: VideoInfo) -> str:
         return self.states([video])[video.id]
+
+    def elsewhere(self, gallery: Gallery, video_id: str, path: Path) -> Path | None:
+        """Where a gallery's recording lies, if that is another path, and it is there as indexed."""
+        try:
+            video = gallery.video(video_id)
+        except UserError:
+            return None
+        return video.path if video.path != path and self.state(video) == PRESENT else None
 
 
 def _look(videos: Sequence[VideoInfo], answers: dict[str, str]) -> None:

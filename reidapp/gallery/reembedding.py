@@ -17,6 +17,7 @@ from reidapp.errors import UserError
 from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery, ModelInfo, StoredChunk
 from reidapp.imaging import read_image
+from reidapp.wording import counted
 
 _BATCH = 64  # crops
 
@@ -44,12 +45,13 @@ class ReembedReport:
         return dict(vars(self))
 
     def __str__(self) -> str:
+        done = f"{counted(self.embedded, 'crop')} embedded"
         if self.interrupted:
             return (
-                f"interrupted: {self.embedded} crops embedded with {self.model}, and kept. Searches use the old model "
-                "until the same command has gone on to the end"
+                f"interrupted: {done} with {self.model}, and kept. Searches use the old model until the same command "
+                "has gone on to the end"
             )
-        return f"searched with {self.model} now: {self.embedded} crops embedded, {self.reused} had been before"
+        return f"searched with {self.model} now: {done}, {self.reused} had been before"
 
 
 def reembed(

@@ -22,6 +22,7 @@ from reidapp.gallery import database, schema
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import encode_crop
 from reidapp.registry import suggestion
+from reidapp.wording import counted
 
 FOLDER = "queries"
 
@@ -45,8 +46,8 @@ class SavedSearchInfo:
         return {**vars(self), "pictures": [str(path) for path in self.pictures]}
 
     def __str__(self) -> str:
-        whom = [f"{len(self.pictures)} pictures"] if self.pictures else []
-        whom += [f"{len(self.tracklets)} tracklets"] if self.tracklets else []
+        whom = [counted(len(self.pictures), "picture")] if self.pictures else []
+        whom += [counted(len(self.tracklets), "tracklet")] if self.tracklets else []
         whom += [f'identity "{self.identity}"'] if self.identity else []
         filters = [f"{key} {value}" for key, value in self.filters.items() if value]
         answers = f"  {len(self.yes)} yes, {len(self.no)} no" if self.yes or self.no else ""

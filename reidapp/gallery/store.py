@@ -33,6 +33,7 @@ from reidapp.gallery import cameras, database, schema, vectors
 from reidapp.model_card import ModelCard
 from reidapp.settings import CameraSettings
 from reidapp.spans import Between
+from reidapp.wording import counts
 
 DAMAGED = "damaged; what can be decoded is indexed"
 CONTINUES_WITHIN_S = 3.0  # a tracklet goes on, also across a chunk's border, if no more than this lies between
@@ -66,7 +67,7 @@ class CameraInfo:
         ahead = f", {abs(self.offset_s):g} s {'ahead' if self.offset_s > 0 else 'behind'}" if self.offset_s else ""
         group = f"  group {self.group}" if self.group else ""
         return (
-            f"{self.name}  {self.zone}{ahead}{group}  {self.videos} videos, {self.tracklets} tracklets  "
+            f"{self.name}  {self.zone}{ahead}{group}  {counts(recording=self.videos, tracklet=self.tracklets)}  "
             f"{self.first.astimezone(zone):%Y-%m-%d %H:%M:%S} – {self.last.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
         )
 
@@ -168,8 +169,9 @@ class GalleryFacts:
 
     def __str__(self) -> str:
         s = self.summary
-        videos = f"{s.videos} videos" + (f" ({s.unfinished} not indexed to their end)" if s.unfinished else "")
-        lines = [f"{s.cameras} cameras, {videos}, {s.tracklets} tracklets, {s.crops} crops"]
+        begun = f" ({s.unfinished} not indexed to their end)" if s.unfinished else ""
+        found = counts(tracklet=s.tracklets, crop=s.crops)
+        lines = [f"{counts(camera=s.cameras, recording=s.videos)}{begun}, {found}"]
         if s.first and s.last:
             lines.append(f"{s.first:%Y-%m-%d %H:%M:%S} – {s.last:%Y-%m-%d %H:%M:%S} UTC")
         lines += [f"model {model}" for model in self.models]

@@ -32,6 +32,7 @@ from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery, digest, next_generation, utc
 from reidapp.imaging import cut, decode_crop, encode_crop, is_picture, read_image
 from reidapp.model_card import is_model
+from reidapp.wording import counted, counts
 
 Progress = Callable[[float, float, str], None]
 """Called with pictures looked at, pictures in all, and the camera at work."""
@@ -116,9 +117,9 @@ class Verification:
                 f"{len(self.leftovers)} leftovers of killed runs, {size:.1f} MB: harmless; {_REPAIR} removes them"
             )
         begun = f" ({self.unfinished} unfinished: `reidapp index` goes on with them)" if self.unfinished else ""
-        counts = f"{self.crops} crops, {self.written} vectors written, {self.searchable} searchable"
+        found = f"{counts(crop=self.crops, vector=self.written)} written, {self.searchable} searchable"
         end = f"faults: {len(self.faults)}" if self.faults else "whole"
-        return "\n".join([*lines, f"{self.videos} videos{begun}, {counts}; {end}"])
+        return "\n".join([*lines, f"{counted(self.videos, 'recording')}{begun}, {found}; {end}"])
 
 
 @dataclass
@@ -266,7 +267,7 @@ class _Inspection:
             if model_id in self.models:
                 self._shard(model_id, day, list(group))
         if missing := sum(self.crops_of[chunk_id] for chunk_id in self.broken.without_vectors):
-            self._of_rows(f"{missing} crops without a vector", f"{_REPAIR} embeds them")
+            self._of_rows(f"{counted(missing, 'crop')} without a vector", f"{_REPAIR} embeds them")
 
     def _shard(self, model_id: str, day: str, blocks: list[schema.Block]) -> None:
         file, width = vectors.shard_path(self.gallery.path, model_id, day), 2 * self.models[model_id].card["dim"]
@@ -342,7 +343,7 @@ class _Inspection:
             self._of_rows(f"a part of {video.path} is missing", remedy)
         bare = select(schema.Tracklet.id).where(schema.Tracklet.id.not_in(select(schema.Crop.tracklet_id)))
         if count := len(self.session.scalars(bare).all()):
-            self._of_rows(f"{count} tracklets without a crop")
+            self._of_rows(f"{counted(count, 'tracklet')} without a crop")
 
 
 def leftovers(session: Session, gallery: Gallery) -> list[Leftover]:

@@ -272,7 +272,7 @@ def test_bad_files_are_counted_and_the_rest_is_indexed(world: World, tmp_path: P
     (folder / "notes.mp4").write_text("a text")
     done = reidapp("index", folder, "--gallery", tmp_path / "gallery", "--sampling", "1fps")
     assert done.returncode == 0, done.stderr
-    assert "1 videos" in done.stdout
+    assert done.stdout.startswith("1 video: ")
     assert "skipped: " in done.stdout
     assert "notes.mp4: not a video that can be read" in done.stdout
     (tmp_path / "bad").mkdir()
@@ -312,6 +312,7 @@ def test_cameras_are_listed_and_corrected(world: World, query: Path, tmp_path: P
         ('camera "nobody" is not in this gallery', "nobody", "--zone", "UTC"),
         ("--zone: unknown time zone", "The gate", "--zone", "Mars"),
         ('--offset: "soon" is no offset', "The gate", "--offset", "soon"),
+        ("--rename: a camera needs a name", "The gate", "--rename", ""),
         ("give --zone, --offset, --rename or --group", "The gate"),
     ):
         assert words in refused(2, "gallery", "camera", *options, "-g", gallery)
@@ -337,7 +338,7 @@ def test_lost_recordings_are_marked(world: World, query: Path, tmp_path: Path) -
 def test_crops_are_indexed_and_found(world: World, query: Path, tmp_path: Path) -> None:
     (tmp_path / "crops").mkdir()
     shutil.copy(query, tmp_path / "crops/0001_c3s1_000451_00.png")
-    assert "1 pictures are there: --as stills" in refused(2, "index", tmp_path / "crops", "-g", tmp_path / "gallery")
+    assert "it has 1 picture: --as stills" in refused(2, "index", tmp_path / "crops", "-g", tmp_path / "gallery")
     report = as_json("index", tmp_path / "crops", "-g", tmp_path / "gallery", "--as", "crops")
     assert (report["videos"], report["crops"], report["skipped"]) == (1, 1, [])
     done = reidapp("search", "-g", tmp_path / "gallery", "--image", query)
@@ -419,6 +420,27 @@ def test_ctrl_c_keeps_what_was_committed(world: World, tmp_path: Path) -> None:
     assert _chunks(database) >= 1
     report = as_json("index", world.footage, "--gallery", tmp_path / "gallery", "--sampling", "5fps")
     assert report["videos"] + report["unchanged"] == 2
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_before_anything_was_begun_is_told(world: World, tmp_path: Path, stop: signal.Signals) -> None:
+    os.mkfifo(tmp_path / "cameras.toml")  # of which the process begins to read, and never ends
+    command = ["index", world.footage, "--gallery", tmp_path / "gallery", "--cameras", tmp_path / "cameras.toml"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reidapp", *map(str, command)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hears_ctrl_c,
+    )
+    with (tmp_path / "cameras.toml").open("w"):
+        process.send_signal(stop)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.startswith("interrupted; what was committed before, if anything, is kept")
+    assert "Traceback" not in err
+    assert not (tmp_path / "gallery").exists()
 
 
 def _chunks(database: Path) -> int:

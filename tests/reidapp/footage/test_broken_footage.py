@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.text import Text
 
 from reidapp.cli import _progress
 from reidapp.errors import UserError
+from reidapp.files import one_line
 from reidapp.footage import decoding
 from reidapp.footage.decoding import Damage, frames, probe
 from reidapp.footage.indexing import IndexReport, find_footage, index_footage
@@ -127,9 +129,15 @@ def test_a_recording_that_may_not_be_read_is_named(tmp_path: Path, needs: Callab
 
 
 @pytest.mark.parametrize("name", [*NAMES, "[/b]"])
-def test_any_name_is_shown_while_it_is_at_work(name: str) -> None:
+def test_any_name_is_shown_while_it_is_at_work(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "1000"}.items():
+        monkeypatch.setenv(key, value)  # as if in a wide terminal, without which there is no bar
     with _progress("indexing", "s of video") as advance:
         advance(1.0, 2.0, name)
+    shown = Text.from_ansi(capsys.readouterr().err).plain
+    assert f" {one_line(name).strip()}" in shown
 
 
 def test_a_picture_larger_than_any_cameras_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

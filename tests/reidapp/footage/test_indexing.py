@@ -17,6 +17,7 @@ import pytest
 
 from reidapp.errors import ReidappError, UserError
 from reidapp.footage import indexing
+from reidapp.footage.analysis import ChunkTask
 from reidapp.footage.decoding import VideoFacts
 from reidapp.footage.detection import Detection
 from reidapp.footage.indexing import find_footage, index_footage
@@ -354,7 +355,7 @@ def test_a_chunk_depends_on_its_arguments_only(footage: Path) -> None:
     from reidapp.footage.decoding import probe
 
     path = footage / "gate/2026-03-02_10-00-00.mp4"
-    args = (path, 2, probe(path), SETTINGS, ShirtDetector(), ShirtEmbedder())
+    args = (ChunkTask(path, 2, probe(path), SETTINGS), ShirtDetector(), ShirtEmbedder())
     one, two = indexing.analyse(*args), indexing.analyse(*args)
     np.testing.assert_array_equal(one.embeddings, two.embeddings)
     assert replace(one, embeddings=0) == replace(two, embeddings=0)
@@ -467,7 +468,7 @@ def test_footage_past_the_headers_end_is_indexed(tmp_path: Path) -> None:
     write_numbered(folder / "0.mkv", [i / 10 for i in range(150)], b_frames=0)
     shorten_header(folder / "0.mkv", 6.0)
     report = run(folder, new_gallery(tmp_path / "gallery"))
-    assert (report.frames, report.video_s, report.incomplete) == (30, pytest.approx(14.5), [])
+    assert (report.frames, report.video_s, report.incomplete) == (30, pytest.approx(15), [])
 
 
 def test_time_stamps_that_begin_anew_are_told(tmp_path: Path) -> None:
@@ -485,10 +486,10 @@ def test_damage_is_named_by_the_run_that_ends_the_recording(
 ) -> None:
     analyse = indexing.analyse
 
-    def interrupted(path: Path, number: int, *args: Any) -> NewChunk:
-        if number == 2:
+    def interrupted(task: ChunkTask, *args: Any) -> NewChunk:
+        if task.number == 2:
             raise KeyboardInterrupt
-        return replace(analyse(path, number, *args), damaged=number == 0)
+        return replace(analyse(task, *args), damaged=task.number == 0)
 
     monkeypatch.setattr(indexing, "analyse", interrupted)
     gallery = new_gallery(tmp_path / "gallery")

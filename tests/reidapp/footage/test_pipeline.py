@@ -1,85 +1,108 @@
 import itertools
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from reidapp.footage.pipeline import cores, in_order
+from reidapp.errors import ReidappError, UserError
+from reidapp.footage.pipeline import FaultError, StoppedError, blamed_on, cores, in_order
 
 
 def chunk_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("chunk")]
 
 
+Check = Callable[[], None]
+
+
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_results_come_in_the_order_of_the_jobs(workers: int) -> None:
-    def work(job: int) -> int:
+def test_results_are_taken_in_the_order_of_the_jobs(workers: int) -> None:
+    def work(job: int, check: Check) -> int:
         time.sleep(0.01 * (job % 3))
         return job * job
 
-    given = [(job, result()) for job, result in in_order(work, range(20), workers, threading.Event())]
-    assert given == [(job, job * job) for job in range(20)]
+    taken: list[tuple[int, int]] = []
+    in_order(work, range(20), workers, lambda job, result: taken.append((job, result())))
+    assert taken == [(job, job * job) for job in range(20)]
     assert chunk_threads() == []
 
 
-def test_jobs_are_taken_as_there_is_room() -> None:
-    taken, given = 0, 0
+def test_jobs_are_begun_as_there_is_room() -> None:
+    begun, taken = 0, 0
 
     def jobs() -> Iterator[int]:
-        nonlocal taken
-        for taken in itertools.count(1):
-            assert taken - given <= 2 * 3
-            yield taken
+        nonlocal begun
+        for begun in range(1, 51):
+            assert begun - taken <= 2 * 3
+            yield begun
 
-    with closing(in_order(lambda job: job, jobs(), 3, threading.Event())) as results:
-        for given, _ in itertools.islice(results, 50):  # noqa: B007
-            pass
-    assert given == 50
+    def take(job: int, result: Callable[[], int]) -> None:
+        nonlocal taken
+        taken = result()
+
+    in_order(lambda job, check: job, jobs(), 3, take)
+    assert taken == 50
     assert chunk_threads() == []
 
 
 def test_a_fault_is_raised_where_its_result_is_asked_for_and_the_rest_goes_on() -> None:
-    def work(job: int) -> float:
-        return 1 / (job - 2)
-
-    results = [result for _, result in in_order(work, range(4), 2, threading.Event())]
+    results: list[Callable[[], float]] = []
+    in_order(lambda job, check: 1 / (job - 2), range(4), 2, lambda job, result: results.append(result))
     with pytest.raises(ZeroDivisionError):
         results[2]()
     assert results[3]() == 1.0
 
 
-def test_closed_early_it_stops_what_is_at_work() -> None:
-    stop = threading.Event()
+def test_what_is_raised_ends_all_that_is_at_work() -> None:
     begun: list[int] = []
+    ended: list[int] = []
 
-    def work(job: int) -> int:
+    def work(job: int, check: Check) -> None:
         begun.append(job)
-        if job:
-            stop.wait(60)
-        return job
+        try:
+            while job:
+                check()
+                time.sleep(0.01)
+        except StoppedError:
+            ended.append(job)
+            raise
 
-    started = time.monotonic()
-    with closing(in_order(work, itertools.count(), 2, stop)) as results:
-        next(results)
-    assert time.monotonic() - started < 30
+    def take(job: int, result: Callable[[], None]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        in_order(work, itertools.count(), 2, take)
     assert len(begun) <= 5
+    assert sorted(ended) == sorted(set(begun) - {0})
     assert chunk_threads() == []
 
 
-def test_whoever_waits_is_called() -> None:
+def test_whoever_waits_is_told() -> None:
     told: list[str] = []
     release = threading.Event()
 
-    def waiting() -> None:
+    def tell() -> None:
         told.append(threading.current_thread().name)
         release.set()
 
-    assert [result() for _, result in in_order(lambda _: release.wait(60), [0], 1, threading.Event(), waiting)] == [
-        True
-    ]
-    assert set(told) == {threading.current_thread().name}
+    in_order(lambda job, check: release.wait(60), [0], 1, lambda job, result: told.append(str(result())), tell)
+    name = threading.current_thread().name
+    assert told[:1] == [name]
+    assert told[-2:] == ["True", name]
+
+
+def test_faults_are_told_apart() -> None:
+    with pytest.raises(FaultError, match=r"^a could not be analysed \(ValueError: bad shape\)$"), blamed_on("a"):
+        raise ValueError("bad shape")
+    for error in (UserError("gone"), StoppedError()):
+        with pytest.raises(type(error)) as raised, blamed_on("a"):
+            raise error
+        assert raised.value is error
+    for error in (MemoryError(), RuntimeError("CUDA out of memory")):
+        with pytest.raises(ReidappError, match="could not be analysed") as raised, blamed_on("a"):
+            raise error
+        assert not isinstance(raised.value, FaultError)
 
 
 def test_cores() -> None:

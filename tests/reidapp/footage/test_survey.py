@@ -11,6 +11,7 @@ from reidapp.footage.indexing import find_footage
 from reidapp.footage.survey import Survey, survey
 from reidapp.settings import CameraSettings, IndexSettings
 from reidapp.spans import Between
+from tests.reidapp.footage.numbered import write_numbered
 from tests.small_gallery import write_video
 
 
@@ -118,3 +119,35 @@ def test_what_does_not_fit_is_listed(tmp_path: Path) -> None:
     found = plan(tmp_path, template="frigate")
     assert [file.camera for file in found.files] == ["gate"]
     assert "skipped: exports/holiday.mp4: its path does not fit the template frigate" in str(found)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_probing_names_what_was_cut_off(tmp_path: Path, suffix: str) -> None:
+    for name in ("whole", "short", "cut"):
+        (tmp_path / name).mkdir()
+        path = tmp_path / name / f"20260302T100000Z.{suffix}"
+        seconds = 1 if name == "short" else 20
+        options = {"movflags": "faststart"} if suffix == "mp4" else {}
+        write_numbered(path, np.arange(10 * seconds) / 10, options=options)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    found = plan(tmp_path, probing=True)
+    (entry,) = found.incomplete
+    assert entry.file == f"cut/20260302T100000Z.{suffix}"
+    assert entry.reason.startswith("cut off: ")
+    assert entry.reason.endswith(" of 20 s can be read")
+    ends = {file.camera: (file.end - file.start).total_seconds() for file in found.files if file.start and file.end}
+    assert ends["whole"] == pytest.approx(20, abs=0.2)
+    assert ends["short"] == pytest.approx(1, abs=0.2)
+    assert 5 < ends["cut"] < 16
+    assert f"incomplete: {entry.file}: cut off" in str(found)
+
+
+def test_pictures_are_called_so_and_have_neither_lengths_nor_gaps(tmp_path: Path) -> None:
+    for second in (0, 20):
+        touch(tmp_path, f"gate/2026-03-02_10-00-{second:02}.jpg", f"2026-03-02T10:00:{second:02}")
+        touch(tmp_path, f"gate/b 2026-03-02_10-00-{second:02}.jpg")
+    settings = IndexSettings(zone="UTC", kind="stills")
+    found = survey(find_footage(tmp_path, settings), settings.zone)
+    assert "gate: 4 pictures, 2026-03-02 10:00:00 – 2026-03-02 10:00:20 UTC (UTC)" in str(found)
+    assert "Files were not opened: dates taken and unreadable files need --probe." in str(found)
+    assert (found.cameras[0].gaps, found.cameras[0].overlaps) == ([], [])

@@ -268,7 +268,7 @@ def test_what_is_older_than_the_gallery_keeps_goes_at_the_end_of_indexing(tmp_pa
     assert run(folder, gallery).notes == []
     deletion.set_retention(gallery, 30)
     (note,) = run(folder, gallery).notes
-    assert note.startswith("deleted, since the gallery keeps 30 days: 1 recordings, 1 tracklets")
+    assert note.startswith("deleted, since the gallery keeps 30 days: 1 recording, 1 tracklet,")
     assert [hit.score > 0.9 for hit in find(gallery, "red", top=5)] == [False]
     again = run(folder, gallery)
     assert (again.notes, again.deleted, again.unchanged) == ([], 1, 1)

@@ -93,9 +93,9 @@ def test_facts_of_a_gallery(tmp_path: Path) -> None:
     assert told["bytes"]["vectors"] == 2 * DIM * 2
     assert told["bytes"]["crops"] > 0
     assert told["bytes"]["database"] >= (gallery.path / "gallery.db").stat().st_size
-    assert "1 cameras, 1 videos, 1 tracklets, 2 crops" in str(facts)
+    assert "1 camera, 1 recording, 1 tracklet, 2 crops" in str(facts)
     (tmp_path / "empty").mkdir()
-    assert "0 cameras, 0 videos" in str(new_gallery(tmp_path / "empty").facts())
+    assert "0 cameras, 0 recordings" in str(new_gallery(tmp_path / "empty").facts())
 
 
 def test_readers_do_not_wait_for_the_writer(tmp_path: Path) -> None:
