@@ -22,6 +22,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from reidapp.errors import UserError
+from reidapp.gallery.calibration import Calibration
 from reidapp.imaging import read_image, resize
 from reidapp.metrics import Distances, People, RetrievalScores, Verification
 from training.data.datasets import Record
@@ -105,6 +106,27 @@ def write_figures(
             _save(folder / "activation.png", draw_activation(crops, energy(model, crops), model.stem))
         else:
             warn("activation.png not drawn: an exported model gives no feature map; evaluate the run's folder for it")
+
+
+def write_reliability(file: Path, calibration: Calibration) -> None:
+    """Draw P(match) against the share of matches, for `reidapp gallery calibrate --plot`."""
+    if file.suffix != ".png":
+        raise UserError(f"--plot {file}: the name must end in .png")
+    with matplotlib.style.context(["default", _STYLE]):
+        _save(file, draw_reliability(calibration))
+
+
+def draw_reliability(calibration: Calibration) -> Figure:
+    pairs = f"{calibration.matches:,} pairs of one person, {calibration.others:,} of two"
+    figure, axes = _plot("How far P(match) can be believed", f"by {calibration.source}: {pairs}; each predicted unseen")
+    given, right = np.array([(point.p_match, point.right) for point in calibration.reliability]).T
+    axes.plot([0, 1], [0, 1], color="#8c959f", linewidth=1, linestyle="--")
+    axes.plot(given, right, color=_LINE, marker="o", markersize=4, linewidth=1.8, clip_on=False)
+    axes.set(xlabel="P(match), mean of a bin", ylabel="share that is the same person", xlim=(0, 1), ylim=(0, 1))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.text(0.98, 0.05, f"expected calibration error {calibration.error:.3f}", transform=axes.transAxes, ha="right")
+    return figure
 
 
 def evenly(precisions: tuple[float | None, ...], count: int) -> list[int]:

@@ -45,7 +45,7 @@ class Asked:
         embeddings: float32 ``[Q, D]``, rows of length one.
         combine: see the module.
         without: tracklets that are not shown: those asked with, and those judged.
-        refined: answers have changed the query, so a calibration of plain queries does not hold.
+        refined: answers have changed the query.
     """
 
     embeddings: np.ndarray
@@ -169,6 +169,14 @@ def ranked(
         if len(lists[0]) < count or (len(order) == top and scores[order[-1]] >= beyond):
             return [(best[tracklet][1], scores[tracklet]) for tracklet in order]
         count *= 4
+
+
+def combined(queries: np.ndarray, combine: str, rows: np.ndarray) -> np.ndarray:
+    """The combined score of each row ``[N, D]``, as of a tracklet of its own: float ``[N]``."""
+    if combine == "mean" or len(queries) == 1:
+        return np.asarray(rows @ _mean(queries))
+    scores = rows @ queries.T
+    return np.asarray(scores.max(axis=1) if combine == "max" else scores.mean(axis=1))
 
 
 def tracklet_vectors(gallery: Gallery, model_id: str, tracklets: Sequence[str]) -> dict[str, np.ndarray]:

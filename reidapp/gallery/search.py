@@ -4,6 +4,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import numpy as np
 from reidapp.box import Box
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
-from reidapp.gallery.queries import ranked, unmoved
+from reidapp.gallery.calibration import SHOWN, Calibration, current
+from reidapp.gallery.queries import combined, ranked, unmoved
 from reidapp.gallery.recordings import Recordings
 from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery, TrackletInfo, iso
@@ -54,17 +56,29 @@ class Hit:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: times ISO 8601 UTC, the box as [x1, y1, x2, y2]."""
-        plain = {**vars(self), "box": [round(v, 5) for v in self.box], "score": round(self.score, 5)}
+        p_match = None if self.p_match is None else round(self.p_match, 5)
+        plain = vars(self) | {"box": [round(v, 5) for v in self.box], "score": round(self.score, 5), "p_match": p_match}
         return {key: _plain(value) for key, value in plain.items()}
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Hits, the number of rows that were compared, and the seconds that took."""
+    """What a search found.
+
+    Attributes:
+        rows: compared.
+        seconds: taken.
+        calibration: that P(match) is by; None without one.
+        expected_false_hits: of the hits; None without a calibration.
+        probably_absent: the person is probably not in this gallery, or not within the filters; None: not known.
+    """
 
     hits: list[Hit]
     rows: int
     seconds: float
+    calibration: Calibration | None = None
+    expected_false_hits: float | None = None
+    probably_absent: bool | None = None
 
 
 class Searcher:
@@ -103,6 +117,7 @@ class Searcher:
         top: int = 20,
         combine: str = "mean",
         without: Collection[str] = (),
+        refined: bool = False,
     ) -> SearchResult:
         """The tracklets most like the query.
 
@@ -113,11 +128,14 @@ class Searcher:
             top: hits at most.
             combine: how several images make one score: mean, max or set, see `reidapp.gallery.queries`.
             without: ids of tracklets (their first pieces') that are no hits, such as those judged before.
+            refined: answers have changed the query; then whether the person is there has been answered, too.
 
         Raises:
             UserError: an unknown camera or group.
         """
-        return unmoved(self.gallery, lambda: self._search(queries, cameras, after, before, top, combine, without))
+        return unmoved(
+            self.gallery, lambda: self._search(queries, cameras, after, before, top, combine, without, refined)
+        )
 
     def _search(
         self,
@@ -128,6 +146,7 @@ class Searcher:
         top: int,
         combine: str,
         without: Collection[str],
+        refined: bool,
     ) -> SearchResult:
         started = time.perf_counter()
         snapshot = self._snapshots.current()
@@ -138,19 +157,32 @@ class Searcher:
         def best_rows(query: np.ndarray, among: np.ndarray | None, count: int) -> list[tuple[int, float]]:
             return snapshot.best_rows(query, kept if among is None else kept & snapshot.of_tracklets(among), count)
 
+        found = ranked(queries, combine, best_rows, snapshot.tracklet_of, max(top, SHOWN))
+        calibration = current(self.gallery, self.embedder.identity)
+        p_match = np.empty(0)
+        if calibration and found:
+            background = combined(queries, combine, snapshot.sample)
+            p_match = calibration.p_match(np.array([score for _, score in found]), background, len(snapshot.crops))
         best = [
             (self.gallery.tracklet(f"{snapshot.tracklet_of[row]:016x}"), f"{snapshot.crops[row]:016x}", score)
-            for row, score in ranked(queries, combine, best_rows, snapshot.tracklet_of, top)
+            for row, score in found[:top]
         ]
         recordings = self._recordings.states([tracklet.video for tracklet, _, _ in best])
         hits = [
-            _hit(rank, tracklet, crop, score, recordings[tracklet.video.id])
-            for rank, (tracklet, crop, score) in enumerate(best, start=1)
+            _hit(rank, tracklet, crop, score, p, recordings[tracklet.video.id])
+            for rank, ((tracklet, crop, score), p) in enumerate(zip_longest(best, p_match[:top].tolist()), start=1)
         ]
-        return SearchResult(hits, int(kept.sum()), time.perf_counter() - started)
+        return SearchResult(
+            hits=hits,
+            rows=int(kept.sum()),
+            seconds=time.perf_counter() - started,
+            calibration=calibration,
+            expected_false_hits=float((1 - p_match[:top]).sum()) if calibration else None,
+            probably_absent=calibration.probably_absent(p_match) if calibration and found and not refined else None,
+        )
 
 
-def _hit(rank: int, tracklet: TrackletInfo, crop_id: str, score: float, recording: str) -> Hit:
+def _hit(rank: int, tracklet: TrackletInfo, crop_id: str, score: float, p_match: float | None, recording: str) -> Hit:
     best = next((crop for crop in tracklet.crops if crop.id == crop_id), None)
     if best is None:
         raise UserError(f"crop {crop_id}: not in this gallery")
@@ -166,7 +198,7 @@ def _hit(rank: int, tracklet: TrackletInfo, crop_id: str, score: float, recordin
         best_time=tracklet.video.start + timedelta(seconds=best.time_s),
         best_s=best.time_s,
         score=min(max(score, 0.0), 1.0),
-        p_match=None,
+        p_match=p_match,
         box=best.box,
         crop=best.id,
         thumbnail=best.file,

@@ -1,0 +1,534 @@
+"""P(match): how likely a hit shows the person who is asked for, and whether that person is in the gallery at all.
+
+    logit P = a s + b z + c − log max(1, n / n₀)        z = (s − mean) / deviation
+
+s is the hit's score; mean and deviation are those of the query's scores with rows from all over the gallery, since a
+picture that is like everybody has high scores that say little. a and b are not negative, so P never contradicts the
+ranking. c holds how rare a match was in the gallery when it was calibrated, at n₀ rows. Those that came later, of n
+rows now, are taken to show other people, which errs to the side of doubt.
+
+The three are fitted by logistic regression to pairs of a query and a tracklet. They belong to one model and one
+gallery. Where the pairs come from decides what P means, so it is said with every P (`SOURCES`).
+"""
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from reidapp.embedding import Embeds
+from reidapp.errors import UserError
+from reidapp.gallery import database, schema
+from reidapp.gallery.identities import Identities
+from reidapp.gallery.nearest import decoded
+from reidapp.gallery.queries import Asked, asked, combined, first_pieces, ranked
+from reidapp.gallery.saved_searches import SavedSearches, SavedSearchInfo
+from reidapp.gallery.simultaneous import simultaneous
+from reidapp.gallery.snapshot import Snapshot, Snapshots
+from reidapp.gallery.store import Gallery
+from reidapp.imaging import read_image
+from reidapp.query import QueryCrop, embed_crops
+
+SHOWN = 20  # first hits, in which P(match) is to be right, and by which somebody is said to be absent
+FALSE_ALARMS = 0.1  # share of the people who are there of whom "probably not in this gallery" is said
+SOURCES = {
+    "identities": "tracklets of named people, across cameras",
+    "answers": "yes and no to hits of saved searches",
+    "label-free": "shots of one tracklet, and tracklets seen at the same time in one camera",
+}
+LABELS = "labels"
+_WARNING = (
+    "these pairs are of one camera each and do not stand for pairs across cameras, of which nothing is known without "
+    "labels: name people (`reidapp identity`) or answer hits of saved searches (--yes, --no), and calibrate again"
+)
+
+_TRIALS = 500  # at most; more change the three numbers little
+_PEOPLE, _MATCHES = 8, 30  # named people seen by two cameras, and pairs of theirs: fewer say too little of strangers
+_SEARCHES, _ANSWERS, _EACH = 4, 40, 8  # with answers; answers in all; of each kind
+_PAIRS = 30  # of each kind, without labels
+_FOLDS, _BINS = 5, 15
+_RIDGE = 1e-3  # of a and b in deviations of s and z, beside the mean loss
+_BOUND = 30.0  # of |c|, where all pairs are of one kind
+
+
+@dataclass(frozen=True)
+class Point:
+    """A bin of pairs: their mean P, the share of matches, and how many pairs they stand for."""
+
+    p_match: float
+    right: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What turns scores of one model in one gallery into P(match).
+
+    Attributes:
+        source: see `SOURCES`; or labels, of a file.
+        at: ISO 8601 UTC.
+        rows: n₀.
+        groups: people, searches or tracklets that the queries are of.
+        matches, others: pairs of one person, and of two.
+        a, b, c: see the module.
+        absent_below: a search whose `presence` is lower is answered "probably not in this gallery"; None: not known.
+        absent_told: share of searches for people who were left out that are answered so.
+        reliability: of pairs that a search shows, each predicted by a fit without the person who is asked for.
+    """
+
+    source: str
+    at: str
+    rows: int
+    groups: int
+    matches: int
+    others: int
+    a: float
+    b: float
+    c: float
+    absent_below: float | None
+    absent_told: float | None
+    reliability: tuple[Point, ...]
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error of the reliability."""
+        return calibration_error(self.reliability)
+
+    @property
+    def warning(self) -> str | None:
+        return _WARNING if self.source == "label-free" else None
+
+    def p_match(self, scores: np.ndarray, background: np.ndarray, rows: int) -> np.ndarray:
+        """P(match) of a search's hits: float ``[N]``.
+
+        Args:
+            scores: float ``[N]``.
+            background: the query's scores with a sample of the gallery's rows, float ``[M]``.
+            rows: of the gallery now.
+        """
+        grown = np.log(max(1.0, rows / self.rows))
+        return np.asarray(expit(features(scores, background) @ (self.a, self.b) + self.c - grown))
+
+    def probably_absent(self, p_match: np.ndarray) -> bool | None:
+        """Whether the person is probably not in the gallery, by P(match) of the first hits; None: not known."""
+        return None if self.absent_below is None else presence(p_match) < self.absent_below
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "source": self.source,
+            "at": self.at,
+            "pairs": {"of": self.groups, "matches": self.matches, "others": self.others},
+            "expected_calibration_error": round(self.error, 4),
+            "absent_told": self.absent_told,
+            "warning": self.warning,
+        }
+
+    def __str__(self) -> str:
+        what = {"answers": "searches", "label-free": "tracklets"}.get(self.source, "people")
+        pairs = f"{self.matches:,} pairs of one person and {self.others:,} of two"
+        lines = [
+            f"P(match) by {self.source} ({SOURCES.get(self.source, 'of a file')}), {self.at}",
+            f"{self.groups} {what}, {pairs}; expected calibration error {self.error:.3f}",
+        ]
+        if self.absent_told is not None:
+            lines.append(
+                f'"probably not in this gallery" is said of {self.absent_told:.0%} of people who are not in it'
+            )
+        return "\n  ".join([*lines, *([f"note: {self.warning}"] if self.warning else [])])
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A query with pairs of which it is known what they are: arrays ``[N]``.
+
+    Attributes:
+        group: whom it asks for. Trials of one group are fitted to or predicted, never both.
+        features: see there, float ``[N, 2]``.
+        match: the pair is of one person.
+        weight: pairs of the gallery that it stands for.
+        groups: whom its tracklets show; −1: none of those who are asked for.
+        shown: it is among the query's first hits.
+        there, left_out: features of the first hits, with the person in the gallery and without; None: not known.
+    """
+
+    group: int
+    features: np.ndarray
+    match: np.ndarray
+    weight: np.ndarray
+    groups: np.ndarray
+    shown: np.ndarray
+    there: np.ndarray | None = None
+    left_out: np.ndarray | None = None
+
+
+class _TooFewError(UserError):
+    """A source has less than it takes."""
+
+
+def features(scores: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """s and z: float64 ``[N, 2]``."""
+    scores = np.asarray(scores, np.float64)
+    return np.stack([scores, (scores - background.mean()) / (background.std() + 1e-6)], axis=1)
+
+
+def presence(p_match: np.ndarray) -> float:
+    """That one of the first hits at least is right, as if they were independent."""
+    return float(1 - np.prod(1 - p_match[:SHOWN]))
+
+
+def fitted(features: np.ndarray, match: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """a, b ≥ 0 and c of the weighted logistic regression with a ridge: float64 ``[3]``."""
+    middle, deviation = features.mean(axis=0), features.std(axis=0) + 1e-9
+    columns = np.column_stack([(features - middle) / deviation, np.ones(len(features))])
+    signs, weight = np.where(match, 1.0, -1.0), weight / weight.sum()
+
+    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+        margins = signs * (columns @ values)
+        drawn = _RIDGE * np.append(values[:2], 0.0)
+        value = weight @ np.logaddexp(0, -margins) + drawn @ values / 2
+        return float(value), drawn - columns.T @ (weight * signs * expit(-margins))
+
+    bounds = [(0.0, None), (0.0, None), (-_BOUND, _BOUND)]
+    slopes = minimize(loss, np.array([1.0, 1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds).x
+    a, b = slopes[:2] / deviation
+    return np.array([a, b, slopes[2] - (a, b) @ middle])
+
+
+def reliability(p_match: np.ndarray, right: np.ndarray, weight: np.ndarray | None = None) -> tuple[Point, ...]:
+    """15 bins of equal weight, the lowest P first; pairs of equal P are in one bin."""
+    weight = np.ones(len(p_match)) if weight is None else weight
+    _, of = np.unique(p_match, return_inverse=True)
+    each = np.bincount(of, weight)
+    middle = (np.cumsum(each) - each / 2) / each.sum()
+    bins = np.minimum((middle * _BINS).astype(int), _BINS - 1)[of]
+    points = []
+    for each in (bins == number for number in np.unique(bins)):
+        p, share = (np.average(values[each], weights=weight[each]) for values in (p_match, right))
+        points.append(Point(float(p), float(share), float(weight[each].sum())))
+    return tuple(points)
+
+
+def calibration_error(points: Sequence[Point]) -> float:
+    """Expected calibration error: the mean difference between P and the share that is right."""
+    return sum(abs(each.p_match - each.right) * each.weight for each in points) / sum(each.weight for each in points)
+
+
+def current(gallery: Gallery, model_id: str) -> Calibration | None:
+    """The calibration of a model in a gallery; None without one."""
+    with Session(gallery.engine) as session:
+        stored = session.get(schema.Setting, _key(model_id))
+    if stored is None:
+        return None
+    facts = json.loads(stored.value)
+    return Calibration(**facts | {"reliability": tuple(Point(**point) for point in facts["reliability"])})
+
+
+def keep(gallery: Gallery, model_id: str, calibration: Calibration) -> None:
+    """Make a calibration the one of a model in a gallery."""
+    with database.changing(gallery.engine) as session:
+        session.merge(schema.Setting(key=_key(model_id), value=json.dumps(asdict(calibration))))
+
+
+def calibrate(
+    gallery: Gallery, embedder: Callable[[], Embeds], source: str | None = None, labels: Path | None = None
+) -> Calibration:
+    """Calibrate the model that a gallery is searched with, and keep the result in the gallery.
+
+    Args:
+        embedder: opened only for pictures of saved searches.
+        source: one of `SOURCES`; None takes the first of which there is enough.
+        labels: CSV with the columns tracklet and person, in place of a source.
+
+    Raises:
+        UserError: an unknown source, a damaged file, or too few pairs.
+    """
+    if source is not None and source not in SOURCES:
+        raise UserError(f'--from: "{source}" is unknown; {", ".join(SOURCES)}, or a CSV file with tracklet and person')
+    snapshot = Snapshots(gallery, gallery.model_id).current()
+    lacking = []
+    for name in [LABELS] if labels else [source] if source else list(SOURCES):
+        try:
+            if name == "answers":
+                trials = _of_answers(gallery, snapshot, embedder)
+            elif name == "label-free":
+                trials = _of_one_camera(gallery, snapshot)
+            else:
+                trials = _of_people(gallery, snapshot, read_labels(gallery, labels) if labels else _named(gallery))
+        except _TooFewError as error:
+            lacking.append(f"{name}: {error}")
+            continue
+        found = calibrated(name, trials, len(snapshot.crops))
+        keep(gallery, gallery.model_id, found)
+        return found
+    raise UserError(f"{gallery.path}: too little to calibrate by; {'; '.join(lacking)}")
+
+
+def read_labels(gallery: Gallery, file: Path) -> dict[str, str]:
+    """{tracklet: person} of a CSV file; ids may be beginnings of ids.
+
+    Raises:
+        UserError: no such file or columns, an unknown tracklet, or one that is two people.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            rows = [(row["tracklet"].strip(), row["person"].strip()) for row in csv.DictReader(lines)]
+    except (KeyError, AttributeError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file}: not a CSV file with the columns tracklet and person in every line") from error
+    first = first_pieces(gallery, [tracklet for tracklet, _ in rows])
+    people: dict[str, str] = {}
+    for tracklet, person in rows:
+        if people.setdefault(first[tracklet], person) != person:
+            raise UserError(f"{file}: tracklet {tracklet} is {people[first[tracklet]]} and {person}; leave one line")
+    return people
+
+
+def calibrated(source: str, trials: Sequence[Trial], rows: int) -> Calibration:
+    """Fitted to all trials; what is said of its quality is of trials that a fit had not seen."""
+    matches, pairs = sum(int(trial.match.sum()) for trial in trials), sum(len(trial.match) for trial in trials)
+    a, b, c = _fit(trials, lambda _: False).tolist()
+    groups = sorted({trial.group for trial in trials})
+    fold_of = {group: place % _FOLDS for place, group in enumerate(groups)}
+    predicted, right, standing, there, left_out = [], [], [], [], []
+    for fold in range(min(_FOLDS, len(groups))):
+        *slopes, offset = _fit(trials, lambda group, held=fold: fold_of.get(group) == held).tolist()
+
+        def p_match(pairs: np.ndarray, slopes: list[float] = slopes, offset: float = offset) -> np.ndarray:
+            return np.asarray(expit(pairs @ slopes + offset))
+
+        for trial in (trial for trial in trials if fold_of[trial.group] == fold):
+            predicted.append(p_match(trial.features[trial.shown]))
+            right.append(trial.match[trial.shown])
+            standing.append(trial.weight[trial.shown])
+            there += [presence(p_match(trial.there))] if trial.there is not None else []
+            left_out += [presence(p_match(trial.left_out))] if trial.left_out is not None else []
+    below = float(np.quantile(there, FALSE_ALARMS, method="lower")) if there else None
+    told = float(np.mean(np.less(left_out, below))) if left_out and below is not None else None
+    return Calibration(
+        source=source,
+        at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        rows=rows,
+        groups=len(groups),
+        matches=matches,
+        others=pairs - matches,
+        a=a,
+        b=b,
+        c=c,
+        absent_below=below,
+        absent_told=told,
+        reliability=reliability(*(np.concatenate(parts) for parts in (predicted, right, standing))),
+    )
+
+
+def _fit(trials: Sequence[Trial], held: Callable[[int], bool]) -> np.ndarray:
+    """`fitted` to all pairs in which neither the query nor the tracklet is of a group that is held back.
+
+    A query's other pairs then stand for those as well, or matches would seem less rare than they are.
+    """
+    parts = []
+    for trial in trials:
+        others, kept = ~trial.match, ~np.array([held(group) for group in trial.groups.tolist()], bool)
+        before, after = trial.weight[others].sum(), trial.weight[others & kept].sum()
+        if held(trial.group) or (before and not after):
+            continue
+        weight = np.where(others, trial.weight * (before / after if after else 1.0), trial.weight)
+        parts.append((trial.features[kept], trial.match[kept], weight[kept]))
+    return fitted(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+# Where trials come from
+
+
+def _of_people(gallery: Gallery, snapshot: Snapshot, people: Mapping[str, str]) -> list[Trial]:
+    """One query for each person and camera, with the best shot, as a user would take it.
+
+    Its pairs are with the first of the tracklets of other cameras whose person is known too. A tracklet of somebody
+    else stands for as many as the gallery has for each that is known.
+    """
+    rows = np.flatnonzero(snapshot.of_tracklets(_numbers(list(people))))
+    rows = rows[np.argsort(snapshot.tracklet_of[rows], kind="stable")]
+    tracklets, starts, of = np.unique(snapshot.tracklet_of[rows], return_index=True, return_inverse=True)
+    person = np.unique([people[f"{id_:016x}"] for id_ in tracklets.tolist()], return_inverse=True)[1]
+    camera = snapshot.camera_of[rows[starts]]
+    cameras_of = {who: set(camera[person == who].tolist()) for who in np.unique(person).tolist()}
+    asking = [(who, where) for who, seen in cameras_of.items() if len(seen) > 1 for where in sorted(seen)]
+    matches = sum(int(((person == who) & (camera != where)).sum()) for who, where in asking)
+    enough = sum(len(seen) > 1 for seen in cameras_of.values())
+    if enough < _PEOPLE or matches < _MATCHES:
+        raise _TooFewError(
+            f"{enough} people seen by two cameras, {matches} pairs of theirs ({_PEOPLE} and {_MATCHES} are needed)"
+        )
+    vectors, quality = decoded(snapshot.index.stored(rows)), _quality(gallery, snapshot.crops[rows])
+    in_cameras = np.bincount(snapshot.camera_of[np.unique(snapshot.tracklet_of, return_index=True)[1]])
+    trials = []
+    for who, where in asking[:: -(-len(asking) // _TRIALS)]:
+        own = np.flatnonzero((person[of] == who) & (camera[of] == where))
+        query = vectors[own[quality[own].argmax()]]
+        elsewhere = np.flatnonzero(camera != where)
+        scores = np.maximum.reduceat(vectors @ query, starts)[elsewhere]
+        match = person[elsewhere] == who
+        if match.all():
+            continue
+        strangers = (in_cameras.sum() - in_cameras[where] - match.sum()) / (~match).sum()
+        first = np.argsort(-scores, kind="stable")[:SHOWN]
+        background = combined(query[None], "mean", snapshot.sample)
+        kept = snapshot.camera_of != where
+        there = _first(snapshot, query[None], kept)
+        left_out = _first(snapshot, query[None], kept & ~snapshot.of_tracklets(tracklets[person == who]))
+        trials.append(
+            Trial(
+                group=who,
+                features=features(scores[first], background),
+                match=match[first],
+                weight=np.where(match, 1.0, strangers)[first],
+                groups=person[elsewhere][first],
+                shown=scores[first] >= there[-1],
+                there=features(there, background),
+                left_out=features(left_out, background),
+            )
+        )
+    return trials
+
+
+def _of_answers(gallery: Gallery, snapshot: Snapshot, embedder: Callable[[], Embeds]) -> list[Trial]:
+    """One query for each saved search, as it was before its answers; its pairs are with the hits that were judged."""
+    searches = [info for info in SavedSearches(gallery, by="").all() if info.yes or info.no]
+    yes, no = (sum(len(getattr(info, kind)) for info in searches) for kind in ("yes", "no"))
+    if len(searches) < _SEARCHES or yes + no < _ANSWERS or min(yes, no) < _EACH:
+        raise _TooFewError(
+            f"{yes} yes and {no} no to hits of {len(searches)} saved searches ({_ANSWERS} answers, {_EACH} of each "
+            f"kind, to {_SEARCHES} searches are needed)"
+        )
+    trials = []
+    for group, info in enumerate(searches):
+        ask = _asked_first(gallery, snapshot, info, embedder)
+        judged = [id_ for id_ in [*info.yes, *info.no] if ask and id_ not in ask.without]
+        if ask is None or not (of := snapshot.of_tracklets(_numbers(judged))).any():
+            continue
+        background = combined(ask.embeddings, ask.combine, snapshot.sample)
+        found = _ranked(snapshot, ask.embeddings, ask.combine, of, len(judged))
+        match = np.array([f"{snapshot.tracklet_of[row]:016x}" in info.yes for row, _ in found])
+        kept = snapshot.selected(_cameras(snapshot, info), without=ask.without)
+        there = _first(snapshot, ask.embeddings, kept, ask.combine)
+        trials.append(
+            Trial(
+                group=group,
+                features=features(np.array([score for _, score in found]), background),
+                match=match,
+                weight=np.ones(len(found)),
+                groups=np.full(len(found), -1),
+                shown=np.ones(len(found), bool),
+                there=features(there, background) if match.any() else None,
+            )
+        )
+    return trials
+
+
+def _of_one_camera(gallery: Gallery, snapshot: Snapshot) -> list[Trial]:
+    """A tracklet's first shot asks; its other shots are a match, tracklets seen at the same time are none.
+
+    How many matches there are elsewhere nobody has said: one for each query is assumed.
+    """
+    order = np.argsort(snapshot.tracklet_of, kind="stable")
+    tracklets, starts, shots = np.unique(snapshot.tracklet_of[order], return_index=True, return_counts=True)
+    rows_of = {
+        id_: order[start : start + count]
+        for id_, start, count in zip(tracklets.tolist(), starts.tolist(), shots.tolist(), strict=True)
+    }
+    apart: defaultdict[int, list[int]] = defaultdict(list)
+    for one, other in ((int(one, 16), int(other, 16)) for one, other in simultaneous(gallery)):
+        if one in rows_of and other in rows_of:
+            apart[one].append(other)
+            apart[other].append(one)
+    asking = [id_ for id_, rows in rows_of.items() if len(rows) > 1 or id_ in apart]
+    asking = asking[:: -(-len(asking) // _TRIALS) or 1]
+    same, other = sum(len(rows_of[id_]) > 1 for id_ in asking), sum(len(apart[id_]) for id_ in asking)
+    if min(same, other) < _PAIRS:
+        raise _TooFewError(
+            f"{same} tracklets with several shots, {other} pairs seen at the same time ({_PAIRS} of each are needed)"
+        )
+    strangers = same * (len(tracklets) - 1) / other
+    trials = []
+    for group, id_ in enumerate(asking):
+        query = decoded(snapshot.index.stored(rows_of[id_][:1]))[0]
+        own = rows_of[id_][1:]
+        against = [*([own] if len(own) else []), *(rows_of[each] for each in apart[id_])]
+        scores = np.array([(decoded(snapshot.index.stored(rows)) @ query).max() for rows in against])
+        match = np.arange(len(against)) < min(len(own), 1)
+        trials.append(
+            Trial(
+                group=group,
+                features=features(scores, combined(query[None], "mean", snapshot.sample)),
+                match=match,
+                weight=np.where(match, 1.0, strangers),
+                groups=np.full(len(against), -1),
+                shown=np.ones(len(against), bool),
+            )
+        )
+    return trials
+
+
+def _named(gallery: Gallery) -> dict[str, str]:
+    """{tracklet: name} of all named people."""
+    return {id_: info.name for info in Identities(gallery, by="").all() for id_ in info.tracklets("yes")}
+
+
+def _asked_first(
+    gallery: Gallery, snapshot: Snapshot, info: SavedSearchInfo, embedder: Callable[[], Embeds]
+) -> Asked | None:
+    """A saved search without its answers; None if what it asked with is gone."""
+    tracklets = info.tracklets
+    if info.identity:
+        tracklets = [*tracklets, *Identities(gallery, by="").show(info.identity).tracklets("yes")]
+    tracklets = [id_ for id_ in tracklets if snapshot.of_tracklets(_numbers([id_])).any()]
+    crops = [QueryCrop(read_image(file), None, []) for file in info.pictures]
+    if not crops and not tracklets:
+        return None
+    images = embed_crops(crops, embedder()) if crops else None
+    return asked(gallery, gallery.model_id, images, tracklets=tracklets, combine=info.filters.get("combine"))
+
+
+def _cameras(snapshot: Snapshot, info: SavedSearchInfo) -> list[str] | None:
+    """The cameras that a saved search looks at, as far as they still bear these names."""
+    return [name for name in info.filters.get("cameras") or () if name in snapshot.cameras] or None
+
+
+def _first(snapshot: Snapshot, queries: np.ndarray, kept: np.ndarray, combine: str = "mean") -> np.ndarray:
+    """Scores of the first hits among kept rows."""
+    return np.array([score for _, score in _ranked(snapshot, queries, combine, kept, SHOWN)])
+
+
+def _ranked(
+    snapshot: Snapshot, queries: np.ndarray, combine: str, kept: np.ndarray, top: int
+) -> list[tuple[int, float]]:
+    def best_rows(query: np.ndarray, among: np.ndarray | None, count: int) -> list[tuple[int, float]]:
+        return snapshot.best_rows(query, kept if among is None else kept & snapshot.of_tracklets(among), count)
+
+    return ranked(queries, combine, best_rows, snapshot.tracklet_of, top)
+
+
+def _quality(gallery: Gallery, crops: np.ndarray) -> np.ndarray:
+    """Of best shots, by their ids: float ``[N]``."""
+    ids = [f"{crop:016x}" for crop in crops.tolist()]
+    with Session(gallery.engine) as session:
+        known = select(schema.Crop.id, schema.Crop.quality).where(schema.Crop.id.in_(database.listed(ids)))
+        quality = dict(session.execute(known).all())
+    return np.array([quality.get(id_, 0.0) for id_ in ids])
+
+
+def _numbers(ids: Sequence[str]) -> np.ndarray:
+    return np.array([int(id_, 16) for id_ in ids], np.uint64)
+
+
+def _key(model_id: str) -> str:
+    return f"calibration {model_id}"

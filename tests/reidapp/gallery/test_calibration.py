@@ -1,0 +1,297 @@
+"""P(match): the formulas held against slow ones, what must hold, and worlds of which the truth is known."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from reidapp.box import Box
+from reidapp.errors import UserError
+from reidapp.gallery import schema
+from reidapp.gallery.calibration import (
+    Calibration,
+    Point,
+    Trial,
+    calibrate,
+    calibrated,
+    calibration_error,
+    current,
+    features,
+    fitted,
+    keep,
+    presence,
+    reliability,
+)
+from reidapp.gallery.identities import Identities
+from reidapp.gallery.saved_searches import SavedSearches
+from reidapp.gallery.search import Searcher
+from reidapp.gallery.store import Gallery, NewChunk, NewCrop, NewTracklet, PathPoint
+from tests.reidapp.gallery.test_search import DIM, START_MS, WEBP, Model, add_video, chunk_of, new_gallery, unit
+
+World = tuple[Gallery, dict[str, int]]
+PEOPLE, CAMERAS = 40, ("gate", "hall", "yard")
+MADE = Calibration(
+    "identities", "2026-03-02T10:00:00Z", 100, 8, 30, 90, 4.0, 2.0, -6.0, 0.5, 0.8, (Point(0.5, 0.4, 1.0),)
+)
+
+
+def filled(folder: Path) -> World:
+    """40 people pass 3 cameras, ten others one camera each; {tracklet: person}."""
+    gallery, who = new_gallery(folder), {}
+    for number, camera in enumerate(CAMERAS):
+        chunk = chunk_of(0, [(1.0 + i, rows) for i, (_, rows) in enumerate(seen(number))])
+        video = add_video(gallery, number, camera, [chunk], START_MS)
+        for i, (person, _) in enumerate(seen(number)):
+            who[schema.identifier(schema.identifier(video, 0), i)] = person
+    return gallery, who
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return filled(tmp_path_factory.mktemp("unnamed"))
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
+    """The same, where sixteen people have names."""
+    gallery, who = filled(tmp_path_factory.mktemp("named"))
+    for person in range(16):
+        Identities(gallery, "ana").new(f"person {person}", [id_ for id_, each in who.items() if each == person])
+    calibrate(gallery, Model)
+    return gallery
+
+
+def seen(camera: int) -> list[tuple[int, np.ndarray]]:
+    """Who passes a camera, and the embeddings of one or two shots."""
+    looks = np.random.default_rng(0).normal(size=(PEOPLE + 30, DIM))
+    rng = np.random.default_rng([1, camera])
+    there = [*range(PEOPLE), *range(PEOPLE + 10 * camera, PEOPLE + 10 * camera + 10)]
+    return [(person, unit(looks[person] + 1.0 * rng.normal(size=(1 + person % 2, DIM)))) for person in there]
+
+
+def test_the_fit_is_at_the_minimum_of_its_loss() -> None:
+    rng = np.random.default_rng(0)
+    pairs, weight = rng.normal(size=(40, 2)), rng.uniform(0.5, 3, size=40)
+    match = rng.random(40) < expit(2 * pairs[:, 0] + pairs[:, 1] - 1)
+    scaled = (pairs - pairs.mean(0)) / pairs.std(0)
+
+    def loss(values: np.ndarray) -> float:
+        total = 0.0
+        for (s, z), yes, w in zip(scaled, match, weight, strict=True):
+            p = 1 / (1 + np.exp(-(values[0] * s + values[1] * z + values[2])))
+            total -= w * np.log(p if yes else 1 - p)
+        return total / weight.sum() + 1e-3 / 2 * (values[0] ** 2 + values[1] ** 2)
+
+    slow = minimize(loss, np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-12, "maxiter": 4000}).x
+    a, b, c = fitted(pairs, match, weight)
+    np.testing.assert_allclose([a, b] * pairs.std(0), slow[:2], atol=2e-3)
+    np.testing.assert_allclose(pairs @ [a, b] + c, scaled @ slow[:2] + slow[2], atol=5e-3)
+
+
+def test_p_match_never_contradicts_the_ranking() -> None:
+    """Even where the higher scores were those of strangers."""
+    rng = np.random.default_rng(1)
+    pairs = rng.normal(size=(60, 2))
+    a, b, _ = fitted(pairs, pairs.sum(1) < 0, np.ones(60))
+    assert (a, b) == (0.0, 0.0)
+    background, scores = rng.normal(size=50) / 5, np.sort(rng.uniform(-1, 1, size=30))[::-1]
+    assert (np.diff(MADE.p_match(scores, background, 100)) < 0).all()
+
+
+def test_the_formula() -> None:
+    background = np.array([0.1, 0.3, 0.2, 0.4])
+    p = MADE.p_match(np.array([0.9, 0.2]), background, 50)
+    for each, score in zip(p, (0.9, 0.2), strict=True):
+        z = (score - 0.25) / (np.sqrt(((background - 0.25) ** 2).mean()) + 1e-6)
+        assert each == pytest.approx(1 / (1 + np.exp(-(4.0 * score + 2.0 * z - 6.0))))
+    np.testing.assert_allclose(features(np.array([0.25]), background), [[0.25, 0.0]], atol=1e-9)
+
+
+@pytest.mark.parametrize("growth", [1, 3, 50])
+def test_each_hit_s_odds_fall_as_the_gallery_grows(growth: int) -> None:
+    background, scores = np.linspace(-0.2, 0.3, 9), np.array([0.1, 0.4, 0.8])
+    before, after = (MADE.p_match(scores, background, rows) for rows in (100, 100 * growth))
+    np.testing.assert_allclose(after / (1 - after), before / (1 - before) / growth)
+    np.testing.assert_array_equal(MADE.p_match(scores, background, 10), before)  # smaller: no more sure than it was
+
+
+def test_a_base_rate_is_corrected_by_weights() -> None:
+    """Of the strangers a tenth was kept; each stands for ten."""
+    rng = np.random.default_rng(2)
+    pairs = rng.normal(size=(40_000, 2))
+    p = expit(1.5 * pairs[:, 0] + pairs[:, 1] - 2)
+    match = rng.random(40_000) < p
+    kept = match | (rng.random(40_000) < 0.1)
+    a, b, c = fitted(pairs[kept], match[kept], np.where(match, 1.0, 10.0)[kept])
+    assert calibration_error(reliability(expit(pairs @ [a, b] + c), match)) < 0.015
+    a, b, c = fitted(pairs[kept], match[kept], np.ones(kept.sum()))
+    assert calibration_error(reliability(expit(pairs @ [a, b] + c), match)) > 0.2
+
+
+def test_a_known_p_is_recovered_and_its_error_is_said() -> None:
+    rng = np.random.default_rng(3)
+    trials = [some_trial(rng, group) for group in range(60)]
+    found = calibrated("labels", trials, 1000)
+    assert (found.groups, found.matches + found.others, found.rows) == (60, 60 * 40, 1000)
+    fresh = [some_trial(rng, group) for group in range(200)]
+    pairs, match = np.concatenate([t.features for t in fresh]), np.concatenate([t.match for t in fresh])
+    p = expit(pairs @ [found.a, found.b] + found.c)
+    np.testing.assert_allclose(p, expit(5 * pairs[:, 0] + pairs[:, 1] - 4), atol=0.07)
+    assert calibration_error(reliability(p, match)) < 0.03
+    assert 0 < found.error < 0.05
+    shuffled = [replace(trial, match=rng.permutation(trial.match)) for trial in trials]
+    a, b = (found.a, found.b), calibrated("labels", shuffled, 1000)
+    assert b.a + b.b < 0.2 * sum(a)  # scores that say nothing give every hit the base rate
+
+
+def some_trial(rng: np.random.Generator, group: int) -> Trial:
+    pairs = np.stack([rng.uniform(0, 1, 40), rng.normal(1, 1, 40)], axis=1)
+    match = rng.random(40) < expit(5 * pairs[:, 0] + pairs[:, 1] - 4)
+    return Trial(group, pairs, match, np.ones(40), np.full(40, -1), np.ones(40, bool))
+
+
+def test_reliability_by_hand() -> None:
+    rng = np.random.default_rng(4)
+    p = rng.random(45)
+    right, weight = rng.random(45) < p, np.ones(45)
+    order = np.argsort(p)
+    expected = [(p[order[i : i + 3]].mean(), right[order[i : i + 3]].mean(), 3.0) for i in range(0, 45, 3)]
+    points = reliability(p, right, weight)
+    np.testing.assert_allclose([(each.p_match, each.right, each.weight) for each in points], expected)
+    assert calibration_error(points) == pytest.approx(np.mean([abs(a - b) for a, b, _ in expected]))
+    heavy = np.where(np.arange(45) == order[-1], 45.0, 1.0)  # half of all weight is one pair's
+    assert sum(each.weight for each in reliability(p, right, heavy)) == pytest.approx(89)
+    (one,) = reliability(np.full(10, 0.5), np.arange(10) < 4)  # equal ones are not told apart by their order
+    assert one == Point(0.5, 0.4, 10.0)
+
+
+def test_presence_is_of_the_first_hits() -> None:
+    assert presence(np.array([0.5, 0.5])) == pytest.approx(0.75)
+    assert presence(np.zeros(3)) == 0.0
+    assert presence(np.concatenate([np.full(20, 0.1), np.ones(5)])) == pytest.approx(1 - 0.9**20)
+
+
+def test_p_match_of_people_without_a_name(named: Gallery, world: World) -> None:
+    """It is believed as far as it says, hits that are wrong are counted, and who is not there is not found."""
+    who, searcher = world[1], Searcher(named, Model())
+    p, right, absent, false_alarms = [], [], [], []
+    for number, camera in enumerate(CAMERAS):
+        others = [each for each in CAMERAS if each != camera]
+        for person, rows in seen(number)[16:32]:
+            own = [id_ for id_, each in who.items() if each == person]
+            there = searcher.search(rows[:1], cameras=others)
+            gone = searcher.search(rows[:1], cameras=others, without=own)
+            p += [hit.p_match for hit in there.hits]
+            right += [who[hit.tracklet] == person for hit in there.hits]
+            false_alarms.append(there.probably_absent)
+            absent.append(gone.probably_absent)
+            assert there.expected_false_hits == pytest.approx(sum(1 - (hit.p_match or 0) for hit in there.hits))
+            assert [hit.p_match for hit in there.hits] == sorted((hit.p_match or 0 for hit in there.hits), reverse=True)
+    assert calibration_error(reliability(np.array(p), np.array(right))) < 0.06
+    assert np.mean(false_alarms) < 0.2 < 0.7 < np.mean(absent)
+    few = searcher.search(rows[:1], top=2)
+    assert few.probably_absent == searcher.search(rows[:1], top=50).probably_absent
+    assert searcher.search(rows[:1], refined=True).probably_absent is None
+
+
+def test_without_a_calibration_of_the_model_nothing_is_said(named: Gallery, world: World) -> None:
+    query = seen(0)[0][1][:1]
+    result = Searcher(world[0], Model()).search(query)
+    assert (result.calibration, result.expected_false_hits, result.probably_absent) == (None, None, None)
+    assert {hit.p_match for hit in result.hits} == {None}
+    assert current(named, Model.identity) is not None
+    assert current(named, "cd" * 32) is None
+    result = Searcher(named, Model()).search(query, cameras=["gate"], before=None, without=list(world[1]))
+    assert (result.hits, result.expected_false_hits, result.probably_absent) == ([], 0.0, None)
+
+
+def test_a_calibration_is_kept_as_it_is(world: World) -> None:
+    keep(world[0], "ef" * 32, MADE)
+    assert current(world[0], "ef" * 32) == MADE
+    keep(world[0], "ef" * 32, replace(MADE, a=1.0))
+    assert current(world[0], "ef" * 32) == replace(MADE, a=1.0)
+
+
+def test_a_file_of_labels(named: Gallery, world: World, tmp_path: Path) -> None:
+    """It says what the names say; beginnings of ids are enough."""
+    before, file = current(named, Model.identity), tmp_path / "labels.csv"
+    assert before
+    rows = [(id_[:9], f"p{person:02}") for id_, person in world[1].items() if person < 16]
+    write(file, rows)
+    found = calibrate(named, Model, labels=file)
+    np.testing.assert_allclose([found.a, found.b, found.c], [before.a, before.b, before.c], rtol=1e-3)
+    assert (found.source, found.groups, found.warning) == ("labels", 16, None)
+    keep(named, Model.identity, before)
+    for wrong, words in [
+        ([*rows, (rows[0][0], "another")], "is p.. and another; leave one line"),
+        ([("0" * 16, "p01")], "tracklet 0000000000000000: not in this gallery"),
+        (rows[:6], r"labels: \d people seen by two cameras, \d+ pairs of theirs \(8 and 30 are needed\)"),
+    ]:
+        write(file, wrong)
+        with pytest.raises(UserError, match=words):
+            calibrate(named, Model, labels=file)
+    file.write_text("id,name\n1,2\n")
+    with pytest.raises(UserError, match="not a CSV file with the columns tracklet and person"):
+        calibrate(named, Model, labels=file)
+    assert current(named, Model.identity) == before
+
+
+def write(file: Path, rows: list[tuple[str, str]]) -> None:
+    with file.open("w", newline="") as out:
+        csv.writer(out).writerows([("tracklet", "person"), *rows])
+
+
+def test_answers_to_saved_searches(world: World) -> None:
+    """Twelve people are searched for by a tracklet, and the truth answers the first six hits."""
+    gallery, who = world
+    searches, searcher = SavedSearches(gallery, "ana"), Searcher(gallery, Model())
+    with pytest.raises(UserError, match=r"answers: 0 yes and 0 no to hits of 0 saved searches \(40 answers, 8 of each"):
+        calibrate(gallery, Model, "answers")
+    for person in range(12):
+        first = next(id_ for id_, each in who.items() if each == person)
+        filters = {"cameras": ["hall", "yard"]}
+        searches.save(f"search {person}", [], [first], None, filters)
+        rows = next(rows for each, rows in seen(0) if each == person)
+        hits = searcher.search(rows, cameras=filters["cameras"], top=6, combine="set").hits
+        said = {hit.tracklet: who[hit.tracklet] == person for hit in hits}
+        yes = [id_ for id_, right in said.items() if right]
+        searches.answer(f"search {person}", yes, [id_ for id_ in said if id_ not in yes])
+    found = calibrate(gallery, Model, "answers")
+    assert (found.source, found.groups, found.matches + found.others) == ("answers", 12, 72)
+    assert found.absent_below is not None
+    assert found.absent_told is None
+    p, right = [], []
+    for person, rows in seen(0)[12:PEOPLE]:
+        hits = searcher.search(rows, cameras=["hall", "yard"], top=20).hits
+        p += [hit.p_match or 0 for hit in hits]
+        right += [who[hit.tracklet] == person for hit in hits]
+    assert calibration_error(reliability(np.array(p), np.array(right))) < 0.08
+
+
+def test_without_labels_it_is_said_for_what_it_is(tmp_path: Path) -> None:
+    """Two people at a time before one camera, each with two shots."""
+    rng = np.random.default_rng(7)
+    gallery, shots = new_gallery(tmp_path), unit(rng.normal(size=(80, 1, DIM)) + 0.5 * rng.normal(size=(80, 2, DIM)))
+    with pytest.raises(UserError, match=r"calibrate by; identities: 0 people .*; answers: 0 yes .*; label-free: 0 tr"):
+        calibrate(gallery, Model)
+    boxes = Box(0.1, 0.1, 0.2, 0.5), Box(0.6, 0.1, 0.7, 0.5)
+    new = [
+        NewTracklet(
+            [PathPoint(i // 2 * 1.4, box), PathPoint(i // 2 * 1.4 + 1, box)],
+            [NewCrop(i // 2 * 1.4, box, 0.5, WEBP), NewCrop(i // 2 * 1.4 + 1, box, 0.5, WEBP)],
+        )
+        for i, box in enumerate(boxes * 40)
+    ]
+    add_video(gallery, 0, "gate", [NewChunk(0, 0.0, 120, 160, 59.0, new, np.concatenate(shots))], START_MS)
+    found = calibrate(gallery, Model)
+    assert (found.source, found.matches, found.others) == ("label-free", 80, 80)
+    assert found.absent_below is None
+    assert "do not stand for pairs across cameras" in str(found)
+    result = Searcher(gallery, Model()).search(shots[0][:1])
+    assert result.hits[0].p_match is not None
+    assert result.probably_absent is None
+    assert result.calibration == found
