@@ -36,6 +36,7 @@ _JUMP_S = 10.0  # time stamps that leap further have begun anew
 _SLACK_S = 2.0  # two estimates of one moment differ by less
 _UNTIMED = ("mpjpeg", "mjpeg")  # FFmpeg numbers their pictures as if they came 25 times a second
 _TICKS = 90_000
+_MOST_HELD = 64  # packets, of a stream that has no time stamps at all
 
 
 @dataclass(frozen=True)
@@ -177,28 +178,60 @@ class Recorder(threading.Thread):
             return getattr(error, "strerror", None) or type(error).__name__
 
     def _record(self, container: InputContainer) -> None:
-        stream, segment = container.streams.video[0], None
+        stream, segment, beginning = container.streams.video[0], None, _Beginning()
         untimed = container.format.name in _UNTIMED
         try:
-            for packet in container.demux(stream):
+            for came in container.demux(stream):
                 if self.stop.is_set():
                     return
                 arrived = time.monotonic()
-                if untimed and packet.size:
-                    packet.pts = packet.dts = round(arrived * _TICKS)
-                    packet.time_base = Fraction(1, _TICKS)
-                if packet.dts is None or not packet.size:
-                    continue
-                if segment is not None and segment.is_over(packet, self.segment_s):
-                    done, segment = segment, None
-                    self.end = done.close(self.end)
-                if segment is None and packet.is_keyframe:
-                    segment = Segment(self.folder, stream, arrived)
-                if segment is not None:
-                    segment.add(packet, arrived)
+                if untimed and came.size:
+                    came.pts = came.dts = round(arrived * _TICKS)
+                    came.time_base = Fraction(1, _TICKS)
+                for packet in beginning.timed(came):
+                    if segment is not None and segment.is_over(packet, self.segment_s):
+                        done, segment = segment, None
+                        self.end = done.close(self.end)
+                    if segment is None and packet.is_keyframe:
+                        segment = Segment(self.folder, stream, arrived)
+                    if segment is not None:
+                        segment.add(packet, arrived)
         finally:
             if segment is not None:
                 self.end = segment.close(self.end)
+
+
+class _Beginning:
+    """Holds back the first packets of a stream until two have time stamps, from which those without are counted back.
+
+    What comes by RTP begins with a keyframe without one, and the picture is lost to the next keyframe without it.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[Packet[VideoStream]] | None = []
+
+    def timed(self, packet: "Packet[VideoStream]") -> "list[Packet[VideoStream]]":
+        """The packets that can go on now, in order; all have time stamps."""
+        if not packet.size:
+            return []
+        if self._held is None:
+            return [packet] if packet.dts is not None else []
+        held = [*self._held, packet][-_MOST_HELD:]
+        stamps = [(place, p.dts) for place, p in enumerate(held) if p.dts is not None]
+        if len(stamps) < 2:
+            self._held = held
+            return []
+        self._held = None
+        (first, dts), (second, after) = stamps[:2]
+        step = max(1, (after - dts) // (second - first))
+        shown = min((p.pts for p in held if p.pts is not None), default=after)
+        for place in reversed(range(len(held))):
+            p = held[place]
+            if p.dts is None:
+                p.dts = dts - step * (first - place)
+            if p.pts is None:
+                p.pts = shown = shown - step
+        return held
 
 
 class Segment:

@@ -25,6 +25,7 @@ from reidapp.footage.sources import scan
 from reidapp.footage.watching import Watcher
 from reidapp.gallery.search import Searcher
 from reidapp.settings import IndexSettings
+from tests.reidapp.footage.rtsp import Camera
 from tests.reidapp.footage.test_indexing import ShirtEmbedder, new_gallery
 from tests.small_gallery import FPS, ShirtDetector, Walk, frame_at, query_crop
 
@@ -161,6 +162,43 @@ def test_a_stream_that_breaks_off_is_recorded_to_the_break_and_on(
     (hit,) = Searcher(gallery, ShirtEmbedder()).search(ShirtEmbedder().embed([query_crop("red")]), top=1).hits
     assert (hit.camera, hit.uncertain) == ("gate", None)
     assert not any(b"secret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_camera_that_goes_away_and_comes_back_is_recorded_on(ts: bytes, tmp_path: Path) -> None:
+    said: list[str] = []
+    camera = Camera(ts, "me", "p@ss/w#rd", until_s=2.55)
+    began, port = camera.began, camera.server_address[1]
+    shown = f"rtsp://127.0.0.1:{port}"
+    told = f"gate: recording {shown} into {tmp_path / 'gate'}"
+    with recording([Stream(f"rtsp://me:p%40ss%2Fw%23rd@127.0.0.1:{port}/live", "gate")], tmp_path, said.append, 2.0):
+        wait_for(lambda: len(said) == 3)
+        camera = Camera(ts, "me", "p@ss/w#rd", port, until_s=4.55)
+        wait_for(lambda: said.count(told) == 2 and said[-1] != told)
+    lost, refused = f"gate: the stream ended; {shown}", f"gate: Connection refused; {shown}"
+    assert said[:3] == [told, f"{lost} is tried again in 1 s", f"{refused} is tried again in 2 s"]
+    assert said[-1].startswith(lost)
+    assert not any("ss/w#rd" in line or "%2Fw" in line for line in said)
+
+    sources, _ = scan(tmp_path, live.TEMPLATE)
+    starts = [source.written.timestamp() for source in sources if source.written]
+    assert [len(starts), starts[1] - starts[0], starts[3] - starts[2], starts[4] - starts[3]] == pytest.approx(
+        [5, 2, 2, 2], abs=0.2
+    )
+    assert [starts[0] > began[0] - 0.2, starts[2] > camera.began[0] - 0.2] == [True, True]
+    counts = lengths(tmp_path)
+    assert [counts[0], counts[2], counts[3]] == [20, 20, 20]  # the first one of a connection, too
+    assert all(2 <= count <= 6 for count in (counts[1], counts[4]))
+
+
+def test_a_password_that_is_wrong_is_told(ts: bytes, tmp_path: Path) -> None:
+    said: list[str] = []
+    camera = Camera(ts, "me", "right")
+    port = camera.server_address[1]
+    with recording([Stream(f"rtsp://me:wrong@127.0.0.1:{port}/live", "gate")], tmp_path, said.append):
+        wait_for(lambda: said)
+    camera.close()
+    assert said[0].startswith("gate: Server returned 401 Unauthorized")
+    assert said[0].endswith(f"; rtsp://127.0.0.1:{port} is tried again in 1 s")
 
 
 def test_a_stream_that_falls_silent_is_given_up(
