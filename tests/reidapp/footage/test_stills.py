@@ -200,9 +200,7 @@ def test_videos_and_pictures_are_taken_apart(snapshots: Path, tmp_path: Path) ->
     assert [s.path.suffix for s in find_footage(snapshots, IndexSettings(zone="UTC")).sources] == [".mp4"]
     assert len(find_footage(snapshots, STILLS).sources) == 5
     (snapshots / "gate/2026-03-02_11-00-00.mp4").unlink()
-    with pytest.raises(
-        UserError, match=r"no video in it .*it has 5 pictures: --as stills takes them, or --as crops"
-    ):
+    with pytest.raises(UserError, match=r"no video in it .*it has 5 pictures: --as stills takes them, or --as crops"):
         find_footage(snapshots, IndexSettings(zone="UTC"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"no picture in it \(looked for .bmp"):
