@@ -39,9 +39,10 @@ def test_a_recipe_learns_one_batch_resumes_and_exports(
     assert result.images == STEPS * 8 * len(data)
     assert log[-1]["loss"] < log[1]["loss"]  # not of the first batch, in which a memory teaches nothing yet
     assert finds_the_other_image(tmp_path / "run", data)  # so did the untrained network: this one has not collapsed
-    frozen = recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update={"lr": 1e-12})})
+    few = {"lr": 1e-12, "epochs": STEPS // 2}  # in which a memory, where there is one, has learnt what it can
+    frozen = recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update=few)})
     unlearnt = train(frozen, data, tmp_path / "frozen", quiet=True)
-    assert result.loss < 0.9 * unlearnt.loss or unlearnt.loss < 0.05  # OIM's and SpCL's memories need no network here
+    assert result.loss < 0.75 * unlearnt.loss or unlearnt.loss < 0.05  # OIM's and SpCL's memories need no network here
     assert result.accuracy in (None, 1)
 
     interrupt_after(monkeypatch, STEPS // 2, recipe)
