@@ -31,7 +31,7 @@ quick:
 	@$(PYTEST) -m "not slow" $(ARGS)
 
 lint:
-	@$(PYTHON) tools/bootstrap.py train dev
+	@$(PYTHON) tools/bootstrap.py train dev ray
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
