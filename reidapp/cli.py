@@ -450,7 +450,7 @@ def search(
     }
     for warning in found.warnings:
         _note(f"note: {warning}")
-    _show(facts, "\n".join([_hits_table(result.hits), *_odds(result, gallery)]), json)
+    _show(facts, "\n".join([_hits_table(result.hits), *_odds(result, gallery, bool(filters))]), json)
 
 
 @app.command()
@@ -777,6 +777,8 @@ def gallery_calibrate(
     from reidapp.gallery.calibration import SOURCES, calibrate
     from reidapp.gallery.store import Gallery
 
+    if plot and plot.suffix != ".png":
+        raise UserError(f"--plot {plot}: the name must end in .png")
     if plot and importlib.util.find_spec("matplotlib") is None:  # said now, not after the work
         raise ModuleNotFoundError(name="matplotlib")
     opened, labels = Gallery.open(gallery), None if from_ in (None, *SOURCES) else Path(str(from_))
@@ -1340,7 +1342,7 @@ def _outline(facts: dict[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{indent}{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
 
 
-def _odds(result: "SearchResult", gallery: Path) -> Iterator[str]:
+def _odds(result: "SearchResult", gallery: Path, filtered: bool) -> Iterator[str]:
     """What P(match) says of the hits together."""
     if result.expected_false_hits is None:
         if result.hits:
@@ -1349,7 +1351,7 @@ def _odds(result: "SearchResult", gallery: Path) -> Iterator[str]:
     if result.hits:
         yield f"about {result.expected_false_hits:.0f} of these {len(result.hits)} are expected to be wrong"
     if result.probably_absent:
-        yield "probably not in this gallery" + (", as far as it was searched" if result.hits else "")
+        yield "probably not in this gallery" + (" within these filters" if filtered else "")
     if result.calibration and result.calibration.warning:
         yield f"P(match) is {result.calibration.source}: {result.calibration.warning}"
 

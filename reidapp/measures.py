@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from reidapp.box import Box
+from reidapp.gallery.calibration import SHOWN, calibration_error, reliability
 from reidapp.gallery.search import Hit
 from reidapp.gallery.store import CropInfo, PathPoint, TrackletInfo
 from reidapp.metrics import evaluate_distances
@@ -21,7 +22,6 @@ from reidapp.truth import HALF, Appearance, Sighting, Truth, most_common
 _HEIGHTS_PX = (0, 64, 128, 192)  # lower bounds of the classes
 _VISIBLE = (0.0, HALF, 0.9)
 _NOBODY = -2  # what a tracklet of nobody is to the ranking: a wrong hit, unlike junk, which would not count
-_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -335,12 +335,13 @@ def measure_retrieval(queries: Sequence[Query]) -> RetrievalScores:
 
 @dataclass(frozen=True)
 class CalibrationScores:
-    """How far P(match) can be believed, over all hits of all queries.
+    """How far P(match) can be believed, over the first 20 hits of all queries.
 
     Attributes:
         brier: mean squared difference between P(match) and what is true (1 or 0).
-        ece: expected calibration error: the mean difference of P(match) and the share of right hits, in ten equal bins.
-        reliability: for each bin with hits in it the mean P(match), the share of right hits, and the hits.
+        ece: expected calibration error: the mean difference of P(match) and the share of right hits, in 15 bins with
+            as many hits each.
+        reliability: for each bin the mean P(match), the share of right hits, and the hits.
     """
 
     brier: float
@@ -358,20 +359,18 @@ def measure_calibration(queries: Iterable[Query]) -> CalibrationScores | None:
     pairs = [
         (hit.hit.p_match, hit.person == query.person)
         for query in queries
-        for hit in query.hits
+        for hit in query.hits[:SHOWN]
         if hit.hit.p_match is not None
     ]
     if not pairs:
         return None
     given, right = np.array(pairs, np.float64).T
-    bins = np.minimum((given * _BINS).astype(int), _BINS - 1)
-    members = [bins == number for number in range(_BINS) if (bins == number).any()]
-    reliability = tuple((float(given[m].mean()), float(right[m].mean()), int(m.sum())) for m in members)
+    points = reliability(given, right)
     return CalibrationScores(
         brier=float(((given - right) ** 2).mean()),
-        ece=sum(abs(p - share) * count for p, share, count in reliability) / len(pairs),
+        ece=calibration_error(points),
         hits=len(pairs),
-        reliability=reliability,
+        reliability=tuple((point.p_match, point.right, round(point.weight)) for point in points),
     )
 
 

@@ -110,8 +110,7 @@ def write_figures(
 
 def write_reliability(file: Path, calibration: Calibration) -> None:
     """Draw P(match) against the share of matches, for `reidapp gallery calibrate --plot`."""
-    if file.suffix != ".png":
-        raise UserError(f"--plot {file}: the name must end in .png")
+    file.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.style.context(["default", _STYLE]):
         _save(file, draw_reliability(calibration))
 

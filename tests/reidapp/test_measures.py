@@ -302,6 +302,7 @@ def test_calibration() -> None:
     """Of ten hits with 0.9 eight are right, of ten with 0.2 two are."""
     hits = [hit(i + 1, 1 if i < 8 else 2, 0.9) for i in range(10)]
     hits += [hit(i + 1, 1 if i < 2 else 2, 0.2) for i in range(10)]
+    hits += [hit(21, 2, 1.0)]  # beyond the twenty that are shown
     scores = measure_calibration([Query(1, "gate", CROP, tuple(hits))])
     assert scores is not None
     assert scores.brier == pytest.approx((8 * 0.01 + 2 * 0.81 + 2 * 0.64 + 8 * 0.04) / 20)
