@@ -6,10 +6,8 @@ measured is in `measures.py`, and the page with the worst cases in `bench_page.p
 
 import hashlib
 import os
-import resource
 import shutil
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +28,7 @@ from reidapp.files import locked, write_whole
 from reidapp.footage.decoding import frames
 from reidapp.footage.detection import Detection, Detector, open_detector
 from reidapp.footage.indexing import Footage, find_footage, index_footage
+from reidapp.footage.pipeline import peak_memory_mb
 from reidapp.footage.report import IndexReport
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery
@@ -360,7 +359,7 @@ def _measure(
         times=measures.measure_times(found_stays),
         retrieval=measures.measure_retrieval(queries),
         calibration=measures.measure_calibration(queries),
-        cost=Cost(report.video_s, index_s, _peak_memory_mb()),
+        cost=Cost(report.video_s, index_s, peak_memory_mb()),
         worst=WorstCases(
             missed=measures.least_found(truth, looks, found_stays, _CASES),
             impure=measures.least_pure(followed, _CASES),
@@ -459,11 +458,6 @@ def _digest(*parts: str | bytes) -> str:
     for part in parts:
         digest.update(hashlib.sha256(part.encode() if isinstance(part, str) else part).digest())
     return digest.hexdigest()[:10]
-
-
-def _peak_memory_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
 def _at(facts: dict[str, Any] | None, key: str) -> Any:

@@ -38,8 +38,6 @@ _DISK_FAULTS = frozenset(
     if hasattr(errno, name)
 )
 
-SHORT_S = 2.0  # a video that is whole may end so long before its header's end
-
 _DAY_S = 86_400.0
 _LIMITS = {"max_pixels": str(MAX_PIXELS)}  # a damaged frame may claim to be larger than the header says
 
@@ -55,6 +53,11 @@ class VideoFacts:
     height: int
     created: datetime | None
     codec: str
+
+    @property
+    def slack_s(self) -> float:
+        """By which a video that is whole may end before its header does: the last frame stays, sound goes on."""
+        return 1.0 + 1 / max(self.frame_rate, 0.1)
 
 
 @dataclass
@@ -164,14 +167,14 @@ def ends_at(path: Path, after_s: float) -> float:
         return latest_s
 
 
-def readable_s(path: Path, duration_s: float) -> float:
-    """How much can be read of a video whose header says a length: all, unless it was cut off. Decodes nothing.
+def readable_s(path: Path, facts: VideoFacts) -> float:
+    """How much of a video can be read: what its header says, unless it was cut off. Decodes nothing.
 
     Raises:
         UserError: as `ends_at`.
     """
-    near_s = duration_s - SHORT_S
-    return duration_s if near_s <= 0 or ends_at(path, near_s) > near_s else ends_at(path, 0.0)
+    near_s = facts.duration_s - facts.slack_s
+    return facts.duration_s if near_s <= 0 or ends_at(path, near_s) > near_s else ends_at(path, 0.0)
 
 
 def begins_anew(path: Path) -> bool:

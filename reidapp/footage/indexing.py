@@ -17,7 +17,7 @@ from reidapp.embedding import Embeds
 from reidapp.errors import ReidappError, UserError
 from reidapp.footage import sources
 from reidapp.footage.analysis import Analyses, ChunkTask, analyse
-from reidapp.footage.decoding import SHORT_S, VideoFacts, begins_anew, ends_at, frames, probe
+from reidapp.footage.decoding import VideoFacts, begins_anew, ends_at, frames, probe
 from reidapp.footage.detection import Detector
 from reidapp.footage.pipeline import FaultError, blamed_on, cores, in_order
 from reidapp.footage.report import IndexReport, Progress
@@ -422,13 +422,14 @@ class _Run:
 
     def _finish(self, plan: _Plan, last_s: float) -> None:
         expected = max(plan.facts.duration_s, last_s)
-        tolerance = SHORT_S + (1 / self.settings.fps if self.settings.fps else 0.0)
-        if self.settings.keyframes and last_s < expected - tolerance:  # what follows the last one was not looked at
+        whole_s = expected - plan.facts.slack_s
+        sampled_s = whole_s - (1 / self.settings.fps if self.settings.fps else 0.0)
+        if last_s < whole_s and (self.settings.keyframes or last_s >= sampled_s):  # what follows was not looked at
             last_s = max(last_s, ends_at(plan.source.path, last_s))
         if not _unchanged(plan.source):
             self.report.skip(plan.source, UserError("went away or changed while it was read; run this again"))
             return
-        note, short = DAMAGED if plan.damaged else None, last_s < expected - tolerance
+        note, short = DAMAGED if plan.damaged else None, last_s < whole_s
         if begins_anew(plan.source.path):
             note = "its time stamps begin anew on the way, and what follows is lost; split it there"
         elif short:

@@ -173,7 +173,7 @@ def survey(
             progress(number, len(footage.sources), file)
             try:
                 facts = probe_still(source.path) if is_picture(source.path) else probe(source.path)
-                seconds = readable_s(source.path, facts.duration_s)
+                seconds = readable_s(source.path, facts)
             except (OSError, UserError) as error:
                 result.skipped.append(Skipped(file, str(error).removeprefix(f"{source.path.name}: ")))
                 continue

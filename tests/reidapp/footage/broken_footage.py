@@ -3,7 +3,6 @@
 import io
 import json
 import random
-import resource
 import struct
 import sys
 import time
@@ -165,6 +164,7 @@ _WAYS: dict[str, _Way] = {
 def main() -> None:
     """Index a folder into a gallery with the detector of flat shirts; print what came of it, and the most memory."""
     from reidapp.footage.indexing import find_footage, index_footage
+    from reidapp.footage.pipeline import peak_memory_mb
     from reidapp.gallery.store import Gallery
     from reidapp.settings import IndexSettings
 
@@ -174,8 +174,7 @@ def main() -> None:
     gallery = Gallery.create(folder, Path(__file__), embedder.card, embedder.identity)
     began = time.monotonic()
     report = index_footage(find_footage(footage, settings), gallery, embedder, ShirtDetector(), settings)
-    most_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    print(json.dumps({**report.to_dict(), "most_mb": most_mb, "seconds": time.monotonic() - began}))
+    print(json.dumps({**report.to_dict(), "most_mb": peak_memory_mb(), "seconds": time.monotonic() - began}))
 
 
 if __name__ == "__main__":

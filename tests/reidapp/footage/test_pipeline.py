@@ -1,12 +1,15 @@
 import itertools
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 
 from reidapp.errors import ReidappError, UserError
-from reidapp.footage.pipeline import FaultError, StoppedError, blamed_on, cores, in_order
+from reidapp.footage.pipeline import FaultError, StoppedError, blamed_on, cores, in_order, peak_memory_mb
 
 
 def chunk_threads() -> list[threading.Thread]:
@@ -107,3 +110,11 @@ def test_faults_are_told_apart() -> None:
 
 def test_cores() -> None:
     assert cores() >= 1
+
+
+def test_the_peak_of_memory_is_this_process_own() -> None:
+    held = np.ones(300_000_000, np.uint8)
+    code = "from reidapp.footage.pipeline import peak_memory_mb; print(peak_memory_mb())"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(other.stdout) < 300 < peak_memory_mb()
+    assert held[-1]
