@@ -29,6 +29,8 @@ _LONGEST_GROUP = 300  # packets from keyframe to keyframe that are held in memor
 _LEAST_PACKET = 64  # bytes that a packet and its place in the index take, at least on average
 _LEAST_BYTES_PER_S = 4  # of any recording; one that claims to be longer than its size allows does not know its length
 _TS_PACKETS = (188, 192, 204)  # bytes: plain, with a time stamp before each, with a checksum after it
+_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"mfra", b"sidx", b"free", b"skip", b"wide", b"udta"})
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # the elements of a Matroska file
 _NO_RECORDINGS = ("concat", "dash", "gif", "hls", "image2")  # FFmpeg opens pictures and lists of files as videos
 _LONGEST_PAUSE_S = 60.0  # a packet after the header's end, and so long after all others, has a damaged time stamp
 _PLACES = 32  # at which a stream's time stamps are compared
@@ -175,6 +177,27 @@ def readable_s(path: Path, facts: VideoFacts) -> float:
     """
     near_s = facts.duration_s - facts.slack_s
     return facts.duration_s if near_s <= 0 or ends_at(path, near_s) > near_s else ends_at(path, 0.0)
+
+
+def lacks_bytes(path: Path) -> bool:
+    """Whether a file is shorter than its outermost boxes say; those of MP4, AVI and Matroska have lengths.
+
+    Raises:
+        UserError: the file cannot be opened, or its disk or share went away.
+    """
+    with _blamed_on(path), path.open("rb") as file:
+        head, end = file.read(64), 0
+        if head.startswith(_EBML):
+            after, length = _ebml_length(head, len(_EBML))
+            if head[(segment := after + length) :].startswith(_SEGMENT):
+                after, length = _ebml_length(head, segment + len(_SEGMENT))
+                end = after + length
+        else:
+            while (length := _box_length(head)) >= 8:
+                end += length
+                file.seek(end)
+                head = file.read(16)
+        return end > path.stat().st_size
 
 
 def begins_anew(path: Path) -> bool:
@@ -416,6 +439,23 @@ def _as_shown(frame: VideoFrame, size: tuple[int, int]) -> np.ndarray:
 
 def _frame_rate(stream: VideoStream) -> float:
     return float(stream.average_rate or stream.guessed_rate or 25)
+
+
+def _box_length(head: bytes) -> int:
+    """Of a box of MP4, or a part of AVI, that begins so; 0 if it is none, or reaches to the end of the file."""
+    if head[:4] == b"RIFF":
+        return 8 + int.from_bytes(head[4:8], "little")
+    if head[4:8] not in _BOXES:
+        return 0
+    length = int.from_bytes(head[:4], "big")
+    return int.from_bytes(head[8:16], "big") if length == 1 else length
+
+
+def _ebml_length(head: bytes, place: int) -> tuple[int, int]:
+    """Where the length of an element that stands at a place ends, and the length; 0 if the element does not know it."""
+    width = 9 - head[place].bit_length()
+    length = int.from_bytes(head[place : place + width], "big") & ((1 << 7 * width) - 1)
+    return place + width, 0 if length == (1 << 7 * width) - 1 else length
 
 
 @contextmanager

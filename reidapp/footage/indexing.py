@@ -17,7 +17,7 @@ from reidapp.embedding import Embeds
 from reidapp.errors import ReidappError, UserError
 from reidapp.footage import sources
 from reidapp.footage.analysis import Analyses, ChunkTask, analyse
-from reidapp.footage.decoding import VideoFacts, begins_anew, ends_at, frames, probe
+from reidapp.footage.decoding import VideoFacts, begins_anew, ends_at, frames, lacks_bytes, probe
 from reidapp.footage.detection import Detector
 from reidapp.footage.pipeline import FaultError, blamed_on, cores, in_order
 from reidapp.footage.report import IndexReport, Progress
@@ -434,6 +434,8 @@ class _Run:
             note = "its time stamps begin anew on the way, and what follows is lost; split it there"
         elif short:
             note = f"cut off: {last_s:.0f} of {expected:.0f} s could be read; those are indexed"
+        elif lacks_bytes(plan.source.path):
+            note = "cut off: its end is missing; what could be read is indexed"
         if note:
             self.report.incomplete.append(Skipped(plan.source.file, note))
         length_s = last_s if short else expected

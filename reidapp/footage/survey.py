@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from reidapp.errors import UserError
 from reidapp.files import one_line
-from reidapp.footage.decoding import VideoFacts, probe, readable_s
+from reidapp.footage.decoding import VideoFacts, lacks_bytes, probe, readable_s
 from reidapp.footage.indexing import Footage
 from reidapp.footage.sources import Skipped, Source
 from reidapp.footage.stills import probe_still
@@ -173,11 +173,11 @@ def survey(
             progress(number, len(footage.sources), file)
             try:
                 facts = probe_still(source.path) if is_picture(source.path) else probe(source.path)
-                seconds = readable_s(source.path, facts)
+                seconds, cut = readable_s(source.path, facts), lacks_bytes(source.path)
             except (OSError, UserError) as error:
                 result.skipped.append(Skipped(file, str(error).removeprefix(f"{source.path.name}: ")))
                 continue
-            if seconds < facts.duration_s:
+            if cut or seconds < facts.duration_s:
                 reason = f"cut off: {seconds:.0f} of {facts.duration_s:.0f} s can be read"
                 result.incomplete.append(Skipped(file, reason))
         planned = _planned(source, camera, zone, facts, seconds)

@@ -185,6 +185,22 @@ def test_a_length_that_the_file_cannot_hold_is_none(tmp_path: Path) -> None:
     assert len(list(frames(path, 0, 60, None))) == 20
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_the_end_is_missed_to_the_last_bytes(tmp_path: Path, suffix: str) -> None:
+    path = next(path for path in write_good(tmp_path / "gate") if path.suffix == suffix)
+    whole = path.read_bytes()
+    assert not decoding.lacks_bytes(path)
+    path.write_bytes(whole + b"what a recorder puts behind it")
+    assert not decoding.lacks_bytes(path)
+    path.write_bytes(whole[:-5])
+    assert decoding.lacks_bytes(path)
+    settings, embedder = IndexSettings(zone="UTC"), ColourEmbedder()
+    gallery = Gallery.create(tmp_path / "gallery", path, embedder.card, embedder.identity)
+    report = index_footage(find_footage(path, settings), gallery, embedder, ShirtDetector(), settings)
+    (entry,) = report.incomplete
+    assert entry.reason == "cut off: its end is missing; what could be read is indexed"
+
+
 class _Endless:
     """A container whose index names the same packet for ever."""
 
