@@ -450,7 +450,8 @@ def search(
     }
     for warning in found.warnings:
         _note(f"note: {warning}")
-    _show(facts, "\n".join([_hits_table(result.hits), *_odds(result, gallery, bool(filters))]), json)
+    odds = _odds(result, found.asked.refined, bool(filters), gallery)
+    _show(facts, "\n".join([_hits_table(result.hits), *odds]), json)
 
 
 @app.command()
@@ -1342,11 +1343,12 @@ def _outline(facts: dict[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{indent}{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
 
 
-def _odds(result: "SearchResult", gallery: Path, filtered: bool) -> Iterator[str]:
+def _odds(result: "SearchResult", refined: bool, filtered: bool, gallery: Path) -> Iterator[str]:
     """What P(match) says of the hits together."""
     if result.expected_false_hits is None:
         if result.hits:
-            yield f"The scores only rank; for P(match): reidapp gallery calibrate -g {gallery}"
+            how = "no P(match) after answers" if refined else f"for P(match): reidapp gallery calibrate -g {gallery}"
+            yield f"The scores only rank; {how}"
         return
     if result.hits:
         yield f"about {result.expected_false_hits:.0f} of these {len(result.hits)} are expected to be wrong"

@@ -14,7 +14,7 @@ gallery. Where the pairs come from decides what P means, so it is said with ever
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,7 +117,7 @@ class Calibration:
             rows: of the gallery now.
         """
         grown = np.log(max(1.0, rows / self.rows))
-        return np.asarray(expit(features(scores, background) @ (self.a, self.b) + self.c - grown))
+        return _probability(features(scores, background), np.array([self.a, self.b, self.c - grown]))
 
     def probably_absent(self, p_match: np.ndarray) -> bool | None:
         """Whether the person is probably not in the gallery, by P(match) of the first hits; None: not known."""
@@ -296,22 +296,19 @@ def read_labels(gallery: Gallery, file: Path) -> dict[str, str]:
 def calibrated(source: str, trials: Sequence[Trial], rows: int) -> Calibration:
     """Fitted to all trials; what is said of its quality is of trials that a fit had not seen."""
     matches, pairs = sum(int(trial.match.sum()) for trial in trials), sum(len(trial.match) for trial in trials)
-    a, b, c = _fit(trials, lambda _: False).tolist()
+    a, b, c = _fit(trials, held=[]).tolist()
     groups = sorted({trial.group for trial in trials})
-    fold_of = {group: place % _FOLDS for place, group in enumerate(groups)}
     predicted, right, standing, there, left_out = [], [], [], [], []
-    for fold in range(min(_FOLDS, len(groups))):
-        *slopes, offset = _fit(trials, lambda group, held=fold: fold_of.get(group) == held).tolist()
-
-        def p_match(pairs: np.ndarray, slopes: list[float] = slopes, offset: float = offset) -> np.ndarray:
-            return np.asarray(expit(pairs @ slopes + offset))
-
-        for trial in (trial for trial in trials if fold_of[trial.group] == fold):
-            predicted.append(p_match(trial.features[trial.shown]))
+    for held in (groups[fold::_FOLDS] for fold in range(min(_FOLDS, len(groups)))):
+        weights = _fit(trials, held)
+        for trial in (trial for trial in trials if trial.group in held):
+            predicted.append(_probability(trial.features[trial.shown], weights))
             right.append(trial.match[trial.shown])
             standing.append(trial.weight[trial.shown])
-            there += [presence(p_match(trial.there))] if trial.there is not None else []
-            left_out += [presence(p_match(trial.left_out))] if trial.left_out is not None else []
+            if trial.there is not None:
+                there.append(presence(_probability(trial.there, weights)))
+            if trial.left_out is not None:
+                left_out.append(presence(_probability(trial.left_out, weights)))
     below = float(np.quantile(there, FALSE_ALARMS, method="lower")) if there else None
     told = float(np.mean(np.less(left_out, below))) if left_out and below is not None else None
     return Calibration(
@@ -330,16 +327,20 @@ def calibrated(source: str, trials: Sequence[Trial], rows: int) -> Calibration:
     )
 
 
-def _fit(trials: Sequence[Trial], held: Callable[[int], bool]) -> np.ndarray:
+def _probability(pairs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return np.asarray(expit(pairs @ weights[:2] + weights[2]))
+
+
+def _fit(trials: Sequence[Trial], held: Collection[int]) -> np.ndarray:
     """`fitted` to all pairs in which neither the query nor the tracklet is of a group that is held back.
 
     A query's other pairs then stand for those as well, or matches would seem less rare than they are.
     """
     parts = []
     for trial in trials:
-        others, kept = ~trial.match, ~np.array([held(group) for group in trial.groups.tolist()], bool)
+        others, kept = ~trial.match, ~np.isin(trial.groups, list(held))
         before, after = trial.weight[others].sum(), trial.weight[others & kept].sum()
-        if held(trial.group) or (before and not after):
+        if trial.group in held or (before and not after):
             continue
         weight = np.where(others, trial.weight * (before / after if after else 1.0), trial.weight)
         parts.append((trial.features[kept], trial.match[kept], weight[kept]))

@@ -45,7 +45,7 @@ class Asked:
         embeddings: float32 ``[Q, D]``, rows of length one.
         combine: see the module.
         without: tracklets that are not shown: those asked with, and those judged.
-        refined: answers have changed the query.
+        refined: answers have changed the query, so a calibration of plain queries does not hold.
     """
 
     embeddings: np.ndarray

@@ -29,7 +29,7 @@ class Hit:
         zone: the camera's IANA zone; all times are UTC.
         best_time, best_s, box, crop, thumbnail: the best shot of this hit for this query.
         score: cosine similarity of the best shot, negative ones as 0.
-        p_match: calibrated probability of being the same person; None without a calibration.
+        p_match: calibrated probability of being the same person; None without a calibration, and after answers.
         start_source: where its recording's start comes from: template, name, container or mtime.
         uncertain: why the times may be wrong; None where nothing says so.
         recording: present, gone, replaced or silent, see `reidapp.gallery.recordings`.
@@ -68,7 +68,7 @@ class SearchResult:
     Attributes:
         rows: compared.
         seconds: taken.
-        calibration: that P(match) is by; None without one.
+        calibration: that P(match) is by; None without one, and after answers.
         expected_false_hits: of the hits; None without a calibration.
         probably_absent: the person is probably not in this gallery, or not within the filters; None: not known.
     """
@@ -128,7 +128,8 @@ class Searcher:
             top: hits at most.
             combine: how several images make one score: mean, max or set, see `reidapp.gallery.queries`.
             without: ids of tracklets (their first pieces') that are no hits, such as those judged before.
-            refined: answers have changed the query; then whether the person is there has been answered, too.
+            refined: answers have changed the query, so its hits have no P(match): that would be too high, for matches
+                that were answered are no hits any more (`benchmarks/calibration.py`).
 
         Raises:
             UserError: an unknown camera or group.
@@ -158,7 +159,7 @@ class Searcher:
             return snapshot.best_rows(query, kept if among is None else kept & snapshot.of_tracklets(among), count)
 
         found = ranked(queries, combine, best_rows, snapshot.tracklet_of, max(top, SHOWN))
-        calibration = current(self.gallery, self.embedder.identity)
+        calibration = None if refined else current(self.gallery, self.embedder.identity)
         p_match = np.empty(0)
         if calibration and found:
             background = combined(queries, combine, snapshot.sample)
@@ -178,7 +179,7 @@ class Searcher:
             seconds=time.perf_counter() - started,
             calibration=calibration,
             expected_false_hits=float((1 - p_match[:top]).sum()) if calibration else None,
-            probably_absent=calibration.probably_absent(p_match) if calibration and found and not refined else None,
+            probably_absent=calibration.probably_absent(p_match) if calibration and found else None,
         )
 
 

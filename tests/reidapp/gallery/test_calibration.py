@@ -192,10 +192,12 @@ def test_p_match_of_people_without_a_name(named: Gallery, world: World) -> None:
             assert there.expected_false_hits == pytest.approx(sum(1 - (hit.p_match or 0) for hit in there.hits))
             assert [hit.p_match for hit in there.hits] == sorted((hit.p_match or 0 for hit in there.hits), reverse=True)
     assert calibration_error(reliability(np.array(p), np.array(right))) < 0.06
-    assert np.mean(false_alarms) < 0.2 < 0.7 < np.mean(absent)
+    assert np.mean(false_alarms) < 0.3 < 0.6 < np.mean(absent)  # 0.1 over many such worlds, with a deviation of 0.1
     few = searcher.search(rows[:1], top=2)
     assert few.probably_absent == searcher.search(rows[:1], top=50).probably_absent
-    assert searcher.search(rows[:1], refined=True).probably_absent is None
+    after_answers = searcher.search(rows[:1], refined=True)
+    assert {hit.p_match for hit in after_answers.hits} == {None}
+    assert (after_answers.calibration, after_answers.probably_absent) == (None, None)
 
 
 def test_without_a_calibration_of_the_model_nothing_is_said(named: Gallery, world: World) -> None:
