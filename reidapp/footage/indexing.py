@@ -7,7 +7,7 @@ same rows as a run that was never stopped.
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +21,15 @@ from reidapp.footage.decoding import VideoFacts, begins_anew, ends_at, frames, l
 from reidapp.footage.detection import Detector
 from reidapp.footage.pipeline import FaultError, blamed_on, cores, in_order
 from reidapp.footage.report import IndexReport, Progress
+from reidapp.footage.run import Run
 from reidapp.footage.sources import Skipped, Source
 from reidapp.footage.stills import PictureRun, WholePicture
 from reidapp.footage.templates import fitting
 from reidapp.footage.tracking import MAX_GAP_S, continuations, is_sparse
 from reidapp.gallery import schema
 from reidapp.gallery.deletion import Selection, delete_from, delete_outdated, retention
-from reidapp.gallery.recordings import Recordings
 from reidapp.gallery.snapshot import Snapshots
-from reidapp.gallery.store import DAMAGED, Gallery, GalleryWriter, NewChunk, PathPoint
+from reidapp.gallery.store import DAMAGED, Gallery, NewChunk, PathPoint
 from reidapp.registry import suggestion
 from reidapp.settings import CameraSettings, IndexSettings
 from reidapp.wording import counted
@@ -121,9 +121,9 @@ def index_footage(
     with gallery.writing() as writer:
         if embedder.identity != writer.model_id:  # while this process was waiting, or loading its model
             raise ReidappError(f"{gallery.path}: it was moved to another model just now; run the command again")
-        workers = workers or cores()
-        run = _Run(writer, embedder, detector or WholePicture(), settings, report, progress, workers, elsewhere)
-        run.deleted = set() if again else writer.deleted()
+        workers = elsewhere.workers if elsewhere else workers or cores()
+        deleted, detector = set() if again else writer.deleted(), detector or WholePicture()
+        run = _Run(writer, embedder, detector, settings, report, progress, workers, deleted, elsewhere=elsewhere)
         try:
             run.set_cameras(footage)
             run.index(footage.sources)
@@ -176,36 +176,19 @@ class _Job:
     number: int | None
 
 
-class _Run:
-    """Chunks are analysed several at a time, and committed here one after the other, in order."""
+@dataclass(eq=False)
+class _Run(Run):
+    """A job is a chunk of a video."""
 
-    def __init__(
-        self,
-        writer: GalleryWriter,
-        embedder: Embeds,
-        detector: Detector,
-        settings: IndexSettings,
-        report: IndexReport,
-        progress: Progress,
-        workers: int,
-        elsewhere: Analyses | None,
-    ) -> None:
-        self.writer = writer
-        self.embedder = embedder
-        self.detector = detector
-        self.settings = settings
-        self.report = report
-        self.progress = progress
-        self.workers = elsewhere.workers if elsewhere else workers
-        self.analyse = elsewhere.analyse if elsewhere else self._here
+    elsewhere: Analyses | None = None
+
+    def __post_init__(self) -> None:
+        self.analyse = self.elsewhere.analyse if self.elsewhere else self._here
         self.reached: dict[_Job, float] = {}  # seconds of the chunks that are being analysed
-        self.touched: list[str] = []
         self.done_s = self.total_s = 0.0  # of video, in the files that were opened so far
         self.opened_bytes = self.waiting_bytes = 0
         self.faults = 0
         self.before: dict[str, list[tuple[str, int]]] = {}  # see `GalleryWriter.videos_at`
-        self.recordings = Recordings()
-        self.deleted: set[str] = set()  # see `GalleryWriter.deleted`
 
     def set_cameras(self, footage: Footage) -> None:
         """What the user says of cameras goes into the gallery; what has no effect is noted."""
@@ -255,9 +238,8 @@ class _Run:
             )
 
     def _index_pictures(self, new: list[Source]) -> None:
-        pictures = PictureRun(self.writer, self.embedder, self.detector, self.settings, self.report, self.progress)
-        self.touched, pictures.deleted = pictures.ids, self.deleted
-        pictures.index(new, self.workers)
+        common = {entry.name: getattr(self, entry.name) for entry in fields(Run)}
+        PictureRun(**common).index(new)
 
     def check_counts(self) -> None:
         """Expected = written = searchable, or an error: a run never ends with a false success."""
@@ -286,9 +268,7 @@ class _Run:
         """What is to be done for a file; None, and a line in the report, if nothing."""
         try:
             facts = probe(source.path)
-            video_id = files.fingerprint(source.path, source.size)
-            if there := self.recordings.elsewhere(self.writer.gallery, video_id, source.path):
-                raise UserError(f"the same recording as {there}")
+            video_id = self.identified(source)
         except (OSError, UserError) as error:
             self.report.skip(source, error)
             return None

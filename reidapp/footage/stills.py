@@ -16,17 +16,15 @@ from PIL import ExifTags, Image
 from reidapp.box import Box
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
-from reidapp.files import fingerprint
 from reidapp.footage import shots
 from reidapp.footage.analysis import seen
 from reidapp.footage.decoding import Frame, VideoFacts
 from reidapp.footage.detection import Detection, Detector
 from reidapp.footage.pipeline import blamed_on, in_order
-from reidapp.footage.report import IndexReport, Progress
+from reidapp.footage.run import Run
 from reidapp.footage.sources import Source
 from reidapp.gallery import schema
-from reidapp.gallery.recordings import Recordings
-from reidapp.gallery.store import GalleryWriter, NewChunk, NewCrop, NewPicture, NewTracklet, PathPoint
+from reidapp.gallery.store import NewChunk, NewCrop, NewPicture, NewTracklet, PathPoint
 from reidapp.imaging import decode_crop, encode_crop, read_image
 from reidapp.settings import IndexSettings
 
@@ -163,37 +161,17 @@ def _taken(path: Path) -> datetime | None:
     return time if time.year >= _OLDEST else None
 
 
-class PictureRun:
-    """Blocks are looked at several at a time, and committed here one after the other, in order.
+@dataclass(eq=False)
+class PictureRun(Run):
+    """A job is a block of pictures."""
 
-    Attributes:
-        ids: of the recordings that were committed.
-    """
-
-    def __init__(
-        self,
-        writer: GalleryWriter,
-        embedder: Embeds,
-        detector: Detector,
-        settings: IndexSettings,
-        report: IndexReport,
-        progress: Progress,
-    ) -> None:
-        self.writer = writer
-        self.embedder = embedder
-        self.detector = detector
-        self.settings = settings
-        self.report = report
-        self.progress = progress
-        self.ids: list[str] = []
+    def __post_init__(self) -> None:
         self.done = self.total = 0  # pictures
         self.begun: dict[str, Path] = {}  # by the content's fingerprint
-        self.recordings = Recordings()
-        self.deleted: set[str] = set()  # see `GalleryWriter.deleted`
 
-    def index(self, found: Sequence[Source], workers: int) -> None:
+    def index(self, found: Sequence[Source]) -> None:
         self.total = len(found)
-        in_order(self._look, self._blocks(found), workers, self._take, self._tell)
+        in_order(self._look, self._blocks(found), self.workers, self._take, self._tell)
 
     def _blocks(self, found: Sequence[Source]) -> Iterator[Block]:
         for camera, group in itertools.groupby(sorted(found, key=lambda s: s.camera), lambda s: s.camera):
@@ -205,9 +183,9 @@ class PictureRun:
     def _new(self, source: Source) -> str | None:
         """The fingerprint of a picture that the gallery does not have; None, and it is counted, for others."""
         try:
-            id_ = fingerprint(source.path, source.size)
-            if there := self.begun.get(id_) or self.recordings.elsewhere(self.writer.gallery, id_, source.path):
-                raise UserError(f"the same picture as {there}")
+            id_ = self.identified(source)
+            if id_ in self.begun:
+                raise UserError(f"the same as {self.begun[id_]}")
         except (OSError, UserError) as error:
             self.report.skip(source, error)
         else:
@@ -233,7 +211,7 @@ class PictureRun:
         for source, fault in looked.faults:
             self.report.skip(source, fault)
         for picture in looked.new:
-            self.ids.append(picture.video.id)
+            self.touched.append(picture.video.id)
             self.report.videos += 1
             self.report.frames += 1
             self.report.detections += picture.chunk.detections

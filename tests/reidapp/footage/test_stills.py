@@ -118,7 +118,7 @@ def test_copies_moved_and_damaged_pictures(snapshots: Path, tmp_path: Path) -> N
     assert reasons.keys() == {"cut.png", "text.jpg", "empty.bmp", "copy.jpg"}
     assert reasons["text.jpg"].startswith("not an image")
     assert "damaged" in reasons["cut.png"]
-    assert reasons["copy.jpg"] == f"the same picture as {snapshots / 'gate/2026-03-02_10-00-00.jpg'}"
+    assert reasons["copy.jpg"] == f"the same as {snapshots / 'gate/2026-03-02_10-00-00.jpg'}"
     assert find(gallery, "green")[0].video == snapshots / "gate/moved.jpg"
 
 
