@@ -137,9 +137,7 @@ def test_a_copy_is_left_out_and_a_moved_file_is_known(footage: Path, tmp_path: P
     shutil.copy(folder / "gate/2026-03-02_10-00-00.mp4", folder / "gate/copy.mp4")
     gallery = new_gallery(tmp_path / "gallery")
     report = run(folder, gallery)
-    assert [(entry.file, "the same as" in entry.reason) for entry in report.skipped] == [
-        ("gate/copy.mp4", True)
-    ]
+    assert [(entry.file, "the same as" in entry.reason) for entry in report.skipped] == [("gate/copy.mp4", True)]
     (folder / "gate/copy.mp4").unlink()
     (folder / "gate/2026-03-02_10-00-00.mp4").rename(folder / "gate/moved.mp4")
     again = run(folder, gallery)
