@@ -52,6 +52,7 @@ from training.data.synthetic.footage import write_footage
 from training.data.synthetic.seeds import bench_seed
 
 CAMERAS, PEOPLE, SECONDS, CROWD = 4, 24, 120, 2
+DETECTOR, SEEDS = "hog", [30, 31, 32]
 ERROR, TOLD = 0.05, 0.8
 ANSWERED = 10  # hits of each saved search
 
@@ -93,8 +94,8 @@ class Found:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--detector", default="hog")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[30, 31, 32], help="worlds of reidapp bench")
+    parser.add_argument("--detector", default=DETECTOR)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="worlds of reidapp bench")
     parser.add_argument("--work", type=Path, help="folder that keeps the worlds, for another run")
     arguments = parser.parse_args()
     found: dict[str, list[Found]] = {}
@@ -108,19 +109,25 @@ def main() -> None:
     rows = {way: row(each) for way, each in found.items()}
     goals = {f"{way}, error": rows[way]["ece"] <= ERROR for way in ("identities", "answers")}
     goals |= {f"{way}, absent": rows[way]["told_at_10_percent"] >= TOLD for way in ("identities", "answers")}
-    result = {
-        "benchmark": "calibration",
-        "command": "python -m benchmarks.calibration " + " ".join(without_folder(word) for word in sys.argv[1:]),
-        "worlds": {"seeds": arguments.seeds, "cameras": CAMERAS, "people": PEOPLE, "seconds": SECONDS, "crowd": CROWD},
-        "tracklets": [len(world.who) for world in worlds],
-        "model": zoo.DEFAULT,
-        "detector": without_folder(arguments.detector),
+    result = world_facts("calibration", arguments.detector, arguments.seeds, worlds) | {
         "goals": {"ece": ERROR, "told_at_10_percent": TOLD},
         "reached": goals,
         "rows": rows,
         "machine": machine(),
     }
     print(json.dumps(result, indent=1))
+
+
+def world_facts(benchmark: str, detector: str, seeds: Sequence[int], worlds: Sequence[World]) -> dict[str, Any]:
+    """What a result was measured on."""
+    numbers = " ".join(map(str, seeds))
+    return {
+        "benchmark": benchmark,
+        "command": f"python -m benchmarks.{benchmark} --detector {without_folder(detector)} --seeds {numbers}",
+        "worlds": {"seeds": list(seeds), "cameras": CAMERAS, "people": PEOPLE, "seconds": SECONDS, "crowd": CROWD},
+        "tracklets": [len(world.who) for world in worlds],
+        "model": zoo.DEFAULT,
+    }
 
 
 def indexed(folder: Path, seed: int, detector: str) -> World:

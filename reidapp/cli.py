@@ -405,6 +405,9 @@ def search(
     ] = None,
     before: Annotated[str | None, typer.Option(help="Not after this time.")] = None,
     top: Annotated[int, typer.Option(min=1, max=1000, help="Hits at most.")] = 20,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Order the first 200 by k-reciprocal neighbours: who resembles whom there.")
+    ] = False,
     model: Annotated[str | None, typer.Option(help="Refused unless it is the model that made the gallery.")] = None,
     detector: DetectorOption = None,
     json: JsonOption = False,
@@ -436,6 +439,7 @@ def search(
         combine=found.asked.combine,
         without=found.asked.without,
         refined=found.asked.refined,
+        rerank=rerank,
     )
     facts = {
         "hits": [hit.to_dict() for hit in result.hits],

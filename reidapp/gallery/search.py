@@ -4,7 +4,6 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,42 @@ from reidapp.box import Box
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
 from reidapp.gallery.calibration import SHOWN, Calibration, current
+from reidapp.gallery.nearest import decoded
 from reidapp.gallery.queries import combined, ranked, unmoved
 from reidapp.gallery.recordings import Recordings
-from reidapp.gallery.snapshot import Snapshots
+from reidapp.gallery.snapshot import Snapshot, Snapshots
 from reidapp.gallery.store import Gallery, TrackletInfo, iso
+from reidapp.kreciprocal import Reranking
+
+_RERANKED = 200  # first tracklets that are re-ranked
+_NEIGHBOURS = {
+    "k1": 10,
+    "k2": 3,
+}  # half of the paper's: tracklets of one person are few (benchmarks/reranked_search.py)
+_BEST_SHOTS, _SHOTS_NEAR = 2, 64
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a hit has its place.
+
+    Attributes:
+        score: that ranks, not cut at 0.
+        shots: mean score of the tracklet's two best shots, or of the one that it has; pieces in other chunks are not
+            counted.
+        rank_by_score: its place without re-ranking.
+        distance: by k-reciprocal neighbours, from 0 to 1, which ranks instead; None where that was not asked for.
+    """
+
+    score: float
+    shots: float
+    rank_by_score: int
+    distance: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        distance = None if self.distance is None else round(self.distance, 5)
+        return vars(self) | {"score": round(self.score, 5), "shots": round(self.shots, 5), "distance": distance}
 
 
 @dataclass(frozen=True)
@@ -33,6 +64,7 @@ class Hit:
         start_source: where its recording's start comes from: template, name, container or mtime.
         uncertain: why the times may be wrong; None where nothing says so.
         recording: present, gone, replaced or silent, see `reidapp.gallery.recordings`.
+        reason: why it has its place.
     """
 
     rank: int
@@ -53,12 +85,13 @@ class Hit:
     start_source: str
     uncertain: str | None
     recording: str
+    reason: Reason | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: times ISO 8601 UTC, the box as [x1, y1, x2, y2]."""
         p_match = None if self.p_match is None else round(self.p_match, 5)
         plain = vars(self) | {"box": [round(v, 5) for v in self.box], "score": round(self.score, 5), "p_match": p_match}
-        return {key: _plain(value) for key, value in plain.items()}
+        return {key: _plain(value) for key, value in plain.items()} | {"reason": self.reason and self.reason.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -118,6 +151,7 @@ class Searcher:
         combine: str = "mean",
         without: Collection[str] = (),
         refined: bool = False,
+        rerank: bool = False,
     ) -> SearchResult:
         """The tracklets most like the query.
 
@@ -130,12 +164,14 @@ class Searcher:
             without: ids of tracklets (their first pieces') that are no hits, such as those judged before.
             refined: answers have changed the query, so its hits have no P(match): that would be too high, for matches
                 that were answered are no hits any more (`benchmarks/calibration.py`).
+            rerank: put the first 200 in the order of their k-reciprocal neighbours (`reidapp.kreciprocal`), by the mean
+                of the images. P(match) stays that of the score.
 
         Raises:
             UserError: an unknown camera or group.
         """
         return unmoved(
-            self.gallery, lambda: self._search(queries, cameras, after, before, top, combine, without, refined)
+            self.gallery, lambda: self._search(queries, cameras, after, before, top, combine, without, refined, rerank)
         )
 
     def _search(
@@ -148,6 +184,7 @@ class Searcher:
         combine: str,
         without: Collection[str],
         refined: bool,
+        rerank: bool,
     ) -> SearchResult:
         started = time.perf_counter()
         snapshot = self._snapshots.current()
@@ -158,32 +195,62 @@ class Searcher:
         def best_rows(query: np.ndarray, among: np.ndarray | None, count: int) -> list[tuple[int, float]]:
             return snapshot.best_rows(query, kept if among is None else kept & snapshot.of_tracklets(among), count)
 
-        found = ranked(queries, combine, best_rows, snapshot.tracklet_of, max(top, SHOWN))
+        depth = max(top, SHOWN, _RERANKED if rerank else 0)
+        found = ranked(queries, combine, best_rows, snapshot.tracklet_of, depth)
+        rows = np.array([row for row, _ in found], np.int64)
+        scores = np.array([score for _, score in found])
         calibration = None if refined else current(self.gallery, self.embedder.identity)
-        p_match = np.empty(0)
+        odds: np.ndarray | None = None
         if calibration and found:
-            background = combined(queries, combine, snapshot.sample)
-            p_match = calibration.p_match(np.array([score for _, score in found]), background, len(snapshot.crops))
-        best = [
-            (self.gallery.tracklet(f"{snapshot.tracklet_of[row]:016x}"), f"{snapshot.crops[row]:016x}", score)
-            for row, score in found[:top]
-        ]
-        recordings = self._recordings.states([tracklet.video for tracklet, _, _ in best])
+            odds = calibration.p_match(scores, combined(queries, combine, snapshot.sample), len(snapshot.crops))
+        distances = _reranked(queries, snapshot, rows) if rerank and found else None
+        places = (np.arange(len(found)) if distances is None else np.argsort(distances, kind="stable"))[:top].tolist()
+        tracklets = [self.gallery.tracklet(f"{snapshot.tracklet_of[rows[place]]:016x}") for place in places]
+        recordings = self._recordings.states([tracklet.video for tracklet in tracklets])
         hits = [
-            _hit(rank, tracklet, crop, score, p, recordings[tracklet.video.id])
-            for rank, ((tracklet, crop, score), p) in enumerate(zip_longest(best, p_match[:top].tolist()), start=1)
+            _hit(
+                rank,
+                tracklet,
+                f"{snapshot.crops[rows[place]]:016x}",
+                None if odds is None else float(odds[place]),
+                recordings[tracklet.video.id],
+                Reason(
+                    float(scores[place]),
+                    _of_shots(queries, combine, snapshot, rows[place], kept),
+                    place + 1,
+                    None if distances is None else float(distances[place]),
+                ),
+            )
+            for rank, (place, tracklet) in enumerate(zip(places, tracklets, strict=True), start=1)
         ]
         return SearchResult(
             hits=hits,
             rows=int(kept.sum()),
             seconds=time.perf_counter() - started,
             calibration=calibration,
-            expected_false_hits=float((1 - p_match[:top]).sum()) if calibration else None,
-            probably_absent=calibration.probably_absent(p_match) if calibration and found else None,
+            expected_false_hits=sum(1 - (hit.p_match or 0.0) for hit in hits) if calibration else None,
+            probably_absent=calibration.probably_absent(odds) if calibration and odds is not None else None,
         )
 
 
-def _hit(rank: int, tracklet: TrackletInfo, crop_id: str, score: float, p_match: float | None, recording: str) -> Hit:
+def _reranked(queries: np.ndarray, snapshot: Snapshot, rows: np.ndarray) -> np.ndarray:
+    """Distances of tracklets' best rows to the query: float ``[N]``."""
+    mean = queries.mean(axis=0)
+    query = np.asarray(mean / (np.linalg.norm(mean) + 1e-12), np.float32)
+    found = decoded(snapshot.index.stored(rows))
+    found /= np.linalg.norm(found, axis=1, keepdims=True) + 1e-12  # of half precision's rounding
+    return np.asarray(Reranking(query[None], found, **_NEIGHBOURS).distances(slice(0, 1))[0])
+
+
+def _of_shots(queries: np.ndarray, combine: str, snapshot: Snapshot, row: int, kept: np.ndarray) -> float:
+    """Mean score of the best shots in a tracklet's piece: its rows follow each other."""
+    near = slice(max(0, row - _SHOTS_NEAR), row + _SHOTS_NEAR)
+    own = kept[near] & (snapshot.tracklet_of[near] == snapshot.tracklet_of[row])
+    shots = decoded(snapshot.index.stored(near.start + np.flatnonzero(own)))
+    return float(np.sort(combined(queries, combine, shots))[-_BEST_SHOTS:].mean())
+
+
+def _hit(rank: int, tracklet: TrackletInfo, crop_id: str, p_match: float | None, recording: str, reason: Reason) -> Hit:
     best = next((crop for crop in tracklet.crops if crop.id == crop_id), None)
     if best is None:
         raise UserError(f"crop {crop_id}: not in this gallery")
@@ -198,7 +265,7 @@ def _hit(rank: int, tracklet: TrackletInfo, crop_id: str, score: float, p_match:
         end=tracklet.end,
         best_time=tracklet.video.start + timedelta(seconds=best.time_s),
         best_s=best.time_s,
-        score=min(max(score, 0.0), 1.0),
+        score=min(max(reason.score, 0.0), 1.0),
         p_match=p_match,
         box=best.box,
         crop=best.id,
@@ -206,6 +273,7 @@ def _hit(rank: int, tracklet: TrackletInfo, crop_id: str, score: float, p_match:
         start_source=tracklet.video.start_source,
         uncertain=tracklet.video.uncertain,
         recording=recording,
+        reason=reason,
     )
 
 

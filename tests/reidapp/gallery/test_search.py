@@ -11,6 +11,7 @@ from reidapp.errors import UserError
 from reidapp.gallery import schema
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery, NewChunk, NewCrop, NewTracklet, PathPoint, utc
+from reidapp.kreciprocal import Reranking
 from reidapp.model_card import ModelCard
 
 DIM = 32
@@ -141,6 +142,43 @@ def test_a_tracklet_with_many_crops_hides_no_other(tmp_path: Path) -> None:
     assert len(Searcher(gallery, Model()).search(query[None], top=5).hits) == 5
 
 
+def test_a_hit_s_reason(filled: tuple) -> None:
+    gallery, truth = filled
+    query = unit(np.random.default_rng(4).normal(size=DIM))
+    hits = Searcher(gallery, Model()).search(query[None], top=81).hits
+    at = {(camera, utc(start)): rows.astype(np.float16).astype(np.float32) @ query for camera, start, rows in truth}
+    for hit in hits:
+        assert hit.reason
+        shots = np.sort(at[hit.camera, hit.start])
+        assert (hit.reason.rank_by_score, hit.reason.distance) == (hit.rank, None)
+        assert hit.reason.score == pytest.approx(shots[-1], abs=2e-6)
+        assert hit.reason.shots == pytest.approx(shots[-2:].mean(), abs=2e-6)
+    assert hits[-1].reason
+    assert hits[-1].reason.score < 0 == hits[-1].score
+
+
+def test_reranking_looks_at_neighbours_and_says_so(filled: tuple) -> None:
+    """The same order as that of all tracklets' best rows; the hits are the same."""
+    gallery, truth = filled
+    query = unit(np.random.default_rng(6).normal(size=(2, DIM)))
+    mean = unit(query.mean(0))
+    stored = [rows.astype(np.float16).astype(np.float32) for *_, rows in truth]
+    best = unit(np.stack([rows[(rows @ mean).argmax()] for rows in stored]))
+    slow = Reranking(mean[None], best, k1=10, k2=3).distances(slice(0, 1))[0]
+    hits = Searcher(gallery, Model()).search(query, top=200, rerank=True).hits
+    distance = {(camera, utc(start)): each for (camera, start, _), each in zip(truth, slow, strict=True)}
+    distances = [hit.reason.distance for hit in hits if hit.reason and hit.reason.distance is not None]
+    np.testing.assert_allclose(distances, [distance[hit.camera, hit.start] for hit in hits], atol=1e-5)
+    np.testing.assert_allclose(distances, np.sort(slow), atol=1e-5)
+    by_score = Searcher(gallery, Model()).search(query, top=200).hits
+    place = {hit.tracklet: hit.rank for hit in by_score}
+    assert [hit.reason and hit.reason.rank_by_score for hit in hits] == [place[hit.tracklet] for hit in hits]
+    assert [hit.tracklet for hit in hits] != [hit.tracklet for hit in by_score]
+    few = Searcher(gallery, Model()).search(query, top=3, rerank=True).hits
+    assert [hit.tracklet for hit in few] == [hit.tracklet for hit in hits[:3]]
+    assert Searcher(gallery, Model()).search(query, before=utc(0), rerank=True).hits == []
+
+
 def test_pieces_that_continue_are_one_hit_that_spans_them(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     rows = [unit(rng.normal(size=(2, DIM))) for _ in range(3)]
@@ -208,6 +246,7 @@ def test_a_hit_as_json_keeps_the_contract(filled: tuple) -> None:
         "rank", "tracklet", "camera", "video", "start", "end", "score", "p_match", "box", "thumbnail"
     }  # fmt: skip
     assert fields["p_match"] is None
+    assert fields["reason"]["rank_by_score"] == fields["rank"]
     assert fields["start"].endswith("Z")
     assert Path(fields["thumbnail"]).read_bytes() == WEBP
     assert 0 <= fields["score"] <= 1
