@@ -7,8 +7,10 @@ its last epoch. OMP_NUM_THREADS says how many cores a run takes.
 import argparse
 import json
 import shlex
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +124,20 @@ def scores_of(model: Path, data: str, flip: bool = False) -> dict[str, float]:
 
 def minutes(result: dict[str, Any]) -> str:
     """Of a run, with its threads."""
-    spent = "stopped and resumed" if result["minutes"] is None else f"{result['minutes']:.0f}"
-    return f"{spent} ({result['machine']['threads']})"
+    resumed = ", stopped and resumed" if result.get("resumed") else ""
+    return f"{result['minutes']:.0f} ({result['machine']['threads']}){resumed}"
+
+
+def resumed_minutes(run: Path) -> float:
+    """Of a run that was stopped and resumed: its epochs times their median, by the times of TensorBoard's files."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    spans, epochs = [], 0
+    for file in (run / "tensorboard").iterdir():
+        events = EventAccumulator(str(file)).Reload().Scalars("loss")
+        spans += [after.wall_time - before.wall_time for before, after in pairwise(events)]
+        epochs += len(events)
+    return epochs * statistics.median(spans) / 60
 
 
 def write_table(table: str, lines: Sequence[str]) -> None:
@@ -156,6 +170,7 @@ def _run(
     result: dict[str, Any] = {"method": row.method, "command": row.command, "seed": SEED, "images": trained.images}
     result |= measure(row, out, f"market_500_251:{places['market']}")
     result |= {"training_accuracy": trained.accuracy, "warnings": trained.warnings}
-    result |= {"minutes": None if resumed else round(trained.seconds / 60, 1), "machine": machine()}
+    spent = resumed_minutes(out) if resumed else trained.seconds / 60
+    result |= {"minutes": round(spent, 1), "resumed": resumed, "machine": machine()}
     result_file(table, row.name).parent.mkdir(parents=True, exist_ok=True)
     result_file(table, row.name).write_text(json.dumps(result, indent=2) + "\n")
