@@ -186,12 +186,14 @@ def lacks_bytes(path: Path) -> bool:
         UserError: the file cannot be opened, or its disk or share went away.
     """
     with _blamed_on(path), path.open("rb") as file:
-        head, end = file.read(64), 0
+        head, end = file.read(16), 0
         if head.startswith(_EBML):
             after, length = _ebml_length(head, len(_EBML))
-            if head[(segment := after + length) :].startswith(_SEGMENT):
-                after, length = _ebml_length(head, segment + len(_SEGMENT))
-                end = after + length
+            file.seek(segment := after + length)
+            head = file.read(16).ljust(16, b"\0")
+            if head.startswith(_SEGMENT):
+                after, length = _ebml_length(head, len(_SEGMENT))
+                end = segment + after + length
         else:
             while (length := _box_length(head)) >= 8:
                 end += length

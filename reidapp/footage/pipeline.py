@@ -35,13 +35,14 @@ def cores() -> int:
 
 def peak_memory_mb() -> float:
     """The most that this process has had resident, in 10⁶ bytes."""
-    if sys.platform == "darwin":
-        import resource
+    status = Path("/proc/self/status")
+    if status.exists() and (found := re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)):
+        return int(found[1]) * 1024 / 1e6
+    import resource
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    # Linux: what `getrusage` counts begins with the peak of the program that started this one.
-    (kilobytes,) = re.findall(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    return int(kilobytes) * 1024 / 1e6
+    # Not the first choice: on Linux it begins with the peak of the program that started this one.
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / 1e6 if sys.platform == "darwin" else most * 1024 / 1e6
 
 
 def let_others_go_first() -> None:

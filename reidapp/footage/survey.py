@@ -179,6 +179,8 @@ def survey(
                 continue
             if cut or seconds < facts.duration_s:
                 reason = f"cut off: {seconds:.0f} of {facts.duration_s:.0f} s can be read"
+                if round(seconds) == round(facts.duration_s):
+                    reason = "cut off: its end is missing"
                 result.incomplete.append(Skipped(file, reason))
         planned = _planned(source, camera, zone, facts, seconds)
         result.files.append(planned)

@@ -65,7 +65,7 @@ def write_broken(folder: Path, good: list[Path], count: int, seed: int) -> dict[
 
 
 def _truncated(data: bytearray, suffix: str, draw: random.Random) -> bytes:
-    return bytes(data[: draw.randrange(1, len(data)) | 1])  # odd: between two of its packets, a stream is whole
+    return bytes(data[: (draw.randrange(1, len(data)) - 1) | 1])  # odd: between two of its packets, a stream is whole
 
 
 def _flipped(first: Callable[[int], int], last: Callable[[int], int], most: int) -> "_Way":

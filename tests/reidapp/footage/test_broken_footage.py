@@ -19,6 +19,7 @@ from reidapp.files import one_line
 from reidapp.footage import decoding
 from reidapp.footage.decoding import Damage, frames, probe
 from reidapp.footage.indexing import IndexReport, find_footage, index_footage
+from reidapp.footage.survey import survey
 from reidapp.gallery import vectors
 from reidapp.gallery.store import Gallery
 from reidapp.gallery.verification import verify
@@ -197,6 +198,8 @@ def test_the_end_is_missed_to_the_last_bytes(tmp_path: Path, suffix: str) -> Non
     settings, embedder = IndexSettings(zone="UTC"), ColourEmbedder()
     gallery = Gallery.create(tmp_path / "gallery", path, embedder.card, embedder.identity)
     report = index_footage(find_footage(path, settings), gallery, embedder, ShirtDetector(), settings)
+    (planned,) = survey(find_footage(path, settings), "UTC", probing=True).incomplete
+    assert planned.reason == "cut off: its end is missing"
     (entry,) = report.incomplete
     assert entry.reason == "cut off: its end is missing; what could be read is indexed"
 
