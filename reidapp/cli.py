@@ -438,7 +438,7 @@ def search(
         top=top,
         combine=found.asked.combine,
         without=found.asked.without,
-        refined=found.asked.refined,
+        partial=found.asked.partial,
         rerank=rerank,
     )
     facts = {
@@ -454,7 +454,7 @@ def search(
     }
     for warning in found.warnings:
         _note(f"note: {warning}")
-    odds = _odds(result, found.asked.refined, bool(filters), gallery)
+    odds = _odds(result, found.asked.partial, bool(filters), gallery)
     _show(facts, "\n".join([_hits_table(result.hits), *odds]), json)
 
 
@@ -1347,12 +1347,12 @@ def _outline(facts: dict[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{indent}{key}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
 
 
-def _odds(result: "SearchResult", refined: bool, filtered: bool, gallery: Path) -> Iterator[str]:
+def _odds(result: "SearchResult", partial: bool, filtered: bool, gallery: Path) -> Iterator[str]:
     """What P(match) says of the hits together."""
     if result.expected_false_hits is None:
         if result.hits:
-            how = "no P(match) after answers" if refined else f"for P(match): reidapp gallery calibrate -g {gallery}"
-            yield f"The scores only rank; {how}"
+            how = f"for P(match): reidapp gallery calibrate -g {gallery}"
+            yield f"The scores only rank; {'P(match) is for pictures alone' if partial else how}"
         return
     if result.hits:
         yield f"about {result.expected_false_hits:.0f} of these {len(result.hits)} are expected to be wrong"

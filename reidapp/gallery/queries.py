@@ -45,13 +45,18 @@ class Asked:
         embeddings: float32 ``[Q, D]``, rows of length one.
         combine: see the module.
         without: tracklets that are not shown: those asked with, and those judged.
-        refined: answers have changed the query, so a calibration of plain queries does not hold.
+        refined: answers have changed the query.
     """
 
     embeddings: np.ndarray
     combine: str = "mean"
     without: frozenset[str] = field(default_factory=frozenset)
     refined: bool = False
+
+    @property
+    def partial(self) -> bool:
+        """Tracklets that may show the person are no hits, so what was learnt of hits that all are does not hold."""
+        return bool(self.without)
 
 
 def asked(

@@ -34,10 +34,11 @@ class Reason:
 
     Attributes:
         score: that ranks, not cut at 0.
-        shots: mean score of the tracklet's two best shots, or of the one that it has; pieces in other chunks are not
-            counted.
+        shots: mean score of the two best shots in the piece (the tracklet's part in one chunk) that has the best one;
+            of that alone where it is the only one.
         rank_by_score: its place without re-ranking.
-        distance: by k-reciprocal neighbours, from 0 to 1, which ranks instead; None where that was not asked for.
+        distance: by k-reciprocal neighbours, from 0 to 1, which ranks instead; None where that was not asked for, and
+            beyond the first 200 by score.
     """
 
     score: float
@@ -60,7 +61,8 @@ class Hit:
         zone: the camera's IANA zone; all times are UTC.
         best_time, best_s, box, crop, thumbnail: the best shot of this hit for this query.
         score: cosine similarity of the best shot, negative ones as 0.
-        p_match: calibrated probability of being the same person; None without a calibration, and after answers.
+        p_match: calibrated probability of being the same person; None without a calibration, and where tracklets or
+            answers ask.
         start_source: where its recording's start comes from: template, name, container or mtime.
         uncertain: why the times may be wrong; None where nothing says so.
         recording: present, gone, replaced or silent, see `reidapp.gallery.recordings`.
@@ -101,7 +103,7 @@ class SearchResult:
     Attributes:
         rows: compared.
         seconds: taken.
-        calibration: that P(match) is by; None without one, and after answers.
+        calibration: that P(match) is by; None without one, and where tracklets or answers ask.
         expected_false_hits: of the hits; None without a calibration.
         probably_absent: the person is probably not in this gallery, or not within the filters; None: not known.
     """
@@ -150,7 +152,7 @@ class Searcher:
         top: int = 20,
         combine: str = "mean",
         without: Collection[str] = (),
-        refined: bool = False,
+        partial: bool = False,
         rerank: bool = False,
     ) -> SearchResult:
         """The tracklets most like the query.
@@ -162,16 +164,16 @@ class Searcher:
             top: hits at most.
             combine: how several images make one score: mean, max or set, see `reidapp.gallery.queries`.
             without: ids of tracklets (their first pieces') that are no hits, such as those judged before.
-            refined: answers have changed the query, so its hits have no P(match): that would be too high, for matches
-                that were answered are no hits any more (`benchmarks/calibration.py`).
-            rerank: put the first 200 in the order of their k-reciprocal neighbours (`reidapp.kreciprocal`), by the mean
-                of the images. P(match) stays that of the score.
+            partial: tracklets that show the person are among those left out, so hits have no P(match): that would be
+                too high, for it counts on all matches (`benchmarks/calibration.py`).
+            rerank: put the first 200 by score in the order of their k-reciprocal neighbours (`reidapp.kreciprocal`),
+                by the mean of the images. P(match) stays that of the score.
 
         Raises:
             UserError: an unknown camera or group.
         """
         return unmoved(
-            self.gallery, lambda: self._search(queries, cameras, after, before, top, combine, without, refined, rerank)
+            self.gallery, lambda: self._search(queries, cameras, after, before, top, combine, without, partial, rerank)
         )
 
     def _search(
@@ -183,7 +185,7 @@ class Searcher:
         top: int,
         combine: str,
         without: Collection[str],
-        refined: bool,
+        partial: bool,
         rerank: bool,
     ) -> SearchResult:
         started = time.perf_counter()
@@ -199,12 +201,12 @@ class Searcher:
         found = ranked(queries, combine, best_rows, snapshot.tracklet_of, depth)
         rows = np.array([row for row, _ in found], np.int64)
         scores = np.array([score for _, score in found])
-        calibration = None if refined else current(self.gallery, self.embedder.identity)
-        odds: np.ndarray | None = None
+        calibration = None if partial else current(self.gallery, self.embedder.identity)
+        p_match: np.ndarray | None = None
         if calibration and found:
-            odds = calibration.p_match(scores, combined(queries, combine, snapshot.sample), len(snapshot.crops))
-        distances = _reranked(queries, snapshot, rows) if rerank and found else None
-        places = (np.arange(len(found)) if distances is None else np.argsort(distances, kind="stable"))[:top].tolist()
+            p_match = calibration.p_match(scores, combined(queries, combine, snapshot.sample), len(snapshot.crops))
+        distances = _reranked(queries, snapshot, rows[:_RERANKED]) if rerank and found else np.empty(0)
+        places = [*np.argsort(distances, kind="stable").tolist(), *range(len(distances), len(found))][:top]
         tracklets = [self.gallery.tracklet(f"{snapshot.tracklet_of[rows[place]]:016x}") for place in places]
         recordings = self._recordings.states([tracklet.video for tracklet in tracklets])
         hits = [
@@ -212,13 +214,13 @@ class Searcher:
                 rank,
                 tracklet,
                 f"{snapshot.crops[rows[place]]:016x}",
-                None if odds is None else float(odds[place]),
+                None if p_match is None else float(p_match[place]),
                 recordings[tracklet.video.id],
                 Reason(
                     float(scores[place]),
                     _of_shots(queries, combine, snapshot, rows[place], kept),
                     place + 1,
-                    None if distances is None else float(distances[place]),
+                    float(distances[place]) if place < len(distances) else None,
                 ),
             )
             for rank, (place, tracklet) in enumerate(zip(places, tracklets, strict=True), start=1)
@@ -229,7 +231,7 @@ class Searcher:
             seconds=time.perf_counter() - started,
             calibration=calibration,
             expected_false_hits=sum(1 - (hit.p_match or 0.0) for hit in hits) if calibration else None,
-            probably_absent=calibration.probably_absent(odds) if calibration and odds is not None else None,
+            probably_absent=calibration.probably_absent(p_match) if calibration and p_match is not None else None,
         )
 
 
@@ -243,9 +245,9 @@ def _reranked(queries: np.ndarray, snapshot: Snapshot, rows: np.ndarray) -> np.n
 
 
 def _of_shots(queries: np.ndarray, combine: str, snapshot: Snapshot, row: int, kept: np.ndarray) -> float:
-    """Mean score of the best shots in a tracklet's piece: its rows follow each other."""
-    near = slice(max(0, row - _SHOTS_NEAR), row + _SHOTS_NEAR)
-    own = kept[near] & (snapshot.tracklet_of[near] == snapshot.tracklet_of[row])
+    """Mean score of the best shots in a tracklet's piece, whose rows follow each other."""
+    near, piece = slice(max(0, row - _SHOTS_NEAR), row + _SHOTS_NEAR), snapshot.columns.piece
+    own = kept[near] & (piece[near] == piece[row])
     shots = decoded(snapshot.index.stored(near.start + np.flatnonzero(own)))
     return float(np.sort(combined(queries, combine, shots))[-_BEST_SHOTS:].mean())
 

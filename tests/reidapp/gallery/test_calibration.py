@@ -195,7 +195,7 @@ def test_p_match_of_people_without_a_name(named: Gallery, world: World) -> None:
     assert np.mean(false_alarms) < 0.3 < 0.6 < np.mean(absent)  # 0.1 over many such worlds, with a deviation of 0.1
     few = searcher.search(rows[:1], top=2)
     assert few.probably_absent == searcher.search(rows[:1], top=50).probably_absent
-    after_answers = searcher.search(rows[:1], refined=True)
+    after_answers = searcher.search(rows[:1], partial=True)
     assert {hit.p_match for hit in after_answers.hits} == {None}
     assert (after_answers.calibration, after_answers.probably_absent) == (None, None)
 

@@ -8,7 +8,7 @@ import pytest
 
 from reidapp.box import Box
 from reidapp.errors import UserError
-from reidapp.gallery import schema
+from reidapp.gallery import schema, search
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery, NewChunk, NewCrop, NewTracklet, PathPoint, utc
 from reidapp.kreciprocal import Reranking
@@ -157,7 +157,7 @@ def test_a_hit_s_reason(filled: tuple) -> None:
     assert hits[-1].reason.score < 0 == hits[-1].score
 
 
-def test_reranking_looks_at_neighbours_and_says_so(filled: tuple) -> None:
+def test_reranking_looks_at_neighbours_and_says_so(filled: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same order as that of all tracklets' best rows; the hits are the same."""
     gallery, truth = filled
     query = unit(np.random.default_rng(6).normal(size=(2, DIM)))
@@ -177,6 +177,11 @@ def test_reranking_looks_at_neighbours_and_says_so(filled: tuple) -> None:
     few = Searcher(gallery, Model()).search(query, top=3, rerank=True).hits
     assert [hit.tracklet for hit in few] == [hit.tracklet for hit in hits[:3]]
     assert Searcher(gallery, Model()).search(query, before=utc(0), rerank=True).hits == []
+    monkeypatch.setattr(search, "_RERANKED", 20)
+    part = Searcher(gallery, Model()).search(query, top=200, rerank=True).hits
+    assert {hit.tracklet for hit in part[:20]} == {hit.tracklet for hit in by_score[:20]}
+    assert [hit.tracklet for hit in part[20:]] == [hit.tracklet for hit in by_score[20:]]
+    assert [hit.reason and hit.reason.distance for hit in part[20:]] == [None] * (len(part) - 20)
 
 
 def test_pieces_that_continue_are_one_hit_that_spans_them(tmp_path: Path) -> None:
