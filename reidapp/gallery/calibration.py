@@ -1,14 +1,15 @@
 """P(match): how likely a hit shows the person who is asked for, and whether that person is in the gallery at all.
 
-    logit P = a s + b z + c − log max(1, n / n₀)        z = (s − mean) / deviation
+    logit P = a z + c − log max(1, n / n₀)        z = (s − mean) / deviation
 
 s is the hit's score; mean and deviation are those of the query's scores with rows from all over the gallery, since a
-picture that is like everybody has high scores that say little. a and b are not negative, so P never contradicts the
-ranking. c holds how rare a match was in the gallery when it was calibrated, at n₀ rows. Those that came later, of n
-rows now, are taken to show other people, which errs to the side of doubt.
+picture that is like everybody has high scores that say little. (s beside z made it no better on few people's pairs.)
+a is not negative, so P never contradicts the ranking. c holds how rare a match was in the gallery when it was
+calibrated, at n₀ rows. Those that came later, of n rows now, are taken to show other people, which errs to the side of
+doubt.
 
-The three are fitted by logistic regression to pairs of a query and a tracklet. They belong to one model and one
-gallery. Where the pairs come from decides what P means, so it is said with every P (`SOURCES`).
+Both are fitted by logistic regression to pairs of a query and a tracklet. They belong to one model and one gallery.
+Where the pairs come from decides what P means, so it is said with every P (`SOURCES`).
 """
 
 import csv
@@ -52,12 +53,12 @@ _WARNING = (
     "labels: name people (`reidapp identity`) or answer hits of saved searches (--yes, --no), and calibrate again"
 )
 
-_TRIALS = 500  # at most; more change the three numbers little
+_TRIALS = 500  # at most; more change the two numbers little
 _PEOPLE, _MATCHES = 8, 30  # named people seen by two cameras, and pairs of theirs: fewer say too little of strangers
 _SEARCHES, _ANSWERS, _EACH = 4, 40, 8  # with answers; answers in all; of each kind
 _PAIRS = 30  # of each kind, without labels
 _FOLDS, _BINS = 5, 15
-_RIDGE = 1e-3  # of a and b in deviations of s and z, beside the mean loss
+_RIDGE = 1e-3  # of a in deviations of z, beside the mean loss
 _BOUND = 30.0  # of |c|, where all pairs are of one kind
 
 
@@ -80,7 +81,7 @@ class Calibration:
         rows: n₀.
         groups: people, searches or tracklets that the queries are of.
         matches, others: pairs of one person, and of two.
-        a, b, c: see the module.
+        a, c: see the module.
         absent_below: a search whose `presence` is lower is answered "probably not in this gallery"; None: not known.
         absent_told: share of searches for people who were left out that are answered so.
         reliability: of pairs that a search shows, each predicted by a fit without the person who is asked for.
@@ -93,7 +94,6 @@ class Calibration:
     matches: int
     others: int
     a: float
-    b: float
     c: float
     absent_below: float | None
     absent_told: float | None
@@ -117,7 +117,7 @@ class Calibration:
             rows: of the gallery now.
         """
         grown = np.log(max(1.0, rows / self.rows))
-        return _probability(features(scores, background), np.array([self.a, self.b, self.c - grown]))
+        return _probability(standing(scores, background), self.a, self.c - grown)
 
     def probably_absent(self, p_match: np.ndarray) -> bool | None:
         """Whether the person is probably not in the gallery, by P(match) of the first hits; None: not known."""
@@ -154,16 +154,16 @@ class Trial:
 
     Attributes:
         group: whom it asks for. Trials of one group are fitted to or predicted, never both.
-        features: see there, float ``[N, 2]``.
+        z: float ``[N]``.
         match: the pair is of one person.
         weight: pairs of the gallery that it stands for.
         groups: whom its tracklets show; −1: none of those who are asked for.
         shown: it is among the query's first hits.
-        there, left_out: features of the first hits, with the person in the gallery and without; None: not known.
+        there, left_out: z of the first hits, with the person in the gallery and without; None: not known.
     """
 
     group: int
-    features: np.ndarray
+    z: np.ndarray
     match: np.ndarray
     weight: np.ndarray
     groups: np.ndarray
@@ -176,10 +176,9 @@ class _TooFewError(UserError):
     """A source has less than it takes."""
 
 
-def features(scores: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """s and z: float64 ``[N, 2]``."""
-    scores = np.asarray(scores, np.float64)
-    return np.stack([scores, (scores - background.mean()) / (background.std() + 1e-6)], axis=1)
+def standing(scores: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """z, how far scores stand above the query's scores with anybody: float64 ``[N]``."""
+    return (np.asarray(scores, np.float64) - background.mean()) / (background.std() + 1e-6)
 
 
 def presence(p_match: np.ndarray) -> float:
@@ -187,22 +186,21 @@ def presence(p_match: np.ndarray) -> float:
     return float(1 - np.prod(1 - p_match[:SHOWN]))
 
 
-def fitted(features: np.ndarray, match: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """a, b ≥ 0 and c of the weighted logistic regression with a ridge: float64 ``[3]``."""
-    middle, deviation = features.mean(axis=0), features.std(axis=0) + 1e-9
-    columns = np.column_stack([(features - middle) / deviation, np.ones(len(features))])
+def fitted(z: np.ndarray, match: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """a ≥ 0 and c of the weighted logistic regression, with a ridge."""
+    middle, deviation = z.mean(), z.std() + 1e-9
+    columns = np.stack([(z - middle) / deviation, np.ones(len(z))], axis=1)
     signs, weight = np.where(match, 1.0, -1.0), weight / weight.sum()
 
     def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
         margins = signs * (columns @ values)
-        drawn = _RIDGE * np.append(values[:2], 0.0)
+        drawn = np.array([_RIDGE * values[0], 0.0])
         value = weight @ np.logaddexp(0, -margins) + drawn @ values / 2
         return float(value), drawn - columns.T @ (weight * signs * expit(-margins))
 
-    bounds = [(0.0, None), (0.0, None), (-_BOUND, _BOUND)]
-    slopes = minimize(loss, np.array([1.0, 1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds).x
-    a, b = slopes[:2] / deviation
-    return np.array([a, b, slopes[2] - (a, b) @ middle])
+    bounds = [(0.0, None), (-_BOUND, _BOUND)]
+    slope, offset = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds).x.tolist()
+    return float(slope / deviation), float(offset - slope / deviation * middle)
 
 
 def reliability(p_match: np.ndarray, right: np.ndarray, weight: np.ndarray | None = None) -> tuple[Point, ...]:
@@ -296,19 +294,19 @@ def read_labels(gallery: Gallery, file: Path) -> dict[str, str]:
 def calibrated(source: str, trials: Sequence[Trial], rows: int) -> Calibration:
     """Fitted to all trials; what is said of its quality is of trials that a fit had not seen."""
     matches, pairs = sum(int(trial.match.sum()) for trial in trials), sum(len(trial.match) for trial in trials)
-    a, b, c = _fit(trials, held=[]).tolist()
+    a, c = _fit(trials, held=[])
     groups = sorted({trial.group for trial in trials})
     predicted, right, standing, there, left_out = [], [], [], [], []
     for held in (groups[fold::_FOLDS] for fold in range(min(_FOLDS, len(groups)))):
         weights = _fit(trials, held)
         for trial in (trial for trial in trials if trial.group in held):
-            predicted.append(_probability(trial.features[trial.shown], weights))
+            predicted.append(_probability(trial.z[trial.shown], *weights))
             right.append(trial.match[trial.shown])
             standing.append(trial.weight[trial.shown])
             if trial.there is not None:
-                there.append(presence(_probability(trial.there, weights)))
+                there.append(presence(_probability(trial.there, *weights)))
             if trial.left_out is not None:
-                left_out.append(presence(_probability(trial.left_out, weights)))
+                left_out.append(presence(_probability(trial.left_out, *weights)))
     below = float(np.quantile(there, FALSE_ALARMS, method="lower")) if there else None
     told = float(np.mean(np.less(left_out, below))) if left_out and below is not None else None
     return Calibration(
@@ -319,7 +317,6 @@ def calibrated(source: str, trials: Sequence[Trial], rows: int) -> Calibration:
         matches=matches,
         others=pairs - matches,
         a=a,
-        b=b,
         c=c,
         absent_below=below,
         absent_told=told,
@@ -327,11 +324,11 @@ def calibrated(source: str, trials: Sequence[Trial], rows: int) -> Calibration:
     )
 
 
-def _probability(pairs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return np.asarray(expit(pairs @ weights[:2] + weights[2]))
+def _probability(z: np.ndarray, a: float, c: float) -> np.ndarray:
+    return np.asarray(expit(a * z + c))
 
 
-def _fit(trials: Sequence[Trial], held: Collection[int]) -> np.ndarray:
+def _fit(trials: Sequence[Trial], held: Collection[int]) -> tuple[float, float]:
     """`fitted` to all pairs in which neither the query nor the tracklet is of a group that is held back.
 
     A query's other pairs then stand for those as well, or matches would seem less rare than they are.
@@ -343,7 +340,7 @@ def _fit(trials: Sequence[Trial], held: Collection[int]) -> np.ndarray:
         if trial.group in held or (before and not after):
             continue
         weight = np.where(others, trial.weight * (before / after if after else 1.0), trial.weight)
-        parts.append((trial.features[kept], trial.match[kept], weight[kept]))
+        parts.append((trial.z[kept], trial.match[kept], weight[kept]))
     return fitted(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
@@ -389,13 +386,13 @@ def _of_people(gallery: Gallery, snapshot: Snapshot, people: Mapping[str, str]) 
         trials.append(
             Trial(
                 group=who,
-                features=features(scores[first], background),
+                z=standing(scores[first], background),
                 match=match[first],
                 weight=np.where(match, 1.0, strangers)[first],
                 groups=person[elsewhere][first],
                 shown=scores[first] >= there[-1],
-                there=features(there, background),
-                left_out=features(left_out, background),
+                there=standing(there, background),
+                left_out=standing(left_out, background),
             )
         )
     return trials
@@ -424,12 +421,12 @@ def _of_answers(gallery: Gallery, snapshot: Snapshot, embedder: Callable[[], Emb
         trials.append(
             Trial(
                 group=group,
-                features=features(np.array([score for _, score in found]), background),
+                z=standing(np.array([score for _, score in found]), background),
                 match=match,
                 weight=np.ones(len(found)),
                 groups=np.full(len(found), -1),
                 shown=np.ones(len(found), bool),
-                there=features(there, background) if match.any() else None,
+                there=standing(there, background) if match.any() else None,
             )
         )
     return trials
@@ -469,7 +466,7 @@ def _of_one_camera(gallery: Gallery, snapshot: Snapshot) -> list[Trial]:
         trials.append(
             Trial(
                 group=group,
-                features=features(scores, combined(query[None], "mean", snapshot.sample)),
+                z=standing(scores, combined(query[None], "mean", snapshot.sample)),
                 match=match,
                 weight=np.where(match, 1.0, strangers),
                 groups=np.full(len(against), -1),

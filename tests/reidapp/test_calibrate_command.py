@@ -10,9 +10,7 @@ from reidapp.gallery.store import Gallery
 from tests.conftest import World
 from tests.reidapp.test_cli import as_json, refused, reidapp
 
-MADE = Calibration(
-    "identities", "2026-03-02T10:00:00Z", 10_000, 8, 30, 90, 2.0, 1.0, -4.0, 1.0, 0.8, (Point(0.5, 0.4, 120.0),)
-)
+MADE = Calibration("identities", "2026-03-02T10:00:00Z", 999, 8, 30, 90, 1.0, -2.0, 1.0, 0.8, (Point(0.5, 0.4, 120.0),))
 
 
 @pytest.fixture

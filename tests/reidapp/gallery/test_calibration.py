@@ -20,11 +20,11 @@ from reidapp.gallery.calibration import (
     calibrated,
     calibration_error,
     current,
-    features,
     fitted,
     keep,
     presence,
     reliability,
+    standing,
 )
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.saved_searches import SavedSearches
@@ -34,9 +34,7 @@ from tests.reidapp.gallery.test_search import DIM, START_MS, WEBP, Model, add_vi
 
 World = tuple[Gallery, dict[str, int]]
 PEOPLE, CAMERAS = 40, ("gate", "hall", "yard")
-MADE = Calibration(
-    "identities", "2026-03-02T10:00:00Z", 100, 8, 30, 90, 4.0, 2.0, -6.0, 0.5, 0.8, (Point(0.5, 0.4, 1.0),)
-)
+MADE = Calibration("identities", "2026-03-02T10:00:00Z", 100, 8, 30, 90, 2.0, -6.0, 0.5, 0.8, (Point(0.5, 0.4, 1.0),))
 
 
 def filled(folder: Path) -> World:
@@ -75,29 +73,27 @@ def seen(camera: int) -> list[tuple[int, np.ndarray]]:
 
 def test_the_fit_is_at_the_minimum_of_its_loss() -> None:
     rng = np.random.default_rng(0)
-    pairs, weight = rng.normal(size=(40, 2)), rng.uniform(0.5, 3, size=40)
-    match = rng.random(40) < expit(2 * pairs[:, 0] + pairs[:, 1] - 1)
-    scaled = (pairs - pairs.mean(0)) / pairs.std(0)
+    z, weight = 2 + 3 * rng.normal(size=40), rng.uniform(0.5, 3, size=40)
+    match = rng.random(40) < expit(z - 3)
+    scaled = (z - z.mean()) / z.std()
 
     def loss(values: np.ndarray) -> float:
         total = 0.0
-        for (s, z), yes, w in zip(scaled, match, weight, strict=True):
-            p = 1 / (1 + np.exp(-(values[0] * s + values[1] * z + values[2])))
+        for each, yes, w in zip(scaled, match, weight, strict=True):
+            p = 1 / (1 + np.exp(-(values[0] * each + values[1])))
             total -= w * np.log(p if yes else 1 - p)
-        return total / weight.sum() + 1e-3 / 2 * (values[0] ** 2 + values[1] ** 2)
+        return total / weight.sum() + 1e-3 / 2 * values[0] ** 2
 
-    slow = minimize(loss, np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-12, "maxiter": 4000}).x
-    a, b, c = fitted(pairs, match, weight)
-    np.testing.assert_allclose([a, b] * pairs.std(0), slow[:2], atol=2e-3)
-    np.testing.assert_allclose(pairs @ [a, b] + c, scaled @ slow[:2] + slow[2], atol=5e-3)
+    slow = minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-13}).x
+    a, c = fitted(z, match, weight)
+    np.testing.assert_allclose(a * z + c, scaled * slow[0] + slow[1], atol=2e-3)
 
 
 def test_p_match_never_contradicts_the_ranking() -> None:
     """Even where the higher scores were those of strangers."""
     rng = np.random.default_rng(1)
-    pairs = rng.normal(size=(60, 2))
-    a, b, _ = fitted(pairs, pairs.sum(1) < 0, np.ones(60))
-    assert (a, b) == (0.0, 0.0)
+    z = rng.normal(size=60)
+    assert fitted(z, z < 0, np.ones(60))[0] == 0.0
     background, scores = rng.normal(size=50) / 5, np.sort(rng.uniform(-1, 1, size=30))[::-1]
     assert (np.diff(MADE.p_match(scores, background, 100)) < 0).all()
 
@@ -107,8 +103,8 @@ def test_the_formula() -> None:
     p = MADE.p_match(np.array([0.9, 0.2]), background, 50)
     for each, score in zip(p, (0.9, 0.2), strict=True):
         z = (score - 0.25) / (np.sqrt(((background - 0.25) ** 2).mean()) + 1e-6)
-        assert each == pytest.approx(1 / (1 + np.exp(-(4.0 * score + 2.0 * z - 6.0))))
-    np.testing.assert_allclose(features(np.array([0.25]), background), [[0.25, 0.0]], atol=1e-9)
+        assert each == pytest.approx(1 / (1 + np.exp(-(2.0 * z - 6.0))))
+    np.testing.assert_allclose(standing(np.array([0.25, 0.5]), background), [0.0, 0.25 / background.std()], rtol=1e-4)
 
 
 @pytest.mark.parametrize("growth", [1, 3, 50])
@@ -122,14 +118,13 @@ def test_each_hit_s_odds_fall_as_the_gallery_grows(growth: int) -> None:
 def test_a_base_rate_is_corrected_by_weights() -> None:
     """Of the strangers a tenth was kept; each stands for ten."""
     rng = np.random.default_rng(2)
-    pairs = rng.normal(size=(40_000, 2))
-    p = expit(1.5 * pairs[:, 0] + pairs[:, 1] - 2)
-    match = rng.random(40_000) < p
+    z = rng.normal(size=40_000)
+    match = rng.random(40_000) < expit(1.5 * z - 2)
     kept = match | (rng.random(40_000) < 0.1)
-    a, b, c = fitted(pairs[kept], match[kept], np.where(match, 1.0, 10.0)[kept])
-    assert calibration_error(reliability(expit(pairs @ [a, b] + c), match)) < 0.015
-    a, b, c = fitted(pairs[kept], match[kept], np.ones(kept.sum()))
-    assert calibration_error(reliability(expit(pairs @ [a, b] + c), match)) > 0.2
+    a, c = fitted(z[kept], match[kept], np.where(match, 1.0, 10.0)[kept])
+    assert calibration_error(reliability(expit(a * z + c), match)) < 0.015
+    a, c = fitted(z[kept], match[kept], np.ones(kept.sum()))
+    assert calibration_error(reliability(expit(a * z + c), match)) > 0.2
 
 
 def test_a_known_p_is_recovered_and_its_error_is_said() -> None:
@@ -138,20 +133,18 @@ def test_a_known_p_is_recovered_and_its_error_is_said() -> None:
     found = calibrated("labels", trials, 1000)
     assert (found.groups, found.matches + found.others, found.rows) == (60, 60 * 40, 1000)
     fresh = [some_trial(rng, group) for group in range(200)]
-    pairs, match = np.concatenate([t.features for t in fresh]), np.concatenate([t.match for t in fresh])
-    p = expit(pairs @ [found.a, found.b] + found.c)
-    np.testing.assert_allclose(p, expit(5 * pairs[:, 0] + pairs[:, 1] - 4), atol=0.07)
-    assert calibration_error(reliability(p, match)) < 0.03
+    z, match = np.concatenate([t.z for t in fresh]), np.concatenate([t.match for t in fresh])
+    p = expit(found.a * z + found.c)
+    np.testing.assert_allclose(p, expit(2 * z - 3), atol=0.05)
+    assert calibration_error(reliability(p, match)) < 0.02
     assert 0 < found.error < 0.05
     shuffled = [replace(trial, match=rng.permutation(trial.match)) for trial in trials]
-    a, b = (found.a, found.b), calibrated("labels", shuffled, 1000)
-    assert b.a + b.b < 0.2 * sum(a)  # scores that say nothing give every hit the base rate
+    assert calibrated("labels", shuffled, 1000).a < 0.2  # scores that say nothing give every hit the base rate
 
 
 def some_trial(rng: np.random.Generator, group: int) -> Trial:
-    pairs = np.stack([rng.uniform(0, 1, 40), rng.normal(1, 1, 40)], axis=1)
-    match = rng.random(40) < expit(5 * pairs[:, 0] + pairs[:, 1] - 4)
-    return Trial(group, pairs, match, np.ones(40), np.full(40, -1), np.ones(40, bool))
+    z = rng.normal(1, 1, 40)
+    return Trial(group, z, rng.random(40) < expit(2 * z - 3), np.ones(40), np.full(40, -1), np.ones(40, bool))
 
 
 def test_reliability_by_hand() -> None:
@@ -225,7 +218,7 @@ def test_a_file_of_labels(named: Gallery, world: World, tmp_path: Path) -> None:
     rows = [(id_[:9], f"p{person:02}") for id_, person in world[1].items() if person < 16]
     write(file, rows)
     found = calibrate(named, Model, labels=file)
-    np.testing.assert_allclose([found.a, found.b, found.c], [before.a, before.b, before.c], rtol=1e-3)
+    np.testing.assert_allclose([found.a, found.c], [before.a, before.c], rtol=1e-3)
     assert (found.source, found.groups, found.warning) == ("labels", 16, None)
     keep(named, Model.identity, before)
     for wrong, words in [
