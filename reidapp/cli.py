@@ -1349,17 +1349,11 @@ def _outline(facts: dict[str, Any], indent: str = "") -> Iterator[str]:
 
 def _odds(result: "SearchResult", partial: bool, filtered: bool, gallery: Path) -> Iterator[str]:
     """What P(match) says of the hits together."""
-    if result.expected_false_hits is None:
-        if result.hits:
-            how = f"for P(match): reidapp gallery calibrate -g {gallery}"
-            yield f"The scores only rank; {'P(match) is for pictures alone' if partial else how}"
-        return
-    if result.hits:
-        yield f"about {result.expected_false_hits:.0f} of these {len(result.hits)} are expected to be wrong"
-    if result.probably_absent:
-        yield "probably not in this gallery" + (" within these filters" if filtered else "")
-    if result.calibration and result.calibration.warning:
-        yield f"P(match) is {result.calibration.source}: {result.calibration.warning}"
+    if result.calibration:
+        yield from result.told(filtered)
+    elif result.hits:
+        how = f"for P(match): reidapp gallery calibrate -g {gallery}"
+        yield f"The scores only rank; {'P(match) is for pictures alone' if partial else how}"
 
 
 def _hits_table(hits: "list[Hit]") -> str:

@@ -117,7 +117,8 @@ def hits(result: SearchResult, filtered: bool) -> Json:
             else "No tracklets to compare with: nobody was found in the recordings so far."
         )
     found = f"{counted(len(result.hits), 'hit')}, most similar first, in {result.seconds * 1000:.0f} ms."
-    return {**message(found), "hits": [card(hit) for hit in result.hits]}
+    told = [f"{line[0].upper()}{line[1:]}." for line in result.told(filtered)]
+    return {**message(" ".join([found, *told])), "hits": [card(hit) for hit in result.hits]}
 
 
 def card(hit: Hit) -> Json:

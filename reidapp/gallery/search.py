@@ -115,6 +115,17 @@ class SearchResult:
     expected_false_hits: float | None = None
     probably_absent: bool | None = None
 
+    def told(self, filtered: bool) -> list[str]:
+        """What P(match) says of the hits together, in words; nothing where there is none."""
+        lines = []
+        if self.expected_false_hits is not None and self.hits:
+            lines.append(f"about {self.expected_false_hits:.0f} of these {len(self.hits)} are expected to be wrong")
+        if self.probably_absent:
+            lines.append("probably not in this gallery" + (" within these filters" if filtered else ""))
+        if self.calibration and self.calibration.warning:
+            lines.append(f"P(match) is {self.calibration.source}: {self.calibration.warning}")
+        return lines
+
 
 class Searcher:
     """Searches a gallery while it grows: every search sees all that is committed when it begins.
