@@ -400,24 +400,19 @@ def _of_people(gallery: Gallery, snapshot: Snapshot, people: Mapping[str, str]) 
 
 def _of_answers(gallery: Gallery, snapshot: Snapshot, embedder: Callable[[], Embeds]) -> list[Trial]:
     """One query for each saved search, as it was before its answers; its pairs are with the hits that were judged."""
-    searches = [info for info in SavedSearches(gallery, by="").all() if info.yes or info.no]
-    yes, no = (sum(len(getattr(info, kind)) for info in searches) for kind in ("yes", "no"))
-    if len(searches) < _SEARCHES or yes + no < _ANSWERS or min(yes, no) < _EACH:
-        raise _TooFewError(
-            f"{yes} yes and {no} no to hits of {len(searches)} saved searches ({_ANSWERS} answers, {_EACH} of each "
-            f"kind, to {_SEARCHES} searches are needed)"
-        )
     trials = []
-    for group, info in enumerate(searches):
-        ask = _asked_first(gallery, snapshot, info, embedder)
+    for group, info in enumerate(SavedSearches(gallery, by="").all()):
+        ask = _asked_first(gallery, snapshot, info, embedder) if info.yes or info.no else None
         judged = [id_ for id_ in [*info.yes, *info.no] if ask and id_ not in ask.without]
         if ask is None or not (of := snapshot.of_tracklets(_numbers(judged))).any():
             continue
         background = combined(ask.embeddings, ask.combine, snapshot.sample)
         found = _ranked(snapshot, ask.embeddings, ask.combine, of, len(judged))
         match = np.array([f"{snapshot.tracklet_of[row]:016x}" in info.yes for row, _ in found])
-        kept = snapshot.selected(_cameras(snapshot, info), without=ask.without)
-        there = _first(snapshot, ask.embeddings, kept, ask.combine)
+        there = None
+        if match.any() and not ask.partial:
+            kept = snapshot.selected(_cameras(snapshot, info))
+            there = standing(_first(snapshot, ask.embeddings, kept, ask.combine), background)
         trials.append(
             Trial(
                 group=group,
@@ -426,8 +421,15 @@ def _of_answers(gallery: Gallery, snapshot: Snapshot, embedder: Callable[[], Emb
                 weight=np.ones(len(found)),
                 groups=np.full(len(found), -1),
                 shown=np.ones(len(found), bool),
-                there=standing(there, background) if match.any() else None,
+                there=there,
             )
+        )
+    answers = np.concatenate([trial.match for trial in trials]) if trials else np.empty(0, bool)
+    yes, no = int(answers.sum()), int((~answers).sum())
+    if len(trials) < _SEARCHES or yes + no < _ANSWERS or min(yes, no) < _EACH:
+        raise _TooFewError(
+            f"{yes} yes and {no} no to hits of {len(trials)} saved searches ({_ANSWERS} answers, {_EACH} of each kind, "
+            f"to {_SEARCHES} searches are needed)"
         )
     return trials
 
