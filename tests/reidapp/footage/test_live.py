@@ -181,13 +181,12 @@ def test_a_camera_that_goes_away_and_comes_back_is_recorded_on(ts: bytes, tmp_pa
 
     sources, _ = scan(tmp_path, live.TEMPLATE)
     starts = [source.written.timestamp() for source in sources if source.written]
-    assert [len(starts), starts[1] - starts[0], starts[3] - starts[2], starts[4] - starts[3]] == pytest.approx(
-        [5, 2, 2, 2], abs=0.2
-    )
-    assert [starts[0] > began[0] - 0.2, starts[2] > camera.began[0] - 0.2] == [True, True]
-    counts = lengths(tmp_path)
-    assert [counts[0], counts[2], counts[3]] == [20, 20, 20]  # the first one of a connection, too
-    assert all(2 <= count <= 6 for count in (counts[1], counts[4]))
+    assert len(starts) == 5
+    assert all(began[0] - 0.2 < start < time.time() for start in starts)
+    assert sum(start > camera.began[0] - 0.2 for start in starts) == 3
+    *broken, one, two, three = sorted(lengths(tmp_path))
+    assert [one, two, three] == [20, 20, 20]  # with the first pictures of a connection, too
+    assert all(2 <= count <= 6 for count in broken)
 
 
 def test_a_password_that_is_wrong_is_told(ts: bytes, tmp_path: Path) -> None:
