@@ -21,7 +21,7 @@ demo:
 	@.venv/bin/reidapp demo $(ARGS)
 
 # A process per core; the tests of a file stay together, for they share what they have made.
-PYTEST := .venv/bin/pytest -n logical --dist loadfile
+PYTEST := .venv/bin/pytest -n logical --dist loadfile --no-loadscope-reorder
 
 test: lint
 	@$(PYTEST) $(ARGS)

@@ -268,6 +268,7 @@ def _measure(path: Path, full: Path, precision: str, examples: Examples, name: s
         "mAP_loss": round(before - scores.mAP, 4),
         "cosine": round(float(cosines.mean()), 5),
         "least_cosine": round(float(cosines.min()), 5),
+        "queries": scores.queries,
     }
     return found
 

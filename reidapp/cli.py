@@ -58,6 +58,7 @@ TrackletsArgument = Annotated[list[str] | None, typer.Argument(help="Ids of hits
 CountArgument = Annotated[int, typer.Argument(min=1, help="So many.")]
 CrowdOption = Annotated[int, typer.Option(min=1, help="Groups of people before a camera at once, who cross.")]
 
+_FEW_QUERIES = 100  # on which an export's loss of mAP says little
 _TRAIN = "this command needs `pip install 'reidapp[train]'`"
 _SERVE = "`pip install 'reidapp[cpu]'`, or 'reidapp[gpu]'"
 _EXTRA_OF = dict.fromkeys(
@@ -487,7 +488,12 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     resume: Annotated[bool, typer.Option(help="Go on from the run's last epoch.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
-    show: Annotated[bool, typer.Option("--show", help="Print the recipe with all changes, and stop.")] = False,
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--show", help="Print the recipe with all changes, and stop. Losses and networks are not checked yet."
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Train an embedding model by a recipe."""
@@ -576,6 +582,8 @@ def export_(
 
     examples = LabelledCrops(_only(data)) if data else None
     card = export_run(run, out, name=name, precision=precision, examples=examples)
+    if (queries := card.scores.get("against fp32", {}).get("queries", _FEW_QUERIES)) < _FEW_QUERIES:
+        _note(f"note: its loss was measured on {queries} queries only, of which each counts much; give a larger --data")
     _show(json_.loads(card.to_json()), f"{out}: {_export_summary(card)}", json)
 
 
@@ -1298,6 +1306,8 @@ def _index_summary(report: "IndexReport", kind: str, gallery: Path) -> str:
     known, thing = f", {report.unchanged} indexed before" if report.unchanged else "", kind.removesuffix("s")
     found = counts(frame=report.frames, detection=report.detections, tracklet=report.tracklets, crop=report.crops)
     lines = [f"{counted(report.videos, thing)}{known}: {found} written and searchable in {gallery}"]
+    if report.unchanged and not report.videos + report.frames:
+        lines = [f"nothing new: {counted(report.unchanged, thing)} indexed before, searchable in {gallery}"]
     if report.deleted:
         deleted = counted(report.deleted, thing)
         lines.append(f"  deleted from the gallery, and not indexed again: {deleted}; --again indexes them")

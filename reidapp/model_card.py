@@ -53,7 +53,8 @@ class ModelCard:
         for title, values in self.scores.items():
             if "mAP_loss" in values:
                 lost, cosine = 100 * values["mAP_loss"], values["cosine"]
-                lines.append(f"{title}: {self.precision} loses {lost:z.1f} points of mAP, mean cosine {cosine:.3f}")
+                on = f" on {values['queries']:.0f} queries" if "queries" in values else ""
+                lines.append(f"{title}: {self.precision} loses {lost:z.1f} points of mAP{on}, mean cosine {cosine:.3f}")
             else:
                 shares = "  ".join(f"{name.replace('rank', 'Rank-')} {value:.1%}" for name, value in values.items())
                 lines.append(f"{shares}; {title}")

@@ -76,6 +76,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if marked and not nvidia_driver():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason=NO_GPU))
+    # Files with slow tests first: several processes take a file each, and none is to be left alone with a long one.
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.hookimpl(wrapper=True)

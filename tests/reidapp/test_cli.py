@@ -127,13 +127,13 @@ def test_one_data_set_at_a_time_is_scored() -> None:
 def test_an_export_is_summed_up_in_percent() -> None:
     measured = {
         "cosine; folder": {"rank1": 0.1356, "mAP": 0.094},
-        "against fp32": {"mAP_loss": 0.0081, "cosine": 0.99912},
+        "against fp32": {"mAP_loss": 0.0081, "cosine": 0.99912, "queries": 34},
     }
     text = _export_summary(ModelCard("mine", "1", 128, 64, 512, precision="int8", scores=measured))
     assert text.splitlines() == [
         "mine, int8, 128×64 → 512-d",
         "  Rank-1 13.6%  mAP 9.4%; cosine; folder",
-        "  against fp32: int8 loses 0.8 points of mAP, mean cosine 0.999",
+        "  against fp32: int8 loses 0.8 points of mAP on 34 queries, mean cosine 0.999",
     ]
 
 

@@ -158,9 +158,9 @@ DAMAGES: dict[Callable[[Gallery], None], tuple[str, str]] = {
     a_shard_has_a_wrong_bit: ("2026-03-02.f16: . of . vectors missing or damaged", "makes them"),
     a_shard_is_zeros: ("2026-03-02.f16: (.) of \\1 vectors missing or damaged", "makes them"),
     vectors_have_a_wrong_hash: ("2026-03-02.f16: . of . vectors missing or damaged, the first in row 0", "makes them"),
-    rows_of_vectors_are_gone: (". crops without a vector", "embeds them"),
-    all_rows_of_vectors_are_gone: (". crops without a vector", "embeds them"),
-    pictures_and_vectors_are_gone: (". crops without a vector", "embeds them"),
+    rows_of_vectors_are_gone: (r"\d crops? without a vector", "embeds them"),
+    all_rows_of_vectors_are_gone: (r"\d crops? without a vector", "embeds them"),
+    pictures_and_vectors_are_gone: (r"\d crops? without a vector", "embeds them"),
 }  # fmt: skip
 
 

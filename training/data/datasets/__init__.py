@@ -93,7 +93,8 @@ def load_dataset(spec: str) -> Dataset:
     dataset: Dataset = registry.build(cls, None, f"data {spec}", folder=path, file=path)
     dataset.spec = spec
     if not (dataset.train or dataset.query or dataset.gallery):
-        raise UserError(f"data {spec}: no usable image in it{_first_of(dataset.skipped)}")
+        what = _first_of(dataset.skipped) or f", as {kind} lays them out"
+        raise UserError(f"data {spec}: no usable image in it{what}")
     return dataset
 
 
