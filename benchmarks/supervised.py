@@ -94,7 +94,8 @@ def render() -> None:
 
 
 def table_line(row: Row) -> str:
-    command, result = f"`{row.short}`" + (" …" if row.small else ""), read_result(TABLE, row.name)
+    result = read_result(TABLE, row.name)
+    command = f"`{row.short}` …" if row.small else f"`{row.command.removeprefix('reidapp train ')}`"
     if result is None:
         return f"| {row.method} | {dim(row)} | not run | | | | | | {command} |"
     numbers = " | ".join(f"{result[name]:.1f}" for name in SCORES)
