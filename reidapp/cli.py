@@ -162,7 +162,7 @@ def synth_people(
             test_share=test_share,
             progress=advance,
         )
-    _show(vars(summary), f"{out}: {summary}", json)
+    _show(vars(summary), str(summary), json)
 
 
 @synth.command("footage")
@@ -184,7 +184,7 @@ def synth_footage(
         summary = write_footage(
             out, cameras=cameras, people=people, seconds=seconds, crowd=crowd, seed=seed, progress=advance
         )
-    _show(vars(summary), f"{out}: {summary}", json)
+    _show(vars(summary), str(summary), json)
 
 
 @bench.command("footage")

@@ -218,8 +218,11 @@ def test_prints_and_serialises() -> None:
     )
     assert scores.to_dict()["mAP"] == 0.25
     assert scores.to_dict()["verification"] is None
-    verified = replace(scores, verification=Verification(0.4371, 0.612, ((1e-3, 0.612, 0.4371),), 100, 5000))
+    verified = replace(scores, verification=Verification(0.4371, 0.612, ((1e-3, 0.612, 0.4371),), 100, 50_000))
     assert "\nTPR 61.2% at a false-match rate of 1e-3 (cosine ≥ 0.437)\n8 queries" in str(verified)
+    assert verified.verification
+    few = replace(verified.verification, impostors=5000)
+    assert str(few).endswith("(cosine ≥ 0.437); of only 5,000 pairs of strangers")
     facts = json.loads(json.dumps(verified.to_dict()))["verification"]
     assert facts["threshold"] == 0.4371
     assert facts["roc"] == [{"fmr": 1e-3, "tpr": 0.612, "threshold": 0.4371}]
