@@ -218,9 +218,10 @@ def search_for(world: World, people: Sequence[int], found: Found) -> None:
         cameras = world.others(camera)
         own = world.tracklets(person, cameras)
         there = judge(world, person, found, query, cameras=cameras)
-        if there.probably_absent is not None and own:
+        gone = world.searcher.search(query, cameras=cameras, without=own)
+        if own and None not in (there.probably_absent, gone.probably_absent):
             found.there.append(answer(there))
-            found.left_out.append(answer(world.searcher.search(query, cameras=cameras, without=own)))
+            found.left_out.append(answer(gone))
 
 
 def search_with_two(world: World, people: Sequence[int], combine: str, found: Found) -> None:

@@ -6,7 +6,7 @@ s is the hit's score; mean and deviation are those of the query's scores with ro
 picture that is like everybody has high scores that say little. (s beside z made it no better on few people's pairs.)
 a is not negative, so P never contradicts the ranking. c holds how rare a match was in the gallery when it was
 calibrated, at n₀ rows. Those that came later, of n rows now, are taken to show other people, which errs to the side of
-doubt.
+doubt. Whether the person is in the gallery at all is told without this term, or it would be denied of ever more people.
 
 Both are fitted by logistic regression to pairs of a query and a tracklet. They belong to one model and one gallery.
 Where the pairs come from decides what P means, so it is said with every P (`SOURCES`).
@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from reidapp.query import QueryCrop, embed_crops
 
 SHOWN = 20  # first hits, in which P(match) is to be right, and by which somebody is said to be absent
 FALSE_ALARMS = 0.1  # share of the people who are there of whom "probably not in this gallery" is said
+_NARROW = 0.8  # of the rows by which that is calibrated; among fewer a person has too few tracklets to be told so
 SOURCES = {
     "identities": "tracklets of named people, across cameras",
     "answers": "yes and no to hits of saved searches",
@@ -55,7 +57,7 @@ _WARNING = (
 
 _TRIALS = 500  # at most; more change the two numbers little
 _PEOPLE, _MATCHES = 8, 30  # named people seen by two cameras, and pairs of theirs: fewer say too little of strangers
-_SEARCHES, _ANSWERS, _EACH = 4, 40, 8  # with answers; answers in all; of each kind
+_SEARCHES, _ANSWERS, _EACH = 4, 40, 8  # for different people; answers in all; of each kind
 _PAIRS = 30  # of each kind, without labels
 _FOLDS, _BINS = 5, 15
 _RIDGE = 1e-3  # of a in deviations of z, beside the mean loss
@@ -79,12 +81,13 @@ class Calibration:
         source: see `SOURCES`; or labels, of a file.
         at: ISO 8601 UTC.
         rows: n₀.
-        groups: people, searches or tracklets that the queries are of.
+        groups: people, searches (those for one person as one) or tracklets that the queries are of.
         matches, others: pairs of one person, and of two.
         a, c: see the module.
         absent_below: a search whose `presence` is lower is answered "probably not in this gallery"; None: not known.
         absent_told: share of searches for people who were left out that are answered so.
         reliability: of pairs that a search shows, each predicted by a fit without the person who is asked for.
+        absent_rows: `absent_below` is not for searches among fewer rows.
     """
 
     source: str
@@ -98,6 +101,7 @@ class Calibration:
     absent_below: float | None
     absent_told: float | None
     reliability: tuple[Point, ...]
+    absent_rows: int = 0
 
     @property
     def error(self) -> float:
@@ -119,9 +123,11 @@ class Calibration:
         grown = np.log(max(1.0, rows / self.rows))
         return _probability(standing(scores, background), self.a, self.c - grown)
 
-    def probably_absent(self, p_match: np.ndarray) -> bool | None:
-        """Whether the person is probably not in the gallery, by P(match) of the first hits; None: not known."""
-        return None if self.absent_below is None else presence(p_match) < self.absent_below
+    def probably_absent(self, scores: np.ndarray, background: np.ndarray, rows: int) -> bool | None:
+        """Whether the person is probably not among the rows compared, by the first hits' scores; None: not known."""
+        if self.absent_below is None or rows < self.absent_rows:
+            return None
+        return presence(_probability(standing(scores, background), self.a, self.c)) < self.absent_below
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -157,9 +163,10 @@ class Trial:
         z: float ``[N]``.
         match: the pair is of one person.
         weight: pairs of the gallery that it stands for.
-        groups: whom its tracklets show; −1: none of those who are asked for.
+        groups: whom its tracklets show; −1: none of those who are asked for, as far as is known.
         shown: it is among the query's first hits.
         there, left_out: z of the first hits, with the person in the gallery and without; None: not known.
+        rows: among which ``there`` is.
     """
 
     group: int
@@ -170,6 +177,7 @@ class Trial:
     shown: np.ndarray
     there: np.ndarray | None = None
     left_out: np.ndarray | None = None
+    rows: int = 0
 
 
 class _TooFewError(UserError):
@@ -207,8 +215,8 @@ def reliability(p_match: np.ndarray, right: np.ndarray, weight: np.ndarray | Non
     """15 bins of equal weight, the lowest P first; pairs of equal P are in one bin."""
     weight = np.ones(len(p_match)) if weight is None else weight
     _, of = np.unique(p_match, return_inverse=True)
-    each = np.bincount(of, weight)
-    middle = (np.cumsum(each) - each / 2) / each.sum()
+    total = np.bincount(of, weight)
+    middle = (np.cumsum(total) - total / 2) / total.sum()
     bins = np.minimum((middle * _BINS).astype(int), _BINS - 1)[of]
     points = []
     for each in (bins == number for number in np.unique(bins)):
@@ -258,22 +266,23 @@ def calibrate(
     for name in [LABELS] if labels else [source] if source else list(SOURCES):
         try:
             if name == "answers":
-                trials = _of_answers(gallery, snapshot, embedder)
+                trials = _of_answers(gallery, snapshot, cache(embedder))
             elif name == "label-free":
                 trials = _of_one_camera(gallery, snapshot)
             else:
-                trials = _of_people(gallery, snapshot, read_labels(gallery, labels) if labels else _named(gallery))
+                people = read_labels(gallery, labels) if labels else Identities(gallery, by="").of()
+                trials = _of_people(gallery, snapshot, people)
+            found = calibrated(name, trials, len(snapshot.crops))
         except _TooFewError as error:
             lacking.append(f"{name}: {error}")
             continue
-        found = calibrated(name, trials, len(snapshot.crops))
         keep(gallery, gallery.model_id, found)
         return found
     raise UserError(f"{gallery.path}: too little to calibrate by; {'; '.join(lacking)}")
 
 
 def read_labels(gallery: Gallery, file: Path) -> dict[str, str]:
-    """{tracklet: person} of a CSV file; ids may be beginnings of ids.
+    """{tracklet: person} of a CSV file; ids may be beginnings of ids. Lines without a person tell nothing.
 
     Raises:
         UserError: no such file or columns, an unknown tracklet, or one that is two people.
@@ -281,8 +290,11 @@ def read_labels(gallery: Gallery, file: Path) -> dict[str, str]:
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             rows = [(row["tracklet"].strip(), row["person"].strip()) for row in csv.DictReader(lines)]
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
     except (KeyError, AttributeError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file}: not a CSV file with the columns tracklet and person in every line") from error
+    rows = [(tracklet, person) for tracklet, person in rows if person]
     first = first_pieces(gallery, [tracklet for tracklet, _ in rows])
     people: dict[str, str] = {}
     for tracklet, person in rows:
@@ -292,7 +304,11 @@ def read_labels(gallery: Gallery, file: Path) -> dict[str, str]:
 
 
 def calibrated(source: str, trials: Sequence[Trial], rows: int) -> Calibration:
-    """Fitted to all trials; what is said of its quality is of trials that a fit had not seen."""
+    """Fitted to all trials; what is said of its quality is of trials that a fit had not seen.
+
+    Raises:
+        UserError: a fit would see pairs of one kind only.
+    """
     matches, pairs = sum(int(trial.match.sum()) for trial in trials), sum(len(trial.match) for trial in trials)
     a, c = _fit(trials, held=[])
     groups = sorted({trial.group for trial in trials})
@@ -321,6 +337,7 @@ def calibrated(source: str, trials: Sequence[Trial], rows: int) -> Calibration:
         absent_below=below,
         absent_told=told,
         reliability=reliability(*(np.concatenate(parts) for parts in (predicted, right, standing))),
+        absent_rows=int(_NARROW * min((trial.rows for trial in trials if trial.there is not None), default=0)),
     )
 
 
@@ -341,6 +358,8 @@ def _fit(trials: Sequence[Trial], held: Collection[int]) -> tuple[float, float]:
             continue
         weight = np.where(others, trial.weight * (before / after if after else 1.0), trial.weight)
         parts.append((trial.z[kept], trial.match[kept], weight[kept]))
+    if len({match for _, matches, _ in parts for match in matches.tolist()}) < 2:
+        raise _TooFewError("without a fifth of those who are asked for, no pairs of one person or none of two are left")
     return fitted(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
@@ -360,12 +379,8 @@ def _of_people(gallery: Gallery, snapshot: Snapshot, people: Mapping[str, str]) 
     camera = snapshot.camera_of[rows[starts]]
     cameras_of = {who: set(camera[person == who].tolist()) for who in np.unique(person).tolist()}
     asking = [(who, where) for who, seen in cameras_of.items() if len(seen) > 1 for where in sorted(seen)]
-    matches = sum(int(((person == who) & (camera != where)).sum()) for who, where in asking)
-    enough = sum(len(seen) > 1 for seen in cameras_of.values())
-    if enough < _PEOPLE or matches < _MATCHES:
-        raise _TooFewError(
-            f"{enough} people seen by two cameras, {matches} pairs of theirs ({_PEOPLE} and {_MATCHES} are needed)"
-        )
+    if (enough := sum(len(seen) > 1 for seen in cameras_of.values())) < _PEOPLE:
+        raise _TooFewError(f"{enough} people seen by two cameras ({_PEOPLE} are needed)")
     vectors, quality = decoded(snapshot.index.stored(rows)), _quality(gallery, snapshot.crops[rows])
     in_cameras = np.bincount(snapshot.camera_of[np.unique(snapshot.tracklet_of, return_index=True)[1]])
     trials = []
@@ -393,43 +408,50 @@ def _of_people(gallery: Gallery, snapshot: Snapshot, people: Mapping[str, str]) 
                 shown=scores[first] >= there[-1],
                 there=standing(there, background),
                 left_out=standing(left_out, background),
+                rows=int(kept.sum()),
             )
         )
+    if (matches := sum(int(trial.match.sum()) for trial in trials)) < _MATCHES:
+        raise _TooFewError(f"{matches} pairs of one person among the first {SHOWN} hits ({_MATCHES} are needed)")
     return trials
 
 
 def _of_answers(gallery: Gallery, snapshot: Snapshot, embedder: Callable[[], Embeds]) -> list[Trial]:
     """One query for each saved search, as it was before its answers; its pairs are with the hits that were judged."""
-    trials = []
-    for group, info in enumerate(SavedSearches(gallery, by="").all()):
+    trials, searches, names = [], SavedSearches(gallery, by="").all(), Identities(gallery, by="").of()
+    group_of = _people(searches, names)
+    for number, info in enumerate(searches):
         ask = _asked_first(gallery, snapshot, info, embedder) if info.yes or info.no else None
         judged = [id_ for id_ in [*info.yes, *info.no] if ask and id_ not in ask.without]
         if ask is None or not (of := snapshot.of_tracklets(_numbers(judged))).any():
             continue
         background = combined(ask.embeddings, ask.combine, snapshot.sample)
         found = _ranked(snapshot, ask.embeddings, ask.combine, of, len(judged))
-        match = np.array([f"{snapshot.tracklet_of[row]:016x}" in info.yes for row, _ in found])
-        there = None
-        if match.any() and not ask.partial:
+        hits = [f"{snapshot.tracklet_of[row]:016x}" for row, _ in found]
+        match = np.isin(hits, info.yes)
+        there, among = None, 0
+        if match.any() and not ask.partial and not info.filters.keys() & {"after", "before"}:
             kept = snapshot.selected(_cameras(snapshot, info))
-            there = standing(_first(snapshot, ask.embeddings, kept, ask.combine), background)
+            there, among = standing(_first(snapshot, ask.embeddings, kept, ask.combine), background), int(kept.sum())
         trials.append(
             Trial(
-                group=group,
+                group=group_of[number],
                 z=standing(np.array([score for _, score in found]), background),
                 match=match,
                 weight=np.ones(len(found)),
-                groups=np.full(len(found), -1),
+                groups=np.array([group_of.get(names.get(id_, id_), -1) for id_ in hits]),
                 shown=np.ones(len(found), bool),
                 there=there,
+                rows=among,
             )
         )
     answers = np.concatenate([trial.match for trial in trials]) if trials else np.empty(0, bool)
     yes, no = int(answers.sum()), int((~answers).sum())
-    if len(trials) < _SEARCHES or yes + no < _ANSWERS or min(yes, no) < _EACH:
+    people = len({trial.group for trial in trials})
+    if people < _SEARCHES or yes + no < _ANSWERS or min(yes, no) < _EACH:
         raise _TooFewError(
-            f"{yes} yes and {no} no to hits of {len(trials)} saved searches ({_ANSWERS} answers, {_EACH} of each kind, "
-            f"to {_SEARCHES} searches are needed)"
+            f"{yes} yes and {no} no to hits of {len(trials)} saved searches for {people} people ({_ANSWERS} answers, "
+            f"{_EACH} of each kind, to searches for {_SEARCHES} people are needed)"
         )
     return trials
 
@@ -458,29 +480,40 @@ def _of_one_camera(gallery: Gallery, snapshot: Snapshot) -> list[Trial]:
             f"{same} tracklets with several shots, {other} pairs seen at the same time ({_PAIRS} of each are needed)"
         )
     strangers = same * (len(tracklets) - 1) / other
-    trials = []
+    trials, group_of = [], {id_: group for group, id_ in enumerate(asking)}
     for group, id_ in enumerate(asking):
         query = decoded(snapshot.index.stored(rows_of[id_][:1]))[0]
         own = rows_of[id_][1:]
         against = [*([own] if len(own) else []), *(rows_of[each] for each in apart[id_])]
         scores = np.array([(decoded(snapshot.index.stored(rows)) @ query).max() for rows in against])
         match = np.arange(len(against)) < min(len(own), 1)
+        shown = [*([id_] if len(own) else []), *apart[id_]]
         trials.append(
             Trial(
                 group=group,
                 z=standing(scores, combined(query[None], "mean", snapshot.sample)),
                 match=match,
                 weight=np.where(match, 1.0, strangers),
-                groups=np.full(len(against), -1),
+                groups=np.array([group_of.get(each, -1) for each in shown]),
                 shown=np.ones(len(against), bool),
             )
         )
     return trials
 
 
-def _named(gallery: Gallery) -> dict[str, str]:
-    """{tracklet: name} of all named people."""
-    return {id_: info.name for info in Identities(gallery, by="").all() for id_ in info.tracklets("yes")}
+def _people(searches: Sequence[SavedSearchInfo], names: Mapping[str, str]) -> dict[int | str, int]:
+    """Whom a search, by its number, asks for, and whom a name or an unnamed tracklet is.
+
+    Searches are for one person if they share an identity or a tracklet that asks or is a yes, directly or by others.
+    """
+    group_of: dict[int | str, int] = {}
+    for number, info in enumerate(searches):
+        own: set[int | str] = {number, *(names.get(id_, id_) for id_ in [*info.tracklets, *info.yes])}
+        own |= {info.identity} if info.identity else set()
+        same = {group_of[each] for each in own & group_of.keys()}
+        group_of = {each: number if group in same else group for each, group in group_of.items()}
+        group_of |= dict.fromkeys(own, number)
+    return group_of
 
 
 def _asked_first(

@@ -21,10 +21,7 @@ from reidapp.gallery.store import Gallery, TrackletInfo, iso
 from reidapp.kreciprocal import Reranking
 
 _RERANKED = 200  # first tracklets that are re-ranked
-_NEIGHBOURS = {
-    "k1": 10,
-    "k2": 3,
-}  # half of the paper's: tracklets of one person are few (benchmarks/reranked_search.py)
+_NEIGHBOURS = {"k1": 10, "k2": 3}  # half of the paper's: one person's tracklets are few. Chosen on other worlds
 _BEST_SHOTS, _SHOTS_NEAR = 2, 64
 
 
@@ -105,7 +102,8 @@ class SearchResult:
         seconds: taken.
         calibration: that P(match) is by; None without one, and where tracklets or answers ask.
         expected_false_hits: of the hits; None without a calibration.
-        probably_absent: the person is probably not in this gallery, or not within the filters; None: not known.
+        probably_absent: the person is probably not in this gallery, or not within the filters; None: not known, as
+            where filters keep few rows.
     """
 
     hits: list[Hit]
@@ -214,8 +212,11 @@ class Searcher:
         scores = np.array([score for _, score in found])
         calibration = None if partial else current(self.gallery, self.embedder.identity)
         p_match: np.ndarray | None = None
+        absent: bool | None = None
         if calibration and found:
-            p_match = calibration.p_match(scores, combined(queries, combine, snapshot.sample), len(snapshot.crops))
+            background = combined(queries, combine, snapshot.sample)
+            p_match = calibration.p_match(scores, background, len(snapshot.crops))
+            absent = calibration.probably_absent(scores, background, int(kept.sum()))
         distances = _reranked(queries, snapshot, rows[:_RERANKED]) if rerank and found else np.empty(0)
         places = [*np.argsort(distances, kind="stable").tolist(), *range(len(distances), len(found))][:top]
         tracklets = [self.gallery.tracklet(f"{snapshot.tracklet_of[rows[place]]:016x}") for place in places]
@@ -242,7 +243,7 @@ class Searcher:
             seconds=time.perf_counter() - started,
             calibration=calibration,
             expected_false_hits=sum(1 - (hit.p_match or 0.0) for hit in hits) if calibration else None,
-            probably_absent=calibration.probably_absent(p_match) if calibration and p_match is not None else None,
+            probably_absent=absent,
         )
 
 

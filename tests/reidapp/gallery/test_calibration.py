@@ -1,6 +1,7 @@
 """P(match): the formulas held against slow ones, what must hold, and worlds of which the truth is known."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,6 +116,14 @@ def test_each_hit_s_odds_fall_as_the_gallery_grows(growth: int) -> None:
     np.testing.assert_array_equal(MADE.p_match(scores, background, 10), before)  # smaller: no more sure than it was
 
 
+def test_growth_denies_nobody_and_few_rows_say_nothing() -> None:
+    background, told = np.linspace(-0.2, 0.3, 9), replace(MADE, absent_below=0.3, absent_rows=80)
+    for scores, absent in [(np.array([0.5, 0.4]), False), (np.array([0.2, 0.1]), True)]:
+        assert [told.probably_absent(scores, background, rows) for rows in (80, 100, 10_000)] == [absent] * 3
+        assert told.probably_absent(scores, background, 79) is None
+        assert replace(told, absent_below=None).probably_absent(scores, background, 100) is None
+
+
 def test_a_base_rate_is_corrected_by_weights() -> None:
     """Of the strangers a tenth was kept; each stands for ten."""
     rng = np.random.default_rng(2)
@@ -140,6 +149,17 @@ def test_a_known_p_is_recovered_and_its_error_is_said() -> None:
     assert 0 < found.error < 0.05
     shuffled = [replace(trial, match=rng.permutation(trial.match)) for trial in trials]
     assert calibrated("labels", shuffled, 1000).a < 0.2  # scores that say nothing give every hit the base rate
+
+
+def test_a_fit_needs_pairs_of_both_kinds() -> None:
+    """Also that of all but a fifth of those who are asked for, or nothing could be said of its quality."""
+    rng = np.random.default_rng(5)
+    trials = [some_trial(rng, group) for group in range(10)]
+    none = [replace(trial, match=np.zeros(40, bool)) for trial in trials]
+    of_one = [replace(trials[0], group=0), *none[1:]]
+    for few in (none, of_one, [replace(trial, group=0) for trial in trials]):
+        with pytest.raises(UserError, match="no pairs of one person or none of two are left"):
+            calibrated("labels", few, 1000)
 
 
 def some_trial(rng: np.random.Generator, group: int) -> Trial:
@@ -193,6 +213,20 @@ def test_p_match_of_people_without_a_name(named: Gallery, world: World) -> None:
     assert (after_answers.calibration, after_answers.probably_absent) == (None, None)
 
 
+def test_who_is_there_is_not_denied_in_a_gallery_that_grew_nor_before_one_camera(named: Gallery) -> None:
+    """As the calibration was made at a tenth of the rows, each P(match) is lower; that is no sign of absence."""
+    before, searcher = current(named, Model.identity), Searcher(named, Model())
+    assert before
+    queries = [rows[:1] for _, rows in seen(0)[16:32]]
+    told = [searcher.search(rows, cameras=["hall", "yard"]) for rows in queries]
+    keep(named, Model.identity, replace(before, rows=before.rows // 10))
+    grown = [searcher.search(rows, cameras=["hall", "yard"]) for rows in queries]
+    keep(named, Model.identity, before)
+    assert [result.probably_absent for result in grown] == [result.probably_absent for result in told]
+    assert all((b.hits[0].p_match or 0) < (a.hits[0].p_match or 0) for a, b in zip(told, grown, strict=True))
+    assert {searcher.search(rows, cameras=["hall"]).probably_absent for rows in queries} == {None}
+
+
 def test_without_a_calibration_of_the_model_nothing_is_said(named: Gallery, world: World) -> None:
     query = seen(0)[0][1][:1]
     result = Searcher(world[0], Model()).search(query)
@@ -216,7 +250,7 @@ def test_a_file_of_labels(named: Gallery, world: World, tmp_path: Path) -> None:
     before, file = current(named, Model.identity), tmp_path / "labels.csv"
     assert before
     rows = [(id_[:9], f"p{person:02}") for id_, person in world[1].items() if person < 16]
-    write(file, rows)
+    write(file, [*rows, *((id_, " ") for id_, person in world[1].items() if person > 30)])  # not filled in
     found = calibrate(named, Model, labels=file)
     np.testing.assert_allclose([found.a, found.c], [before.a, before.c], rtol=1e-3)
     assert (found.source, found.groups, found.warning) == ("labels", 16, None)
@@ -224,11 +258,15 @@ def test_a_file_of_labels(named: Gallery, world: World, tmp_path: Path) -> None:
     for wrong, words in [
         ([*rows, (rows[0][0], "another")], "is p.. and another; leave one line"),
         ([("0" * 16, "p01")], "tracklet 0000000000000000: not in this gallery"),
-        (rows[:6], r"labels: \d people seen by two cameras, \d+ pairs of theirs \(8 and 30 are needed\)"),
+        (rows[:6], r"labels: 0 people seen by two cameras \(8 are needed\)"),
+        ([*rows[:8], *rows[16:24]], r"labels: 16 pairs of one person among the first 20 hits \(30 are needed\)"),
     ]:
         write(file, wrong)
         with pytest.raises(UserError, match=words):
             calibrate(named, Model, labels=file)
+    file.unlink()
+    with pytest.raises(UserError, match=r"labels.csv: cannot be read \(No such file"):
+        calibrate(named, Model, labels=file)
     file.write_text("id,name\n1,2\n")
     with pytest.raises(UserError, match="not a CSV file with the columns tracklet and person"):
         calibrate(named, Model, labels=file)
@@ -244,7 +282,9 @@ def test_answers_to_saved_searches(world: World) -> None:
     """Twelve people are searched for by a tracklet, and the truth answers the first six hits."""
     gallery, who = world
     searches, searcher = SavedSearches(gallery, "ana"), Searcher(gallery, Model())
-    with pytest.raises(UserError, match=r"answers: 0 yes and 0 no to hits of 0 saved searches \(40 answers, 8 of each"):
+    with pytest.raises(
+        UserError, match=r"answers: 0 yes and 0 no to hits of 0 saved searches for 0 people \(40 answers, 8 of each"
+    ):
         calibrate(gallery, Model, "answers")
     for person in range(12):
         first = next(id_ for id_, each in who.items() if each == person)
@@ -265,6 +305,48 @@ def test_answers_to_saved_searches(world: World) -> None:
         p += [hit.p_match or 0 for hit in hits]
         right += [who[hit.tracklet] == person for hit in hits]
     assert calibration_error(reliability(np.array(p), np.array(right))) < 0.08
+
+
+def test_answers_are_of_people(tmp_path: Path) -> None:
+    """Searches for one person count as one; those that are asked by their own answers no longer say anything."""
+    gallery, who = filled(tmp_path)
+    searches, identities, opened = SavedSearches(gallery, "ana"), Identities(gallery, "ana"), list[Model]()
+
+    class Brightness(Model):
+        """Any look will do."""
+
+        def __init__(self) -> None:
+            opened.append(self)
+
+        def embed(self, crops: Sequence[np.ndarray], camera: str | None = None) -> np.ndarray:
+            return unit(np.stack([np.random.default_rng(crop).normal(size=DIM) for crop in crops]))
+
+    def answered(name: str, person: int, pictures: list[np.ndarray], tracklets: list[str]) -> None:
+        own, others = ([id_ for id_, each in who.items() if (each == person) is same] for same in (True, False))
+        searches.save(name, pictures, tracklets)
+        searches.answer(name, own[1:], others[7 * person : 7 * person + 8])
+
+    for person in range(3):
+        first = next(id_ for id_, each in who.items() if each == person)
+        for number in range(3):
+            picture = np.full((8, 4, 3), 40 * person + 10 * number, np.uint8)
+            answered(f"{person} {number}", person, [picture] if number else [], [] if number else [first])
+    with pytest.raises(UserError, match=r"answers: 18 yes and 72 no to hits of 9 saved searches for 3 people \(40 "):
+        calibrate(gallery, Brightness, "answers")
+    assert len(opened) == 1  # not for each of the pictures
+    answered("another", 5, [], [next(id_ for id_, each in who.items() if each == 5)])
+    assert calibrate(gallery, Brightness, "answers").groups == 4
+    assert len(opened) == 2
+    for person in (0, 1, 2, 5):
+        identities.new(f"person {person}", [id_ for id_, each in who.items() if each == person])
+    for info in searches.all():
+        searches.delete(info.name)
+    for person in (0, 1, 2, 5):
+        searches.save(f"search {person}", [], [], f"person {person}")
+        answers = [id_ for id_, each in who.items() if each == person], [id_ for id_ in who if who[id_] > 20][:12]
+        searches.answer(f"search {person}", *answers)
+    with pytest.raises(UserError, match="answers: 0 yes and 48 no to hits of 4 saved searches for 4 people"):
+        calibrate(gallery, Model, "answers")
 
 
 def test_without_labels_it_is_said_for_what_it_is(tmp_path: Path) -> None:
