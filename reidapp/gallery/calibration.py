@@ -426,7 +426,7 @@ def _of_answers(gallery: Gallery, snapshot: Snapshot, embedder: Callable[[], Emb
         if ask is None or not (of := snapshot.of_tracklets(_numbers(judged))).any():
             continue
         background = combined(ask.embeddings, ask.combine, snapshot.sample)
-        found = _ranked(snapshot, ask.embeddings, ask.combine, of, len(judged))
+        found = ranked(snapshot, ask.embeddings, ask.combine, of, len(judged))
         hits = [f"{snapshot.tracklet_of[row]:016x}" for row, _ in found]
         match = np.isin(hits, info.yes)
         there, among = None, 0
@@ -538,16 +538,7 @@ def _cameras(snapshot: Snapshot, info: SavedSearchInfo) -> list[str] | None:
 
 def _first(snapshot: Snapshot, queries: np.ndarray, kept: np.ndarray, combine: str = "mean") -> np.ndarray:
     """Scores of the first hits among kept rows."""
-    return np.array([score for _, score in _ranked(snapshot, queries, combine, kept, SHOWN)])
-
-
-def _ranked(
-    snapshot: Snapshot, queries: np.ndarray, combine: str, kept: np.ndarray, top: int
-) -> list[tuple[int, float]]:
-    def best_rows(query: np.ndarray, among: np.ndarray | None, count: int) -> list[tuple[int, float]]:
-        return snapshot.best_rows(query, kept if among is None else kept & snapshot.of_tracklets(among), count)
-
-    return ranked(queries, combine, best_rows, snapshot.tracklet_of, top)
+    return np.array([score for _, score in ranked(snapshot, queries, combine, kept, SHOWN)])
 
 
 def _quality(gallery: Gallery, crops: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 
 from reidapp.errors import ReidappError, UserError
 from reidapp.gallery import schema, vectors
+from reidapp.gallery.snapshot import Snapshot
 from reidapp.gallery.store import Gallery, roots
 
 COMBINE = ("mean", "max", "set")
@@ -33,8 +34,6 @@ _SCALE, _RIDGE = 10.0, 1.0  # of its logits, and of its distance to Rocchio's di
 _MOST = 32  # images of a query: each costs a pass over the gallery
 
 Read = TypeVar("Read")
-BestRows = Callable[[np.ndarray, np.ndarray | None, int], list[tuple[int, float]]]
-"""(query ``[1, D]``, tracklets' numbers or all, count) → (row, score) of the best row of each of the best tracklets."""
 
 
 @dataclass(frozen=True)
@@ -145,13 +144,18 @@ def _fitted(start: np.ndarray, rows: np.ndarray, accepted: int) -> np.ndarray:
 
 
 def ranked(
-    queries: np.ndarray, combine: str, best_rows: BestRows, tracklet_of: np.ndarray, top: int
+    snapshot: Snapshot, queries: np.ndarray, combine: str, kept: np.ndarray, top: int
 ) -> list[tuple[int, float]]:
-    """The best ``top`` tracklets by the combined score, exactly: (best row, score).
+    """The best ``top`` tracklets of the kept rows by the combined score, exactly: (best row, score).
 
     ``max`` is the best of each image's own list. ``set`` takes longer and longer lists, and scores all that are in any
     of them, until no tracklet beyond them can be better (Fagin's threshold).
     """
+
+    def best_rows(query: np.ndarray, among: np.ndarray | None, count: int) -> list[tuple[int, float]]:
+        return snapshot.best_rows(query, kept if among is None else kept & snapshot.of_tracklets(among), count)
+
+    tracklet_of = snapshot.tracklet_of
     if combine == "mean" or len(queries) == 1:
         return best_rows(_mean(queries)[None], None, top)
     each = [query[None] for query in queries.astype(np.float32)]

@@ -203,11 +203,8 @@ class Searcher:
             self._snapshots.derive_behind()
         kept = snapshot.selected(cameras, after, before, without)
 
-        def best_rows(query: np.ndarray, among: np.ndarray | None, count: int) -> list[tuple[int, float]]:
-            return snapshot.best_rows(query, kept if among is None else kept & snapshot.of_tracklets(among), count)
-
         depth = max(top, SHOWN, _RERANKED if rerank else 0)
-        found = ranked(queries, combine, best_rows, snapshot.tracklet_of, depth)
+        found = ranked(snapshot, queries, combine, kept, depth)
         rows = np.array([row for row, _ in found], np.int64)
         scores = np.array([score for _, score in found])
         calibration = None if partial else current(self.gallery, self.embedder.identity)

@@ -307,7 +307,8 @@ def test_answers_to_saved_searches(world: World) -> None:
     assert calibration_error(reliability(np.array(p), np.array(right))) < 0.08
 
 
-def test_answers_are_of_people(tmp_path: Path) -> None:
+@pytest.mark.parametrize("filters", [{}, {"after": "2026-03-02T10:00:00"}])
+def test_answers_are_of_people(filters: dict[str, str], tmp_path: Path) -> None:
     """Searches for one person count as one; those that are asked by their own answers no longer say anything."""
     gallery, who = filled(tmp_path)
     searches, identities, opened = SavedSearches(gallery, "ana"), Identities(gallery, "ana"), list[Model]()
@@ -323,7 +324,7 @@ def test_answers_are_of_people(tmp_path: Path) -> None:
 
     def answered(name: str, person: int, pictures: list[np.ndarray], tracklets: list[str]) -> None:
         own, others = ([id_ for id_, each in who.items() if (each == person) is same] for same in (True, False))
-        searches.save(name, pictures, tracklets)
+        searches.save(name, pictures, tracklets, None, filters)
         searches.answer(name, own[1:], others[7 * person : 7 * person + 8])
 
     for person in range(3):
@@ -335,7 +336,10 @@ def test_answers_are_of_people(tmp_path: Path) -> None:
         calibrate(gallery, Brightness, "answers")
     assert len(opened) == 1  # not for each of the pictures
     answered("another", 5, [], [next(id_ for id_, each in who.items() if each == 5)])
-    assert calibrate(gallery, Brightness, "answers").groups == 4
+    found = calibrate(gallery, Brightness, "answers")
+    assert found.groups == 4
+    assert (found.absent_below is None) is bool(filters)  # who is absent is not learnt of hits that nobody saw
+    assert found.absent_rows == (0 if filters else int(0.8 * found.rows))
     assert len(opened) == 2
     for person in (0, 1, 2, 5):
         identities.new(f"person {person}", [id_ for id_, each in who.items() if each == person])
