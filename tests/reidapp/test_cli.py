@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,18 @@ def reidapp(*arguments: object, env: dict[str, str] | None = None) -> "subproces
 def hears_ctrl_c() -> None:
     """In a process about to start: a shell that runs tests in the background makes its children deaf to Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def started(command: Sequence[object], stderr: int) -> "subprocess.Popen[str]":
+    """A command at work, that can be interrupted."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "reidapp", *map(str, command)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        preexec_fn=hears_ctrl_c,
+    )
 
 
 def as_json(*arguments: object) -> dict[str, Any]:
@@ -375,14 +388,7 @@ def test_what_streams_and_watching_do_not_go_with(world: World, tmp_path: Path) 
 def test_watching_goes_on_until_ctrl_c(world: World, tmp_path: Path) -> None:
     (tmp_path / "footage").mkdir()
     command = ["index", tmp_path / "footage", "--gallery", tmp_path / "gallery", "--watch", "--json"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "reidapp", *map(str, command)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        preexec_fn=hears_ctrl_c,
-    )
+    process = started(command, stderr=subprocess.DEVNULL)
     assert process.stdout
     first = json.loads(process.stdout.readline())
     assert (first["pass"], first["videos"]) == (1, 0)
@@ -405,14 +411,7 @@ def test_ctrl_c_keeps_what_was_committed(world: World, tmp_path: Path) -> None:
         (footage / recording.parent.name).mkdir(parents=True, exist_ok=True)
         (footage / recording.parent.name / f"{number}.mp4").write_bytes(recording.read_bytes() + bytes([number]))
     command = ["index", footage, "--gallery", tmp_path / "gallery"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "reidapp", *map(str, command)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=hears_ctrl_c,
-    )
+    process = started(command, stderr=subprocess.PIPE)
     database = tmp_path / "gallery/gallery.db"
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None and not _chunks(database):
@@ -430,14 +429,7 @@ def test_ctrl_c_keeps_what_was_committed(world: World, tmp_path: Path) -> None:
 def test_an_interrupt_before_anything_was_begun_is_told(world: World, tmp_path: Path, stop: signal.Signals) -> None:
     os.mkfifo(tmp_path / "cameras.toml")  # of which the process begins to read, and never ends
     command = ["index", world.footage, "--gallery", tmp_path / "gallery", "--cameras", tmp_path / "cameras.toml"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "reidapp", *map(str, command)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=hears_ctrl_c,
-    )
+    process = started(command, stderr=subprocess.PIPE)
     with (tmp_path / "cameras.toml").open("w"):
         process.send_signal(stop)
         out, err = process.communicate(timeout=60)
