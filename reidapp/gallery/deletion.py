@@ -209,7 +209,7 @@ def _counted(session: Session, videos: Collection[str], pieces: Collection[str])
     crops = select(func.count()).select_from(crop).where(crop.tracklet_id.in_(gone))
     said = (
         select(func.count()).select_from(model).where(model.tracklet_id.in_(gone))
-        for model in (schema.Member, schema.Answer)
+        for model in (schema.Member, schema.Answer, schema.CaseHit)
     )
     spans = (
         select(

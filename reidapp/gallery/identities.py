@@ -429,7 +429,7 @@ class _Action:
 def forget_tracklets(session: Session, tracklets: Collection[str]) -> None:
     """Remove all that was said of tracklets which are being deleted, in the log too."""
     gone = database.listed(tracklets)
-    for model in (schema.Member, schema.Answer):
+    for model in (schema.Member, schema.Answer, schema.CaseHit):
         session.execute(delete(model).where(model.tracklet_id.in_(gone)))
     for action in session.scalars(select(schema.IdentityAction)):
         kept = [c for c in action.changes if (c["before"] or c["after"]).get("tracklet_id") not in tracklets]

@@ -209,6 +209,34 @@ class Answer(Base):
     at: Mapped[str]
 
 
+class CaseFile(Base):
+    """Hits that are kept together."""
+
+    __tablename__ = "case_file"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    note: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[str]  # ISO 8601 UTC
+
+
+class CaseHit(Base):
+    """A tracklet in a case, named by its first piece, without a foreign key: see `Member`."""
+
+    __tablename__ = "case_hit"
+
+    case_id: Mapped[str] = mapped_column(ForeignKey("case_file.id"), primary_key=True)
+    tracklet_id: Mapped[str] = mapped_column(primary_key=True, index=True)
+    crop_id: Mapped[str | None]  # the best shot for the search that found it
+    verdict: Mapped[str | None]  # yes or no; None: open
+    note: Mapped[str]
+    score: Mapped[float | None]  # of that search, as p_match
+    p_match: Mapped[float | None]
+    by: Mapped[str]
+    at: Mapped[str]
+
+
 class Deleted(Base):
     """A recording that was deleted, so that it does not come back by itself. Neither its name nor its place is kept."""
 
