@@ -28,9 +28,14 @@ SHRUNK = [
 ]
 
 
+def with_different_networks() -> list[str]:
+    """A recipe of each network, the shrunk ones'."""
+    return list({str(load_recipe(name, SHRUNK, small=True).network()): name for name in list_recipes()}.values())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list_recipes())
-def test_a_recipe_learns_one_batch_resumes_and_exports(
+def test_a_recipe_learns_one_batch_and_resumes(
     name: str, one_batch: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, data = shrunk(name, one_batch)
@@ -54,6 +59,14 @@ def test_a_recipe_learns_one_batch_resumes_and_exports(
         whole, parts = (last_epoch(tmp_path / run) / file for run in ("run", "parts"))  # type: ignore[operator]
         assert whole.read_bytes() == parts.read_bytes()
 
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", with_different_networks())
+def test_a_recipes_network_exports(name: str, one_batch: list[Path], tmp_path: Path) -> None:
+    """The exported graph depends on the network alone, and making it takes seconds: once for all who share one."""
+    recipe, data = shrunk(name, one_batch)
+    few = recipe.schedule.model_copy(update={"epochs": 2})
+    train(recipe.model_copy(update={"schedule": few}), data, tmp_path / "run", quiet=True)
     export_run(tmp_path / "run", tmp_path / "model.onnx")
     crops = [read_image(record.path) for record in load_datasets(data).train]
     embeddings = Embedder(tmp_path / "model.onnx").embed(crops)
