@@ -14,3 +14,7 @@ class UserError(ReidappError):
     """Bad usage, or no usable input (exit code 2)."""
 
     exit_code = 2
+
+
+class UnknownError(UserError):
+    """What was asked for by its name or id is not there."""

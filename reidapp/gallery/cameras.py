@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from reidapp.errors import UserError
+from reidapp.errors import UnknownError, UserError
 from reidapp.gallery import schema
 from reidapp.registry import suggestion
 from reidapp.settings import CameraSettings
@@ -146,8 +146,8 @@ def existing(session: Session, name: str) -> schema.Camera:
     if camera := session.scalar(select(schema.Camera).filter_by(name=name)):
         return camera
     if later := camera_called(session, name):
-        raise UserError(f'camera "{name}" is called "{later.name}" now')
+        raise UnknownError(f'camera "{name}" is called "{later.name}" now')
     known = sorted(session.scalars(select(schema.Camera.name)))
-    raise UserError(
+    raise UnknownError(
         f'camera "{name}" is not in this gallery{suggestion(name, known)}; known: {", ".join(known) or "none"}'
     )

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from reidapp.errors import UserError
+from reidapp.errors import UnknownError, UserError
 from reidapp.gallery import database, schema
 from reidapp.gallery.queries import first_pieces
 from reidapp.gallery.store import Gallery, iso
@@ -463,7 +463,7 @@ def _called(session: Session, name: str) -> schema.Identity:
     if found := session.scalar(select(schema.Identity).filter_by(name=name)):
         return found
     known = sorted(session.scalars(select(schema.Identity.name)))
-    raise UserError(
+    raise UnknownError(
         f'identity "{name}" is not in this gallery{suggestion(name, known)}; known: {", ".join(known) or "none"}'
     )
 

@@ -21,7 +21,7 @@ from scipy.special import expit
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from reidapp.errors import ReidappError, UserError
+from reidapp.errors import ReidappError, UnknownError, UserError
 from reidapp.gallery import schema, vectors
 from reidapp.gallery.snapshot import Snapshot
 from reidapp.gallery.store import Gallery, roots
@@ -235,7 +235,7 @@ def first_pieces(gallery: Gallery, tracklets: Sequence[str], missing_ok: bool = 
             else:
                 id_ = given
             if not known and not missing_ok:
-                raise UserError(f"tracklet {given}: not in this gallery; `reidapp search` prints their ids")
+                raise UnknownError(f"tracklet {given}: not in this gallery; `reidapp search` prints their ids")
             found[given] = before.get(id_, id_)
     return found
 

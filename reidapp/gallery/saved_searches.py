@@ -17,7 +17,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from reidapp import files
-from reidapp.errors import UserError
+from reidapp.errors import UnknownError, UserError
 from reidapp.gallery import database, schema
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import encode_crop
@@ -164,7 +164,7 @@ class SavedSearches:
             return row
         known = sorted(session.scalars(select(schema.SavedSearch.name)))
         hint, each = suggestion(name, known), ", ".join(known) or "none"
-        raise UserError(f'saved search "{name}" is not in this gallery{hint}; known: {each}')
+        raise UnknownError(f'saved search "{name}" is not in this gallery{hint}; known: {each}')
 
 
 def picture_path(gallery: Gallery, search_id: str, number: int) -> Path:

@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 
 from reidapp import files
 from reidapp.box import Box
-from reidapp.errors import ReidappError, UserError
+from reidapp.errors import ReidappError, UnknownError, UserError
 from reidapp.gallery import cameras, database, schema, vectors
 from reidapp.model_card import ModelCard
 from reidapp.settings import CameraSettings
@@ -424,7 +424,7 @@ class Gallery:
         with Session(self.engine) as session:
             crop = session.get(schema.Crop, crop_id)
             if crop is None:
-                raise UserError(f"crop {crop_id}: not in this gallery")
+                raise UnknownError(f"crop {crop_id}: not in this gallery")
             return self.crop_path(crop.chunk_id, crop.id)
 
     def camera_of_crop(self, file: Path) -> str | None:
@@ -515,7 +515,7 @@ class Gallery:
     def _video(self, session: Session, video_id: str) -> VideoInfo:
         video = session.get(schema.Video, video_id)
         if video is None:
-            raise UserError(f"video {video_id}: not in this gallery")
+            raise UnknownError(f"video {video_id}: not in this gallery")
         camera = session.get_one(schema.Camera, video.camera_id)
         return VideoInfo(
             id=video.id,
@@ -909,7 +909,7 @@ def _pieces(session: Session, tracklet_id: str) -> list[schema.Tracklet]:
     """A tracklet's pieces in order of time, whichever of them was asked for."""
     piece = session.get(schema.Tracklet, tracklet_id)
     if piece is None:
-        raise UserError(f"tracklet {tracklet_id}: not in this gallery")
+        raise UnknownError(f"tracklet {tracklet_id}: not in this gallery")
     while piece.continues:
         piece = session.get_one(schema.Tracklet, piece.continues)
     pieces = [piece]
