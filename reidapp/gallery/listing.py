@@ -1,0 +1,316 @@
+"""Recordings and tracklets page by page, in order of time, and which of a camera's time is indexed."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from reidapp.errors import UserError
+from reidapp.gallery import schema
+from reidapp.gallery.database import listed
+from reidapp.gallery.store import Gallery, VideoInfo, utc
+from reidapp.registry import suggestion
+from reidapp.settings import IndexSettings
+
+_SLACK = timedelta(seconds=1.5)  # recorders take a moment from one file to the next
+_QUARTER = timedelta(minutes=15)  # every zone's hours begin at one
+_CHUNK_S = float(IndexSettings.model_fields["chunk_s"].default)
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Page(Generic[Item]):
+    """Some of what there is. ``after``: what the next page is asked for by; None at the end."""
+
+    items: list[Item]
+    after: str | None
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A time without a break, UTC."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def seconds(self) -> float:
+        return (self.end - self.start).total_seconds()
+
+
+@dataclass(frozen=True)
+class VideoEntry:
+    """A recording, and how much of it is indexed.
+
+    Attributes:
+        done: it was indexed to its end.
+        note: what was wrong with the file, if anything.
+        tracklets: in it, those that go on across a chunk's border once.
+        indexed: the times that were looked at; a recording that is done has no gap between them.
+    """
+
+    info: VideoInfo
+    done: bool
+    note: str | None
+    tracklets: int
+    indexed: list[Stretch]
+
+
+@dataclass(frozen=True)
+class TrackletEntry:
+    """A tracklet as lists show it. ``end`` is that of its first piece; ``crop`` is its best shot there."""
+
+    id: str
+    camera: str
+    zone: str
+    video: str
+    start: datetime
+    end: datetime
+    crop: str | None
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What of a camera's time is indexed.
+
+    Attributes:
+        zone: IANA name of the camera's clock.
+        indexed: in order; recordings that follow one another are one.
+        gaps: between those.
+        days: {day, on the camera's clock: minutes indexed in each of its 24 hours}.
+    """
+
+    camera: str
+    zone: str
+    indexed: list[Stretch]
+    gaps: list[Stretch]
+    days: dict[str, list[float]]
+
+
+def videos(
+    gallery: Gallery,
+    cameras: Sequence[str] | None = None,
+    after: datetime | None = None,
+    before: datetime | None = None,
+    *,
+    limit: int = 100,
+    page: str | None = None,
+) -> Page[VideoEntry]:
+    """Recordings of which some part lies between two times.
+
+    Args:
+        cameras: names of cameras or of groups; None takes all.
+        after, before: aware.
+        page: what the page before named by ``after``.
+
+    Raises:
+        UserError: an unknown camera, or no such page.
+    """
+    begin = schema.Video.start_ms
+    with Session(gallery.engine) as session:
+        chosen = select(schema.Video.id, begin).where(
+            *_within(begin, begin + schema.Video.duration_s * 1000, after, before),
+            *_of_cameras(session, cameras),
+        )
+        found = session.execute(_paged(chosen, begin, schema.Video.id, limit, page)).all()
+        entries = [_entry(session, gallery.video(id_)) for id_, _ in found[:limit]]
+    return Page(entries, _next(found, limit))
+
+
+def video(gallery: Gallery, video_id: str) -> VideoEntry:
+    """One recording.
+
+    Raises:
+        UnknownError: it is not in the gallery.
+    """
+    with Session(gallery.engine) as session:
+        return _entry(session, gallery.video(video_id))
+
+
+def tracklets(
+    gallery: Gallery,
+    cameras: Sequence[str] | None = None,
+    after: datetime | None = None,
+    before: datetime | None = None,
+    *,
+    video_id: str | None = None,
+    limit: int = 100,
+    page: str | None = None,
+) -> Page[TrackletEntry]:
+    """Tracklets of which some part lies between two times, each once; arguments and errors as for `videos`."""
+    piece, video = schema.Tracklet, schema.Video
+    begin = video.start_ms + piece.start_s * 1000
+    with Session(gallery.engine) as session:
+        # A piece that goes on with another counts where that one is too early.
+        first = piece.continues.is_(None)
+        if after is not None:
+            first = or_(first, begin < after.timestamp() * 1000)
+        chosen = (
+            select(piece.id, begin)
+            .join(schema.Chunk, schema.Chunk.id == piece.chunk_id)
+            .join(video, video.id == schema.Chunk.video_id)
+            .where(first, *_within(begin, video.start_ms + piece.end_s * 1000, after, before))
+            .where(*_of_cameras(session, cameras), *([video.id == video_id] if video_id else []))
+        )
+        found = session.execute(_paged(chosen, begin, piece.id, limit, page)).all()
+        return Page(_tracklet_entries(session, [id_ for id_, _ in found[:limit]]), _next(found, limit))
+
+
+def coverage(gallery: Gallery, camera: str, after: datetime | None = None, before: datetime | None = None) -> Coverage:
+    """What of a camera's time is indexed, between two times.
+
+    Raises:
+        UserError: an unknown camera.
+    """
+    with Session(gallery.engine) as session:
+        begin = schema.Video.start_ms
+        chosen = select(schema.Video).where(
+            *_within(begin, begin + schema.Video.duration_s * 1000, after, before), *_of_cameras(session, [camera])
+        )
+        rows = session.scalars(chosen).all()
+        zone = session.scalars(select(schema.Camera.zone).where(schema.Camera.name == camera)).first() or "UTC"
+        numbers = _chunk_numbers(session, [row.id for row in rows])
+    stretches = _joined(each for row in rows for each in _indexed(row, numbers[row.id]))
+    inside = (
+        replace(each, start=max(each.start, after or each.start), end=min(each.end, before or each.end))
+        for each in stretches
+    )
+    indexed = [each for each in inside if each.end > each.start]
+    gaps = [Stretch(one.end, other.start) for one, other in itertools.pairwise(indexed)]
+    return Coverage(camera, zone, indexed, gaps, _minutes(indexed, ZoneInfo(zone)))
+
+
+def tracklet_of(gallery: Gallery, crop_id: str) -> str | None:
+    """The tracklet's piece that a best shot is of; None for a crop that is not here."""
+    with Session(gallery.engine) as session:
+        return session.scalar(select(schema.Crop.tracklet_id).filter_by(id=crop_id))
+
+
+def _of_cameras(session: Session, names: Sequence[str] | None) -> list[ColumnElement[bool]]:
+    if names is None:
+        return []
+    known = defaultdict(set)
+    for id_, name, group in session.execute(select(schema.Camera.id, schema.Camera.name, schema.Camera.group)):
+        known[name].add(id_)
+        if group:
+            known[group].add(id_)
+    if unknown := [name for name in names if name not in known]:
+        hint, each = suggestion(unknown[0], list(known)), ", ".join(sorted(known)) or "none"
+        raise UserError(f'camera "{unknown[0]}" is not in this gallery{hint}; known: {each}')
+    return [schema.Video.camera_id.in_({id_ for name in names for id_ in known[name]})]
+
+
+def _within(
+    begin: ColumnElement[float], end: ColumnElement[float], after: datetime | None, before: datetime | None
+) -> list[ColumnElement[bool]]:
+    later = [end >= after.timestamp() * 1000] if after else []
+    return later + ([begin <= before.timestamp() * 1000] if before else [])
+
+
+def _paged(
+    chosen: Select, begin: ColumnElement[float], id_: ColumnElement[str], limit: int, page: str | None
+) -> Select:
+    """One row more than a page has, to tell whether there is another."""
+    if page is not None:
+        time, colon, last = page.partition("_")
+        try:
+            from_ms = float(time) if colon else float("nan")
+        except ValueError:
+            from_ms = float("nan")
+        if not abs(from_ms) < 1e18:
+            raise UserError(f'page "{page}": no such page; take what the last answer names')
+        chosen = chosen.where(or_(begin > from_ms, and_(begin == from_ms, id_ > last)))
+    return chosen.order_by(begin, id_).limit(limit + 1)
+
+
+def _next(found: Sequence, limit: int) -> str | None:
+    return f"{float(found[limit - 1][1])!r}_{found[limit - 1][0]}" if len(found) > limit else None
+
+
+def _entry(session: Session, info: VideoInfo) -> VideoEntry:
+    row = session.get_one(schema.Video, info.id)
+    firsts = (
+        select(func.count())
+        .select_from(schema.Tracklet)
+        .join(schema.Chunk)
+        .where(schema.Chunk.video_id == info.id, schema.Tracklet.continues.is_(None))
+    )
+    indexed = _joined(_indexed(row, _chunk_numbers(session, [info.id])[info.id]))
+    return VideoEntry(info, row.done, row.note, session.scalar(firsts) or 0, indexed)
+
+
+def _chunk_numbers(session: Session, ids: Sequence[str]) -> defaultdict[str, list[int]]:
+    numbers = defaultdict(list)
+    chunks = select(schema.Chunk.video_id, schema.Chunk.number).where(schema.Chunk.video_id.in_(listed(ids)))
+    for id_, number in session.execute(chunks):
+        numbers[id_].append(number)
+    return numbers
+
+
+def _indexed(row: schema.Video, numbers: Iterable[int]) -> list[Stretch]:
+    length_s = float(row.settings.get("chunk_s") or _CHUNK_S)
+    ends = ((number * length_s, min((number + 1) * length_s, row.duration_s)) for number in numbers)
+    begins = utc(row.start_ms)
+    return [Stretch(begins + timedelta(seconds=a), begins + timedelta(seconds=b)) for a, b in ends if b > a]
+
+
+def _joined(stretches: Iterable[Stretch]) -> list[Stretch]:
+    joined: list[Stretch] = []
+    for each in sorted(stretches, key=lambda stretch: stretch.start):
+        if joined and each.start - joined[-1].end <= _SLACK:
+            joined[-1] = replace(joined[-1], end=max(joined[-1].end, each.end))
+        else:
+            joined.append(each)
+    return joined
+
+
+def _minutes(indexed: Sequence[Stretch], zone: ZoneInfo) -> dict[str, list[float]]:
+    days: dict[str, list[float]] = {}
+    for each in indexed:
+        time = each.start
+        while time < each.end:
+            quarter = time.timestamp() // _QUARTER.total_seconds() + 1
+            until = min(each.end, datetime.fromtimestamp(quarter * _QUARTER.total_seconds(), time.tzinfo))
+            local = time.astimezone(zone)
+            days.setdefault(f"{local:%Y-%m-%d}", [0.0] * 24)[local.hour] += (until - time).total_seconds() / 60
+            time = until
+    return {day: [round(minutes, 2) for minutes in hours] for day, hours in sorted(days.items())}
+
+
+def _tracklet_entries(session: Session, ids: Sequence[str]) -> list[TrackletEntry]:
+    piece, video = schema.Tracklet, schema.Video
+    rows = session.execute(
+        select(piece, video, schema.Camera)
+        .join(schema.Chunk, schema.Chunk.id == piece.chunk_id)
+        .join(video, video.id == schema.Chunk.video_id)
+        .join(schema.Camera, schema.Camera.id == video.camera_id)
+        .where(piece.id.in_(listed(ids)))
+    ).all()
+    crops = select(schema.Crop.tracklet_id, schema.Crop.id).where(schema.Crop.tracklet_id.in_(listed(ids)))
+    best = dict(session.execute(crops.order_by(schema.Crop.quality, schema.Crop.id)).all())
+    found = {
+        row.id: TrackletEntry(
+            id=_first_piece(session, row),
+            camera=camera.name,
+            zone=camera.zone,
+            video=of.id,
+            start=utc(of.start_ms + row.start_s * 1000),
+            end=utc(of.start_ms + row.end_s * 1000),
+            crop=best.get(row.id),
+        )
+        for row, of, camera in rows
+    }
+    return [found[id_] for id_ in ids]
+
+
+def _first_piece(session: Session, piece: schema.Tracklet) -> str:
+    while piece.continues:
+        piece = session.get_one(schema.Tracklet, piece.continues)
+    return piece.id
