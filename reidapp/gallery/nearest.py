@@ -24,8 +24,8 @@ from reidapp.gallery.coarse import Coarse
 _PART = 131_072  # rows at most
 _SHORT = 20_000  # rows that are not worth a second thread
 _FEW = 8_192  # rows that are scored without a pass before
-_SPARSE = 0.2  # of a part's rows kept; with fewer, a pass over a copy of these is faster than one over all
-_TOP = 1_024  # of all parts together; more costs little beside the pass
+_SPARSE = 0.25  # of a part's rows kept; with fewer, a pass over a copy of these is faster than one over all
+_TOP = 512  # of all parts together; a filter makes it many times more in a part, and then it costs
 _AT_ONCE = 1_024  # rows that are scored together
 _BLOCK = 8_192  # rows decoded together
 _KINDS = faiss.ScalarQuantizer
