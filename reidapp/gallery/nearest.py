@@ -8,6 +8,9 @@ nor on codes or filters, and rows with the same score are ordered by their ids.
     3  a part whose other rows may reach t gives more, in the end all that do (`_Part.reaching`), which are scored too
 
 A row that is never scored has a bound, and so a score, below t, which is no more than the k-th best of all.
+
+With `Centring` the rows of step 1 are scored so, and rows that may reach the k-th best of these are looked for by their
+plain inner products: none is below (shift + t · length) of the row, and so not below the least of these.
 """
 
 import os
@@ -41,6 +44,27 @@ class Nearest:
     rows: np.ndarray
 
 
+@dataclass(frozen=True)
+class Centring:
+    """Scores without cameras' means, see `camera_means`: (q·x − shift) / length.
+
+    Attributes:
+        shift: float64 ``[rows]``, the query's inner products with the means.
+        length: float32 ``[rows]``, above 0: of rows without the means.
+    """
+
+    shift: np.ndarray
+    length: np.ndarray
+
+    def of(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """What inner products of rows, or their bounds, become."""
+        return np.asarray((values - self.shift[rows]) / self.length[rows])
+
+    def reached(self, score: float) -> np.ndarray:
+        """The inner product with which each row has a score: float64 ``[rows]``."""
+        return self.shift + score * self.length
+
+
 class ExactIndex:
     """One state of a gallery's vectors. It never changes; a gallery that has grown gets another.
 
@@ -65,12 +89,18 @@ class ExactIndex:
             if first >= done:
                 self._parts += _parts(first, stretch, None)
 
-    def search(self, query: np.ndarray, k: int, kept: np.ndarray | None = None) -> Nearest:
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def search(
+        self, query: np.ndarray, k: int, kept: np.ndarray | None = None, centring: Centring | None = None
+    ) -> Nearest:
         """The k best rows.
 
         Args:
             query: float32 ``[D]``.
             kept: bool ``[rows]``, those that may be found; None for all.
+            centring: what scores are, if not inner products.
         """
         count = len(self._ids) if kept is None else int(np.count_nonzero(kept))
         kept = None if count == len(self._ids) else kept
@@ -79,20 +109,16 @@ class ExactIndex:
             return Nearest(np.empty(0, np.float32), np.empty(0, np.int64))
         if count <= _FEW:
             rows = np.arange(count) if kept is None else np.flatnonzero(kept)
-            return self._best(query, k, [_Found(rows, np.full(count, np.inf))])
+            return self._best(query, k, [Found(rows, np.full(count, np.inf))], centring)
         wanted = max(k + 16, _TOP // len(self._parts))
-        found = list(_threads.map(lambda part: part.top(query, wanted, kept), self._parts))
+        found = self._top(query, wanted, kept)
+        if centring:
+            return self._centred(query, k, kept, centring, found)
         best = self._best(query, k, found)
         least = float(best.scores[-1]) if len(best.rows) == k else -np.inf
         if max(each.rest for each in found) < least:
             return best
-
-        def more(part: _Part, had: _Found) -> _Found:
-            if had.rest >= least:
-                had = part.top(query, 8 * wanted, kept)
-            return part.reaching(query, least, kept) if had.rest >= least else had
-
-        return self._best(query, k, list(_threads.map(more, self._parts, found)))
+        return self._best(query, k, self._reaching(query, least, 8 * wanted, kept, found))
 
     def stored(self, rows: np.ndarray) -> np.ndarray:
         """The vectors of rows: fp16 ``[N, D]``."""
@@ -104,32 +130,70 @@ class ExactIndex:
             found[some] = self._stretches[at].take(rows[some] - self._firsts[at], axis=0)
         return found
 
-    def _best(self, query: np.ndarray, k: int, found: Sequence["_Found"]) -> Nearest:
+    def _top(self, query: np.ndarray, wanted: int, kept: np.ndarray | None) -> list["Found"]:
+        """So many of the kept rows with the highest bounds, of each part."""
+        return list(_threads.map(lambda part: part.top(query, wanted, kept), self._parts))
+
+    def _reaching(
+        self, query: np.ndarray, least: float, wanted: int, kept: np.ndarray | None, found: Sequence["Found"]
+    ) -> list["Found"]:
+        """All kept rows whose bound is ``least`` or more: some of each part are found, and more of it may be enough."""
+
+        def more(part: _Part, had: Found) -> Found:
+            if had.rest >= least:
+                had = part.top(query, wanted, kept)
+            return part.reaching(query, least, kept) if had.rest >= least else had
+
+        return list(_threads.map(more, self._parts, found))
+
+    def _centred(
+        self, query: np.ndarray, k: int, kept: np.ndarray | None, centring: Centring, found: Sequence["Found"]
+    ) -> Nearest:
+        """The best by centred scores; found are those with the highest inner products."""
+        best = self._best(query, k, [Found(each.rows, np.full(len(each.rows), np.inf)) for each in found], centring)
+        score = np.nextafter(best.scores[-1], np.float32(-np.inf)) if len(best.rows) == k else -np.inf
+        reached = centring.reached(float(score))
+        least = float((reached if kept is None else reached[kept]).min())
+        reaching = []
+        for each in self._reaching(query, least, _TOP, kept, found):
+            bounds = centring.of(each.bounds, each.rows)
+            reaching.append(Found(each.rows[bounds >= score], bounds[bounds >= score]))
+        return self._best(query, k, reaching, centring)
+
+    def _best(
+        self, query: np.ndarray, k: int, found: Sequence["Found"], centring: Centring | None = None
+    ) -> Nearest:
         """The best of rows whose bounds are known."""
         bounds, rows = np.concatenate([f.bounds for f in found]), np.concatenate([f.rows for f in found])
         order = np.argsort(-bounds)
         bounds, rows = bounds[order], rows[order]
-        error = _error(query)
+        error = 0.0 if centring else float_error(query)
         near = np.empty(0, np.float32)
         step = max(k, _AT_ONCE)
         reach = len(rows)
         while len(near) < reach:
-            near = np.concatenate([near, self._near(query, rows[len(near) : min(len(near) + step, reach)])])
+            some = rows[len(near) : min(len(near) + step, reach)]
+            near = np.concatenate([near, self._scored(query, some, centring) if centring else self._near(query, some)])
             reach = int(np.searchsorted(-bounds, error - _least(near, k), "right"))
             step *= 4
         rows = rows[: len(near)][near >= _least(near, k) - 2 * error]
-        scores = (self.stored(rows).astype(np.float64) @ query.astype(np.float64)).astype(np.float32)
+        scores = self._scored(query, rows, centring)
         order = np.lexsort((self._ids[rows], -scores))[:k]
         return Nearest(scores[order], rows[order])
 
+    def _scored(self, query: np.ndarray, rows: np.ndarray, centring: Centring | None) -> np.ndarray:
+        """Scores of rows: float32 ``[N]``."""
+        products = self.stored(rows).astype(np.float64) @ query.astype(np.float64)
+        return (centring.of(products, rows) if centring else products).astype(np.float32)
+
     def _near(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Scores of rows, no further off than `_error`: float32 ``[N]``."""
+        """Scores of rows, no further off than `float_error`: float32 ``[N]``."""
         pieces = np.array_split(rows, min(_CORES * -(-len(rows) // _BLOCK), -(-len(rows) // 256)))
         return np.concatenate(list(_threads.map(lambda some: _scores(self.stored(some), query), pieces)))
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
     """Rows and bounds of their scores; no other row of the part has a score above ``rest``."""
 
     rows: np.ndarray
@@ -145,7 +209,7 @@ class _Part:
     codes: np.ndarray
     coarse: Coarse | None
 
-    def top(self, query: np.ndarray, k: int, kept: np.ndarray | None) -> _Found:
+    def top(self, query: np.ndarray, k: int, kept: np.ndarray | None) -> Found:
         """The kept rows with the highest bounds, k at least if there are as many."""
         codes, mask, places = self.codes, None, None
         if kept is not None:
@@ -157,7 +221,7 @@ class _Part:
             else:
                 k = k * len(codes) // count
         if not len(codes):
-            return _Found(np.empty(0, np.int64), np.empty(0))
+            return Found(np.empty(0, np.int64), np.empty(0))
         weights, factor, offset = self._weigh(query)
         k = min(k, len(codes))
         values, found = _view(codes, self._kind).search(weights[None], k)
@@ -167,9 +231,9 @@ class _Part:
             rows = places[rows]
         elif mask is not None:
             bounds, rows = bounds[mask[rows]], rows[mask[rows]]
-        return _Found(self.first + rows, bounds, rest)
+        return Found(self.first + rows, bounds, rest)
 
-    def reaching(self, query: np.ndarray, least: float, kept: np.ndarray | None) -> _Found:
+    def reaching(self, query: np.ndarray, least: float, kept: np.ndarray | None) -> Found:
         """All kept rows whose bound is ``least`` or more."""
         weights, factor, offset = self._weigh(query)
         decode = _KINDS(self.codes.shape[1], self._kind).decode
@@ -178,14 +242,14 @@ class _Part:
         reached = bounds >= least
         if kept is not None:
             reached &= kept[self.first : self.first + len(reached)]
-        return _Found(self.first + np.flatnonzero(reached), bounds[reached])
+        return Found(self.first + np.flatnonzero(reached), bounds[reached])
 
     @property
     def _kind(self) -> int:
         return _KINDS.QT_8bit_direct_signed if self.coarse else _KINDS.QT_fp16
 
     def _weigh(self, query: np.ndarray) -> tuple[np.ndarray, float, float]:
-        return self.coarse.weigh(query) if self.coarse else (query, 1.0, _error(query))
+        return self.coarse.weigh(query) if self.coarse else (query, 1.0, float_error(query))
 
 
 def _parts(first: int, codes: np.ndarray, coarse: Coarse | None) -> Iterator[_Part]:
@@ -219,7 +283,7 @@ def _scores(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
     return scores
 
 
-def _error(query: np.ndarray) -> float:
+def float_error(query: np.ndarray) -> float:
     """More than a float32 sum of D products with a row about 1 long can be off."""
     return float(len(query) * 2.0**-23 * np.linalg.norm(query))
 
