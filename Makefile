@@ -7,11 +7,12 @@ EXTRA ?=
 ARGS ?=
 export EXTRA
 
-.PHONY: help demo test quick lint format constraints
+.PHONY: help demo test milvus quick lint format constraints
 
 help:
 	@echo "make demo         generated footage: train, index, search, open the web page (ARGS=--no-serve: stop before)"
 	@echo "make test         ruff, mypy and the whole test suite (ARGS=tests/reidapp: only these)"
+	@echo "make milvus       the tests that need Milvus Lite, in .venv-milvus"
 	@echo "make quick        the tests that are not slow"
 	@echo "make format       ruff's formatting and safe fixes"
 	@echo "make constraints  newest versions of everything into constraints.txt"
@@ -25,6 +26,11 @@ PYTEST := .venv/bin/pytest -n logical --dist loadfile --no-loadscope-reorder
 
 test: lint
 	@$(PYTEST) $(ARGS)
+
+# Milvus Lite needs faiss-cpu, which overwrites faiss-gpu.
+milvus:
+	@INTO=.venv-milvus EXTRA=cpu $(PYTHON) tools/bootstrap.py dev milvus-lite
+	@.venv-milvus/bin/pytest tests/reidapp/gallery/test_milvus.py $(ARGS)
 
 quick:
 	@$(PYTHON) tools/bootstrap.py train dev

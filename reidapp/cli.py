@@ -298,6 +298,10 @@ def index(
             metavar="ADDRESS", help="On a Ray cluster: auto, local or HOST:PORT; it must see FOLDER by the same path."
         ),
     ] = None,
+    vectors: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of a new gallery: have them searched by Milvus, milvus://HOST:PORT/DB."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Index a folder of footage into a gallery. Run it again to add what is new, or to go on after an interruption."""
@@ -350,7 +354,7 @@ def index(
         if streams:
             folder.mkdir(parents=True, exist_ok=True)
         watcher = None if footage else Watcher(folder, settings, said, quiet_s=0.0 if streams else QUIET_S)
-        target, embedder = _gallery_to_write(gallery, model, **session)
+        target, embedder = _gallery_to_write(gallery, model, vectors, **session)
         if cluster:
             cluster.send(ModelFiles.read(embedder.path, settings.detector, cluster.provider))
             where = f"{cluster.provider} of a Ray cluster: {cluster}"
@@ -908,6 +912,7 @@ def gallery_delete(
 ) -> None:
     """Delete from the gallery, for good; recordings' files are not touched. Says what goes, and asks."""
     from reidapp.gallery.deletion import Selection, delete_from, planned
+    from reidapp.gallery.mirror import let_go
     from reidapp.gallery.store import Gallery
 
     if before and older_than:
@@ -920,6 +925,7 @@ def gallery_delete(
         _confirm(f"delete from {gallery}: {found}", yes)
         with opened.writing() as writer:
             found = delete_from(writer, selection)
+            let_go(opened)
     said = f"{gallery}: {'would go' if dry_run else 'deleted'}: {found}"
     _show({"deleted": not dry_run} | found.to_dict(), said, json)
 
@@ -955,6 +961,7 @@ def gallery_prune(
 ) -> None:
     """Delete the vectors of models that are not in use: those before a `reembed`, or of one that was broken off."""
     from reidapp.gallery.deletion import drop_other_models
+    from reidapp.gallery.mirror import let_go
     from reidapp.gallery.store import Gallery
 
     opened = Gallery.open(gallery)
@@ -963,8 +970,29 @@ def gallery_prune(
         _confirm(f"delete from {gallery} the vectors of {'; '.join(map(str, found))}", yes)
         with opened.writing() as writer:
             found = drop_other_models(writer)
+            let_go(opened)
     said = "\n".join([f"{gallery}: {'would go' if dry_run else 'deleted'}: {len(found)} models", *map(str, found)])
     _show({"deleted": not dry_run, "models": [model.to_dict() for model in found]}, said, json)
+
+
+@gallery_.command("vectors")
+def gallery_vectors(
+    gallery: GalleryOption,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="milvus://HOST:PORT/DB, milvus:///FOLDER/FILE.db (Milvus Lite), or faiss (here)."
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Where vectors are searched: here, or by a copy in Milvus; --to moves that, or brings the copy up to date."""
+    from reidapp.gallery.mirror import mirror, move
+    from reidapp.gallery.store import Gallery
+
+    opened = Gallery.open(gallery)
+    found = move(opened, to) if to else mirror(opened)
+    _show(found.to_dict(), f"{gallery}: {found}", json)
 
 
 @gallery_.command("backup")
@@ -1129,15 +1157,21 @@ def _serve(gallery: Path, port: int, detector: str | None, open_browser: bool) -
     run(mount(build_app(service, link), service), port, link=link, open_browser=open_browser)
 
 
-def _gallery_to_write(path: Path, model: str | None, **session: Any) -> "tuple[Gallery, Embedder]":
+def _gallery_to_write(path: Path, model: str | None, vectors: str | None, **session: Any) -> "tuple[Gallery, Embedder]":
     """An existing gallery with its own model, or a new one with the model asked for."""
-    from reidapp.gallery import database
+    from reidapp.gallery import database, mirror
     from reidapp.gallery.store import Gallery
 
     if not (path / database.FILE_NAME).is_file():
         embedder = _embedder(model, **session)
-        return Gallery.create(path, embedder.path, embedder.card, embedder.identity), embedder
+        place = mirror.reached(vectors or mirror.FAISS)  # before anything is made
+        gallery = Gallery.create(path, embedder.path, embedder.card, embedder.identity)
+        if place != mirror.FAISS:
+            mirror.move(gallery, place)
+        return gallery, embedder
     gallery = Gallery.open(path)
+    if vectors and mirror.reached(vectors) != (now := mirror.place(gallery)):
+        raise UserError(f"{path}: searched by {now}; `reidapp gallery vectors -g {path} --to {vectors}` moves it")
     own = _own_model(gallery, **session)
     if model and (asked := _embedder(model)).identity != own.identity:
         raise UserError(f'{path}: made by model "{own.card.name}"; "{asked.card.name}" needs a gallery of its own')
@@ -1203,18 +1237,7 @@ def _time(text: str | None, option: str, gallery: "Gallery") -> datetime | None:
     """A time as the user wrote it; one without a zone is the cameras' time."""
     from zoneinfo import ZoneInfo
 
-    if text is None:
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UserError(f'{option}: "{text}" is not a time such as 2026-03-02T10:30:00') from error
-    if time.tzinfo is None:
-        zones = {camera.zone for camera in gallery.cameras()} or {"UTC"}
-        if len(zones) > 1:
-            raise UserError(f"{option}: the cameras have several time zones; write one, as in {text}+00:00")
-        time = time.replace(tzinfo=ZoneInfo(zones.pop()))
-    return time
+    return time_of(text, option, gallery)
 
 
 def _copied(source: Path, target: Path, json: bool) -> None:

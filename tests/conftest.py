@@ -5,6 +5,7 @@ failure instead, however it came about (``needs``, ``pytest.skip``, ``importorsk
 ``gpu`` is skipped where no NVIDIA driver answers, since no installation step could change that.
 """
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Generator
@@ -76,6 +77,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if marked and not nvidia_driver():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason=NO_GPU))
+    if importlib.util.find_spec("milvus_lite") is None:  # `make milvus` runs them where it is
+        items[:] = [item for item in items if not item.get_closest_marker("milvus")]
     # Files with slow tests first: several processes take a file each, and none is to be left alone with a long one.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)

@@ -27,7 +27,7 @@ USED_BY_OTHERS = {
     "tzdata": "zoneinfo, on systems without a time zone database",
     "tensorboard": "torch.utils.tensorboard",
     "psycopg": "SQLAlchemy, by a postgresql:// address",
-    "pymilvus": "vectors on a cluster, not there yet",
+    "milvus-lite": "pymilvus, by an address of a file",
     "pytest-timeout": "pytest",
     "pytest-xdist": "pytest",
     "ruff": "make lint",
@@ -151,7 +151,7 @@ def third_party(path: Path) -> set[str]:
 
 EXTRAS = {name: distributions(lines) for name, lines in PROJECT["optional-dependencies"].items()}
 BASE = distributions(PROJECT["dependencies"])
-SERVING = BASE | EXTRAS["cpu"] | EXTRAS["gpu"] | EXTRAS["ray"] | EXTRAS["cluster"] | EXTRAS["postgres"]
+SERVING = BASE | EXTRAS["cpu"] | EXTRAS["gpu"] | EXTRAS["ray"] | EXTRAS["milvus"] | EXTRAS["postgres"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Make .venv: everything reidapp needs, in one step, on a machine that has only Python, git and make.
 
     python3 tools/bootstrap.py train dev      # the extras to install beside cpu or gpu
+    INTO=.venv-2 python3 tools/bootstrap.py   # an environment of another name
 
 What only the system can give is looked for first, because the installation after it is long. Runs that find nothing to
 do take a moment. Standard library only, and readable by an old Python, which must still be able to say that it is old.
@@ -17,7 +18,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-VENV = os.path.join(ROOT, ".venv")
+VENV = os.path.join(ROOT, os.environ.get("INTO") or ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "reidapp-installed.json")
 OLDEST = (3, 11)
@@ -64,12 +65,12 @@ def main():
 
     if anew:
         require_space()
-        say("making .venv")
+        say(f"making {os.path.basename(VENV)}")
         run([sys.executable, "-m", "venv", "--clear", VENV])
     elif subprocess.call([PYTHON, "-c", "import pip"], stderr=subprocess.DEVNULL) != 0:
         run([PYTHON, "-m", "ensurepip"])
     target = f".[{','.join([compute, *extras])}]"
-    say(f"installing {target} into .venv; the first time, this downloads several GB")
+    say(f"installing {target} into {os.path.basename(VENV)}; the first time, this downloads several GB")
     if os.path.exists(STAMP):
         os.remove(STAMP)  # an interrupted installation is not taken for a finished one
     install(target, compute)

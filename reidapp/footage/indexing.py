@@ -26,7 +26,7 @@ from reidapp.footage.sources import Skipped, Source
 from reidapp.footage.stills import PictureRun, WholePicture
 from reidapp.footage.templates import fitting
 from reidapp.footage.tracking import MAX_GAP_S, continuations, is_sparse
-from reidapp.gallery import schema
+from reidapp.gallery import mirror, schema
 from reidapp.gallery.deletion import Selection, delete_from, delete_outdated, retention
 from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import DAMAGED, Gallery, NewChunk, PathPoint
@@ -130,6 +130,10 @@ def index_footage(
             if gone := delete_outdated(writer):
                 report.notes.append(f"deleted, since the gallery keeps {retention(gallery)} days: {gone}")
             Snapshots(gallery, writer.model_id).derive()
+            try:
+                mirror.catch_up(gallery)
+            except ReidappError as error:
+                report.notes.append(f"the copy of the vectors is behind, what it lacks is searched here: {error}")
         except KeyboardInterrupt:
             report.interrupted = True
         run.check_counts()

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from reidapp import files
 from reidapp.errors import ReidappError, UserError
-from reidapp.gallery import database, schema, vectors
+from reidapp.gallery import database, mirror, schema, vectors
 from reidapp.gallery.saved_searches import picture_path
 from reidapp.gallery.store import Gallery
 from reidapp.gallery.verification import Progress, Verification, verify
@@ -45,6 +45,8 @@ def copy_gallery(source: Gallery, target: Path, progress: Progress = lambda done
         with source.files_kept():
             _copy_rows(source, half_made / database.FILE_NAME)
             copy = Gallery.open(half_made)
+            with database.changing(copy.engine) as session:
+                mirror.forget(session)
             _copy_files(source, copy)
         found = verify(copy, progress)
         copy.engine.dispose()

@@ -88,7 +88,9 @@ def reembed(
                     writer.add_vectors(chunk.id, embedder.identity, vectors)
                     report.embedded += len(vectors)
             progress(total, total, "")
-            Snapshots(gallery, embedder.identity).derive()  # so that the first search is as quick as the last was
+            snapshots = Snapshots(gallery, embedder.identity)
+            snapshots.derive()  # so that the first search is as quick as the last was
+            snapshots.catch_up()
             writer.use_model(embedder.identity)
         except KeyboardInterrupt:
             report.interrupted = True

@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 
 from reidapp import files
 from reidapp.errors import ReidappError, UserError
-from reidapp.gallery import schema, vectors
+from reidapp.gallery import milvus, schema, vectors
 from reidapp.gallery.coarse import SAMPLE, Coarse
 from reidapp.gallery.derived import ERASURES, SUFFIX, Columns, Segment
+from reidapp.gallery.milvus import MilvusIndex
 from reidapp.gallery.nearest import ExactIndex, decoded
 from reidapp.gallery.store import Gallery
 from reidapp.registry import suggestion
@@ -26,6 +27,7 @@ from reidapp.registry import suggestion
 _WORTH = 20_000  # rows without a derived file that are worth one: reading them costs about a millisecond
 _AT_ONCE = 500  # chunks whose crops one question asks for
 _STEP = 2_048  # rows coded together
+_ROUNDS = 20  # in which a copy is at one with a gallery that others write to
 _SAMPLE = 1_024  # rows that tell how high a query scores with anybody: mean and deviation to some 3 %
 
 
@@ -155,6 +157,8 @@ class Snapshots:
         self._reading = threading.Lock()
         self._deriving: threading.Thread | None = None
         self._derived_at = -1
+        self._collection: milvus.Collection | None = None
+        self._copied: milvus.Collection | None = None
 
     def current(self) -> Snapshot:
         """All that is committed now."""
@@ -164,13 +168,21 @@ class Snapshots:
             return self._last
 
     def derive_behind(self) -> None:
-        """`derive` in the background, where that is worth it; once for each state of the gallery."""
+        """`derive` and `catch_up` in the background, where that is worth it; once for each state of the gallery."""
         snapshot = self.current()
         busy = self._deriving and self._deriving.is_alive()
-        if snapshot.worth_deriving and not busy and snapshot.generation != self._derived_at:
+        worth = snapshot.worth_deriving or isinstance(snapshot.index, MilvusIndex)
+        if worth and not busy and snapshot.generation != self._derived_at:
             self._derived_at = snapshot.generation
-            self._deriving = threading.Thread(target=self.derive, name="derive", daemon=True)
+            self._deriving = threading.Thread(target=self._tidy, args=[snapshot.index], name="derive", daemon=True)
             self._deriving.start()
+
+    def _tidy(self, index: ExactIndex) -> None:
+        self.derive()
+        # Few rows are searched here as fast; but what was erased is to go from Milvus, too.
+        with suppress(OSError, ReidappError):
+            if isinstance(index, MilvusIndex) and (index.collection != self._copied or index.lacking >= _WORTH):
+                self.catch_up()
 
     def derive(self) -> None:
         """Make the derived files that are worth it, and remove those that have become useless.
@@ -182,6 +194,29 @@ class Snapshots:
             with files.locked(self.folder / "derived.lock", "another process is at it"):
                 while self._derive_one(self._reload()):
                     pass
+
+    def catch_up(self) -> None:
+        """Make the copy in Milvus hold what is committed, and no more; nothing to do where the gallery has none.
+
+        Raises:
+            ReidappError: Milvus cannot be reached, or does not keep what it is given.
+        """
+        index = self.current().index
+        if not isinstance(index, MilvusIndex):
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with files.locked(self.folder / "milvus.lock"):
+            index.collection.make()
+            for _ in range(_ROUNDS):
+                there = index.collection.blocks()  # asked first: what is committed meanwhile is not taken for unwanted
+                now = self._reload().index
+                if not isinstance(now, MilvusIndex) or now.collection != index.collection:
+                    return  # moved meanwhile, by one who sees to it
+                if not now.catch_up(there):
+                    index.collection.settle()
+                    self._copied = index.collection
+                    return
+        raise ReidappError(f"{index.collection.address}: does not keep what it is given; look at its log")
 
     def _reload(self) -> Snapshot:
         with self._reading:
@@ -211,12 +246,16 @@ class Snapshots:
         columns = Columns.joined([*(segment.columns for segment in segments), *fresh.values()])
         order = [*(blocks[chunk] for chunk in coded), *others]
         rows = np.array([block.rows for block in order], np.int64)
+        collection = milvus.collection_of(settings, erasures, self.model_id, dim)
+        collection = self._collection = self._collection if self._collection == collection else collection
         start_ms = np.repeat(np.array([clocks[block.video][1] for block in order], np.float64), rows)
         stretches = self._stretches(order, len(coded), dim)
+        found = (stretches, columns.crop, [(segment.coarse, segment.codes) for segment in segments])
+        index = MilvusIndex(*found, collection, _states(order, erasures), rows) if collection else ExactIndex(*found)
         return Snapshot(
             generation=int(settings["generation"]),
             erasures=erasures,
-            index=ExactIndex(stretches, columns.crop, [(segment.coarse, segment.codes) for segment in segments]),
+            index=index,
             columns=columns,
             tracklet_of=_first_pieces(columns.piece, links),
             camera_of=np.repeat(np.array([clocks[block.video][0] for block in order], np.int32), rows),
@@ -297,6 +336,12 @@ def _place(block: _Block) -> tuple[str, int]:
 
 def _number(hexadecimal: str) -> int:
     return int(hexadecimal or "0", 16)  # a block that `gallery repair` is to make anew has no digest
+
+
+def _states(blocks: Sequence[_Block], erasures: str) -> np.ndarray:
+    """int64 ``[blocks]``: numbers that stand for chunks and what is left of them."""
+    numbers = [_number(block.chunk) ^ _number(block.digest or erasures) for block in blocks]
+    return np.array(numbers, np.uint64).view(np.int64)
 
 
 def _blocks(session: Session, model_id: str, known: dict[str, _Block]) -> dict[str, _Block]:

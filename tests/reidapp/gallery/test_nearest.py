@@ -1,5 +1,7 @@
 """The exact index against all inner products, whatever shards, codes, filters and ties there are."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -38,8 +40,10 @@ def _small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(nearest, name, value)
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_the_same_rows_and_scores_as_brute_force(seed: int) -> None:
+def held_against_brute_force(
+    seed: int, make: Callable[[list[np.ndarray], np.ndarray, list[tuple[Coarse, np.ndarray]]], ExactIndex]
+) -> None:
+    """Random rows, shards, codes, filters and ties; ``make`` gives the index of these."""
     rng = np.random.default_rng(seed)
     dim = int(rng.choice([16, 64, 256]))
     rows = people(rng, int(rng.integers(1, 3000)), dim, rng.choice([0.0, 0.8, 1.3, 2.0]))
@@ -50,7 +54,7 @@ def test_the_same_rows_and_scores_as_brute_force(seed: int) -> None:
     with_codes = borders[: int(rng.integers(0, 3))]  # ends of what has codes; the rest has none
     parts = [part for part in np.split(rows, with_codes)[:-1] if len(part)]
     stretches = [part for part in np.split(rows, borders) if len(part)]
-    index = ExactIndex(stretches, ids, [coded(part) for part in parts])
+    index = make(stretches, ids, [coded(part) for part in parts])
     far = rng.normal(size=dim)
     for query in (decoded(rows)[rng.integers(0, len(rows))], (far / np.linalg.norm(far)).astype(np.float32)):
         filters: list[np.ndarray | None] = [rng.random(len(rows)) < share for share in (0.001, 0.01, 0.1, 0.5, 0.99)]
@@ -60,6 +64,11 @@ def test_the_same_rows_and_scores_as_brute_force(seed: int) -> None:
             for k in (1, 7, 80, len(rows)):
                 found = index.search(query, k, kept)
                 assert (found.rows.tolist(), found.scores.tolist()) == brute_force(rows, ids, query, k, kept)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_same_rows_and_scores_as_brute_force(seed: int) -> None:
+    held_against_brute_force(seed, ExactIndex)
 
 
 @pytest.mark.parametrize("dim", [16, 64, 256, 512])
