@@ -1,1 +1,1 @@
-"""What is searched: rows in SQLite, vectors in shards, crops in folders."""
+"""What is searched: rows in a database, vectors in shards, crops in folders."""

@@ -1,16 +1,15 @@
 """Copies of a gallery at one moment, while others write to it: back-ups, and galleries made of them again.
 
-The rows are copied first, all at once; what they name is there and does not change (vectors are only added behind, and
-`Gallery.files_kept` lets no file go). Crops and models are linked where that is possible, since they are never written
-to in place; of shards, the rows that count are copied. A copy is held against its rows before it has its name, so a
-folder of that name is whole.
+The rows are copied first, all at once, into an SQLite file or onto a server, wherever they are now; what they name is
+there and does not change (vectors are only added behind, and `Gallery.files_kept` lets no file go). Crops and models
+are linked where that is possible, since they are never written to in place; of shards, the rows that count are copied.
+A copy is held against its rows before it has its name, so a folder of that name is whole.
 """
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -27,28 +26,38 @@ from reidapp.gallery.verification import Progress, Verification, verify
 _PIECE = 1 << 20  # bytes
 
 
-def copy_gallery(source: Gallery, target: Path, progress: Progress = lambda done, total, camera: None) -> Verification:
+def copy_gallery(
+    source: Gallery,
+    target: Path,
+    progress: Progress = lambda done, total, camera: None,
+    url: str | None = None,
+) -> Verification:
     """Copy a gallery as it is now to a folder that is not there yet, or is empty.
 
-    Killed at any moment, it leaves ``TARGET.new`` at most, which the next run removes.
+    Killed at any moment, it leaves ``TARGET.new`` at most, and rows on the server; the next run begins both anew.
+
+    Args:
+        url: of a PostgreSQL database for the copy's rows; None: a file in its folder.
 
     Raises:
-        UserError: there is something already.
+        UserError: there is something already, in the folder or in the database.
         ReidappError: the copy is not whole, as the source is not; or the disk is full.
     """
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise UserError(f"{target}: not an empty folder; nothing is overwritten, give another name")
     half_made = target.with_name(f"{target.name}.new")
-    shutil.rmtree(half_made, ignore_errors=True)
     with files.disk_named(target):
-        half_made.mkdir(parents=True)
+        database.empty_again(half_made)
         with source.files_kept():
-            _copy_rows(source, half_made / database.FILE_NAME)
-            copy = Gallery.open(half_made)
+            database.copy_rows(source.engine, half_made, url)
+            copy = Gallery.open(half_made, url)
             with database.changing(copy.engine) as session:
                 mirror.forget(session)
             _copy_files(source, copy)
         found = verify(copy, progress)
+        if found.faults:
+            with database.changing(copy.engine) as session:
+                database.clear(session)
         copy.engine.dispose()
         if found.faults:
             shutil.rmtree(half_made)
@@ -61,11 +70,6 @@ def copy_gallery(source: Gallery, target: Path, progress: Progress = lambda done
         os.replace(half_made, target)
         files.flush_folder(target.absolute().parent)
     return found
-
-
-def _copy_rows(source: Gallery, target: Path) -> None:
-    with closing(sqlite3.connect(source.path / database.FILE_NAME)) as rows, closing(sqlite3.connect(target)) as copy:
-        rows.backup(copy)
 
 
 def _copy_files(source: Gallery, copy: Gallery) -> None:

@@ -1,132 +1,278 @@
-"""The SQLite file of a gallery: how it is opened and brought up to date."""
+"""The rows of a gallery: where they are, how they are opened, written, copied and brought up to date.
+
+They are in a file of the gallery's folder, or in a PostgreSQL database, which a small file there names, without a
+password. What the two do differently is in `sqlite` and `postgresql`.
+"""
 
 import json
-import sqlite3
+import os
+import shutil
+import uuid
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from sqlalchemy import URL, Engine, Select, create_engine, event, false, func, select, update
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy import JSON, Engine, Select, Table, cast, delete, insert, select
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import GenericFunction
 
 from reidapp import files
-from reidapp.errors import ReidappError, UserError
-from reidapp.gallery.schema import Setting
+from reidapp.errors import UserError
+from reidapp.gallery import postgresql, sqlite
+from reidapp.gallery.schema import Base, Chunk, Setting, Tracklet
 
 FILE_NAME = "gallery.db"
+REFERENCE = "database.json"  # in its place, where the rows are elsewhere
+_OWNER = "gallery"  # the setting by which folder and database know each other
+_AT_ONCE = 1000  # rows
 
-# By the beginnings of SQLite's names of errors.
-_FAULTS = {
-    "SQLITE_FULL": files.FULL,
-    "SQLITE_READONLY": "cannot be written; make the folder writable, or copy the gallery to where it is",
-    "SQLITE_CANTOPEN": "cannot be opened or written; make the folder readable and writable for this user",
-    "SQLITE_IOERR": "its disk cannot be read or written; if it is back, run the same command again",
-    "SQLITE_CORRUPT": "the database is damaged; restore a back-up",
-    "SQLITE_BUSY": "another process has kept the database to itself for too long; try again when it has ended",
-}
+
+@dataclass(frozen=True)
+class Reference:
+    """Where a gallery's rows are, without a password, and an id that the folder and the database both have."""
+
+    url: str
+    gallery: str
+
+    @classmethod
+    def read(cls, file: Path) -> "Reference | None":
+        """
+        Raises:
+            UserError: the file is damaged.
+        """
+        try:
+            return cls(**json.loads(file.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{file}: damaged; restore a back-up of the gallery, or of this file") from error
+
+    def write(self, file: Path) -> None:
+        files.write_whole(file, json.dumps(asdict(self)).encode())
+
+
+def is_there(folder: Path) -> bool:
+    """Whether a folder has a gallery's rows, or says where they are."""
+    return (folder / FILE_NAME).is_file() or (folder / REFERENCE).is_file()
+
+
+def opened(folder: Path, url: str | None = None) -> Engine:
+    """The rows of a gallery's folder, their schema up to date.
+
+    Args:
+        url: of a server, where it has another address than before, or with a password; the address is kept.
+
+    Raises:
+        UserError: it has none, or they are of another gallery; see `postgresql.connect` for the rest.
+    """
+    reference = Reference.read(folder / REFERENCE)
+    if reference is None:
+        if url:
+            raise UserError(
+                f"{folder}: its rows are in {FILE_NAME}; `reidapp gallery backup`, and then `reidapp gallery restore "
+                "--database URL`, make a gallery of it whose rows are on a server"
+            )
+        return connect(folder / FILE_NAME)
+    engine = postgresql.connect(url or reference.url)
+    with Session(engine) as session:
+        owner = session.get(Setting, _OWNER)
+    if owner is None or owner.value != reference.gallery:
+        raise UserError(
+            f"{place(engine)}: does not hold the rows of {folder} but {'another' if owner else 'half a'} gallery; "
+            "`reidapp index --gallery … --database URL` says where they are now, or restore a back-up"
+        )
+    upgrade(engine)
+    if place(engine) != reference.url:
+        Reference(place(engine), reference.gallery).write(folder / REFERENCE)
+    return engine
 
 
 def connect(path: Path) -> Engine:
-    """An engine on an SQLite file in WAL mode (readers never wait for the indexer), its schema up to date.
-
-    Faults of the disk and of the file are raised as `ReidappError`, whatever is asked of the engine.
+    """An engine on an SQLite file, its schema up to date.
 
     Raises:
         UserError: the file is not a gallery's database, or lies on a network share.
     """
-    if share := files.network_share(path):
-        raise UserError(
-            f"{path.parent}: lies on a network share ({share}), where SQLite's write-ahead log is not safe; keep the "
-            "gallery on a local disk (recordings may stay on the share)"
-        )
-    engine = create_engine(URL.create("sqlite", database=str(path)))  # in a text, "?" would end the path
-    event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-    event.listen(engine, "handle_error", lambda context: _say(path, context))
+    engine = sqlite.connect(path)
     upgrade(engine)
     return engine
 
 
 @contextmanager
-def changing(engine: Engine) -> Iterator[Session]:
-    """A session that holds the right to write from its beginning, and commits at its end.
+def founding(folder: Path, url: str | None = None) -> Iterator[Session]:
+    """A session for the first rows of a gallery, in its folder or on a server; at the end they are there, and before
+    not at all. A founding that was killed is begun anew.
 
-    Who reads first and writes then is refused by SQLite when another process has written in between.
+    Raises:
+        UserError: the server's database holds another gallery; see `postgresql.connect` for the rest.
     """
-    with Session(engine) as session, session.begin():
-        session.execute(update(Setting).where(false()).values(value=""))  # nothing, but it takes that right
+    if url is None:
+        half_made = folder / f"{FILE_NAME}.new"
+        for leftover in folder.glob(f"{half_made.name}*"):  # of a run that was killed in here
+            leftover.unlink()
+        engine = connect(half_made)
+        with changing(engine) as session:
+            yield session
+        shed(engine)
+        engine.dispose()
+        os.replace(half_made, folder / FILE_NAME)
+    else:
+        half_made = folder / f"{REFERENCE}.new"
+        engine = postgresql.connect(url, new=True)
+        upgrade(engine)
+        begun = Reference.read(half_made)
+        reference = Reference(place(engine), begun.gallery if begun else uuid.uuid4().hex)
+        reference.write(half_made)
+        with changing(engine) as session:
+            owner = session.get(Setting, _OWNER)
+            if owner and owner.value != reference.gallery:
+                raise UserError(
+                    f"{place(engine)}: holds a gallery already, of another folder than {folder}; give this one a "
+                    "database, or a schema, of its own"
+                )
+            clear(session)
+            session.add(Setting(key=_OWNER, value=reference.gallery))
+            yield session
+            postgresql.count_on(session)
+        engine.dispose()
+        os.replace(half_made, folder / REFERENCE)
+    files.flush_folder(folder)
+
+
+def empty_again(folder: Path) -> None:
+    """An empty folder, in which `founding` begins anew what it has begun there, on a server, too."""
+    half_made = folder / f"{REFERENCE}.new"
+    begun = Reference.read(folder / REFERENCE) or Reference.read(half_made)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if begun:
+        begun.write(half_made)
+
+
+def copy_rows(source: Engine, folder: Path, url: str | None = None) -> None:
+    """Copy all rows, as they are at one moment, to be those of a gallery in a folder that has none.
+
+    Raises:
+        UserError: as `founding`.
+    """
+    if url is None and source.dialect.name == "sqlite":
+        sqlite.copy(source, folder / FILE_NAME)
+        return
+    with source.connect() as connection, founding(folder, url) as session:
+        for table in Base.metadata.sorted_tables:
+            found = connection.execution_options(yield_per=_AT_ONCE).execute(_in_order(table)).mappings()
+            for rows in found.partitions():
+                session.execute(insert(table), [dict(row) for row in rows])
+
+
+def clear(session: Session) -> None:
+    """Take all rows out."""
+    for table in reversed(Base.metadata.sorted_tables):
+        session.execute(delete(table))
+
+
+@contextmanager
+def changing(engine: Engine) -> Iterator[Session]:
+    """A session that holds the right to write from its beginning, and commits at its end. What it has read and written
+    stays readable afterwards."""
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        _of(engine).take_right_to_write(session)
         yield session
 
 
+def held(engine: Engine, what: str, busy: str | None = None) -> AbstractContextManager[None]:
+    """Hold a right that one machine has at a time; those of one machine have a lock of the folder for it."""
+    holding: AbstractContextManager[None] = _of(engine).held(engine, what, busy)
+    return holding
+
+
+class _Each(GenericFunction[Any]):
+    """The texts of a JSON list, as rows."""
+
+    name = "json_each"
+    inherit_cache = True
+
+
+@compiles(_Each, "postgresql")
+def _each(element: _Each, compiler: Any, **options: Any) -> str:
+    return f"json_array_elements_text({compiler.process(cast(element.clauses.clauses[0], JSON), **options)})"
+
+
 def listed(values: Collection[str]) -> Select[tuple[str]]:
-    """Values for ``in_``, as JSON, since SQLite takes no more than 32,766 one by one."""
-    return select(func.json_each(json.dumps(list(values))).table_valued("value").c.value)
+    """Values for ``in_``, as JSON, since databases take no more than some ten thousand one by one."""
+    return select(_Each(json.dumps(list(values))).table_valued("value").c.value)
 
 
 def shed(engine: Engine) -> None:
-    """Let nothing of deleted rows stay behind in the log, and give room back where a quarter of the file is free.
+    """Let as little of deleted rows stay behind as the database can."""
+    _of(engine).shed(engine)
 
-    Where others read or write just then, that is left to a later time: deleted rows are overwritten in any case.
-    """
-    connection = engine.raw_connection()
-    try:
-        cursor = connection.cursor()
-        free, pages = (cursor.execute(f"PRAGMA {count}").fetchone()[0] for count in ("freelist_count", "page_count"))
-        with suppress(sqlite3.OperationalError):
-            if 4 * free > pages:
-                cursor.execute("VACUUM")
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    finally:
-        connection.close()
+
+def faults(session: Session) -> Iterator[str]:
+    """What is wrong with the database itself, apart from what its rows say."""
+    found: Iterator[str] = _of(session.get_bind()).faults(session)
+    return found
+
+
+def size(engine: Engine) -> int:
+    """Bytes on disk."""
+    return int(_of(engine).size(engine))
+
+
+def place(engine: Engine) -> str:
+    """The file, or the address without a password."""
+    return str(_of(engine).place(engine))
+
+
+def name(engine: Engine) -> str:
+    """How a user calls it who knows where it is."""
+    return str(_of(engine).name(engine))
 
 
 def upgrade(engine: Engine) -> None:
     """Run the migrations that this database has not seen."""
-    from alembic import command
-    from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(Path(__file__).parent / "migrations"))
+    with engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    if current != scripts.get_current_head():
+        with held(engine, "migrations"):
+            _migrate(engine)
+
+
+def _migrate(engine: Engine) -> None:
+    from alembic import command
+    from alembic.config import Config
     from alembic.util import CommandError
 
     config = Config()
     folder = str(Path(__file__).parent / "migrations")
     config.set_main_option("script_location", folder.replace("%", "%%"))
     with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-        if current == ScriptDirectory.from_config(config).get_current_head():
-            return
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, "head")
         except CommandError as error:
-            raise UserError(f"{engine.url.database}: written by a newer reidapp; update reidapp ({error})") from error
+            raise UserError(f"{place(engine)}: written by a newer reidapp; update reidapp ({error})") from error
+        _of(engine).migrated(connection)
         connection.commit()
 
 
-def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
-    # The sqlite3 module would begin a transaction only before the first write, and several SELECTs of one session
-    # would see different states; with its own handling off, SQLAlchemy's "begin" opens a real snapshot.
-    connection.isolation_level = None
-    (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
-    if mode != "wal":
-        raise UserError(f"{_file_of(connection)}: this file system knows no write-ahead log; use another disk")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
-    connection.execute("PRAGMA busy_timeout=10000")
+def _of(engine: Any) -> ModuleType:
+    return {"sqlite": sqlite, "postgresql": postgresql}[engine.dialect.name]
 
 
-def _file_of(connection: sqlite3.Connection) -> str:
-    return str(connection.execute("PRAGMA database_list").fetchone()[2])
-
-
-def _say(path: Path, context: ExceptionContext) -> None:
-    error = context.original_exception
-    name = getattr(error, "sqlite_errorname", "")
-    if name == "SQLITE_NOTADB":
-        raise UserError(f"{path}: not a gallery's database ({error})") from error
-    for fault, text in _FAULTS.items():
-        if name.startswith(fault):
-            raise ReidappError(f"{path}: {text} ({error})") from error
+def _in_order(table: Table) -> Select[Any]:
+    """All rows of a table, none before one that it names; not whose rows they are."""
+    rows = select(table)
+    if table is Setting.__table__:
+        return rows.where(Setting.key != _OWNER)
+    if table is Tracklet.__table__:
+        return rows.join(Chunk, Chunk.id == Tracklet.chunk_id).order_by(Chunk.number, Tracklet.id)
+    return rows.order_by(*table.primary_key)

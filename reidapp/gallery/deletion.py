@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import Double, and_, delete, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from reidapp import files
@@ -177,8 +177,9 @@ def _resolved(session: Session, gallery: Gallery, wanted: Selection) -> tuple[se
         videos, first = set[str](), set(first_pieces(gallery, wanted.tracklets).values())
     else:
         video, piece = schema.Video, schema.Tracklet
-        after = wanted.after.timestamp() * 1000 if wanted.after else -math.inf
-        before = wanted.before.timestamp() * 1000 if wanted.before else math.inf
+        # As fractions: databases would round what is compared with whole milliseconds, or know no infinite ones.
+        after = literal(wanted.after.timestamp() * 1000 if wanted.after else -math.inf, Double)
+        before = literal(wanted.before.timestamp() * 1000 if wanted.before else math.inf, Double)
         of = []
         if wanted.video:
             of.append(video.id == _video_called(session, wanted.video))
@@ -194,7 +195,7 @@ def _resolved(session: Session, gallery: Gallery, wanted: Selection) -> tuple[se
 
 def _video_called(session: Session, given: str) -> str:
     video = schema.Video
-    begins = video.id.startswith(given, autoescape=True) if len(given) >= _MIN_PREFIX else video.id == given
+    begins = video.id.startswith(given.lower(), autoescape=True) if len(given) >= _MIN_PREFIX else video.id == given
     path = video.path.in_({given, str(Path(given).expanduser().absolute())})
     found = session.scalars(select(video.id).where(or_(begins, path)).limit(2)).all()
     if len(found) != 1:
@@ -261,7 +262,8 @@ def _delete_videos(session: Session, ids: Collection[str]) -> None:
     ).all()
     rows = [{"video_id": id_, "file": schema.identifier(*file), "at": now} for id_, *file in found]
     if rows:
-        session.execute(insert(schema.Deleted).prefix_with("OR REPLACE"), rows)
+        session.execute(delete(schema.Deleted).where(schema.Deleted.video_id.in_(listed(ids))))
+        session.execute(insert(schema.Deleted), rows)
     session.execute(delete(schema.Chunk).where(schema.Chunk.video_id.in_(listed(ids))))
     session.execute(delete(video).where(video.id.in_(listed(ids))))
 
@@ -356,5 +358,6 @@ def _unnamed(session: Session, gallery: Gallery) -> set[Path]:
 
 def _leave(session: Session, gallery: Gallery, paths: Iterable[Path]) -> None:
     """Name files for `Gallery.remove_leftovers`."""
-    if rows := [{"path": str(path.relative_to(gallery.path))} for path in sorted(paths)]:
-        session.execute(insert(schema.Leftover).prefix_with("OR IGNORE"), rows)
+    there = set(session.scalars(select(schema.Leftover.path)))
+    if wanted := {str(path.relative_to(gallery.path)) for path in paths} - there:
+        session.execute(insert(schema.Leftover), [{"path": path} for path in sorted(wanted)])

@@ -93,7 +93,7 @@ class Action:
 
 
 class Identities:
-    """The identities of a gallery. Safe while a run of indexing writes: SQLite gives one writer the database at a time.
+    """The identities of a gallery. Safe while a run of indexing writes: one writer has the database at a time.
 
     Args:
         by: who acts, for the log.

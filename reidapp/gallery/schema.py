@@ -1,4 +1,4 @@
-"""The rows of a gallery. SQLite is the source of truth; `migrations/` holds every change of this schema.
+"""The rows of a gallery, its source of truth; `migrations/` holds every change of this schema.
 
 Times of day are not stored per row: a tracklet has seconds of presentation time in its video, and the video has its
 start. A wrong clock is thus corrected in one place, from the start as it was written. Identifiers derive from content
@@ -159,7 +159,15 @@ class Member(Base):
     """
 
     __tablename__ = "member"
-    __table_args__ = (Index("ix_member_yes", "tracklet_id", unique=True, sqlite_where=text("verdict = 'yes'")),)
+    __table_args__ = (
+        Index(
+            "ix_member_yes",
+            "tracklet_id",
+            unique=True,
+            sqlite_where=text("verdict = 'yes'"),
+            postgresql_where=text("verdict = 'yes'"),
+        ),
+    )
 
     identity_id: Mapped[str] = mapped_column(ForeignKey("identity.id"), primary_key=True)
     tracklet_id: Mapped[str] = mapped_column(primary_key=True, index=True)

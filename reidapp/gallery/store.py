@@ -1,7 +1,7 @@
 """A gallery on disk: opening it, asking it for rows, and writing chunks into it.
 
 gallery/
-  gallery.db          rows (SQLite, WAL)
+  gallery.db          rows (SQLite, WAL); or database.json, which says where they are
   vectors/            embeddings, raw fp16, one shard per model and day
   crops/ab/<chunk>/   the best shots of a chunk's tracklets, WebP
   models/             the embedding model, so that a gallery can be searched wherever it is
@@ -156,16 +156,17 @@ class GallerySummary:
 
 @dataclass(frozen=True)
 class GalleryFacts:
-    """A gallery at a glance; ``bytes`` on disk, by part."""
+    """A gallery at a glance; ``bytes`` on disk, by part; ``rows``: where they are."""
 
+    rows: str
     summary: GallerySummary
     models: list[ModelInfo]
     bytes: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: times ISO 8601 UTC."""
-        times = {key: iso(getattr(self.summary, key)) for key in ("first", "last")}
-        return vars(self.summary) | times | {"models": [m.to_dict() for m in self.models], "bytes": self.bytes}
+        facts = vars(self.summary) | {key: iso(getattr(self.summary, key)) for key in ("first", "last")}
+        return facts | {"rows": self.rows, "models": [m.to_dict() for m in self.models], "bytes": self.bytes}
 
     def __str__(self) -> str:
         s = self.summary
@@ -174,6 +175,7 @@ class GalleryFacts:
         lines = [f"{counts(camera=s.cameras, recording=s.videos)}{begun}, {found}"]
         if s.first and s.last:
             lines.append(f"{s.first:%Y-%m-%d %H:%M:%S} – {s.last:%Y-%m-%d %H:%M:%S} UTC")
+        lines += [f"rows in {self.rows}"] if "://" in self.rows else []
         lines += [f"model {model}" for model in self.models]
         parts = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in self.bytes.items())
         return "\n".join([*lines, f"{sum(self.bytes.values()) / 1e6:.1f} MB on disk: {parts}"])
@@ -248,52 +250,44 @@ class Gallery:
         self.engine = engine
 
     @classmethod
-    def open(cls, path: Path) -> "Gallery":
+    def open(cls, path: Path, url: str | None = None) -> "Gallery":
         """Open a gallery that exists.
 
+        Args:
+            url: of the server with its rows, where it has another address than before, or with a password.
+
         Raises:
-            UserError: there is none.
+            UserError: there is none, or its rows are not where they were; see `database.opened`.
         """
-        if not (path / database.FILE_NAME).is_file():
+        if not database.is_there(path):
             raise UserError(f"{path}: no gallery here; make one with `reidapp index FOLDER --gallery {path}`")
-        return cls(path, database.connect(path / database.FILE_NAME))
+        return cls(path, database.opened(path, url))
 
     @classmethod
-    def create(cls, path: Path, model: Path, card: ModelCard, model_id: str) -> "Gallery":
+    def create(cls, path: Path, model: Path, card: ModelCard, model_id: str, url: str | None = None) -> "Gallery":
         """Make an empty gallery for one model, whose file is copied into it; or open what another process makes there.
 
+        Args:
+            url: of a PostgreSQL database for its rows; None: a file in its folder.
+
         Raises:
-            UserError: the folder holds other things.
+            UserError: the folder holds other things, or the database another gallery.
         """
-        place, half_made = path / database.FILE_NAME, path / f"{database.FILE_NAME}.new"
-        others = path.is_file() or (path.is_dir() and any(not _of_creation(e, half_made) for e in path.iterdir()))
-        if others and not place.is_file():
+        others = path.is_file() or (path.is_dir() and not all(map(_of_creation, path.iterdir())))
+        if others and not database.is_there(path):
             raise UserError(f"{path}: not a gallery and not an empty folder; give another --gallery")
         with files.disk_named(path):
             files.make_folder(path)
             with files.locked(path / "files.lock"):
-                if not place.is_file():
-                    cls._make(half_made, model, card, model_id)
-                    os.replace(half_made, place)
-                    files.flush_folder(path)
-        return cls.open(path)
-
-    @staticmethod
-    def _make(half_made: Path, model: Path, card: ModelCard, model_id: str) -> None:
-        path = half_made.parent
-        for leftover in path.glob(f"{half_made.name}*"):  # of a run that was killed in here
-            leftover.unlink()
-        files.make_folder(path / "models")
-        files.write_whole(path / "models" / f"{model_id[:16]}.onnx", model.read_bytes())
-        # Built beside its place: a gallery whose database exists is complete.
-        engine = database.connect(half_made)
-        with Session(engine) as session, session.begin():
-            session.add(schema.Model(id=model_id, card=dataclasses.asdict(card)))
-            session.add(schema.Setting(key="model", value=model_id))
-            session.add(schema.Setting(key="generation", value="0"))
-        with engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        engine.dispose()
+                if not database.is_there(path):
+                    files.make_folder(path / "models")
+                    files.write_whole(path / "models" / f"{model_id[:16]}.onnx", model.read_bytes())
+                    # The rows come last: a gallery that has them is complete.
+                    with database.founding(path, url) as session:
+                        session.add(schema.Model(id=model_id, card=dataclasses.asdict(card)))
+                        session.add(schema.Setting(key="model", value=model_id))
+                        session.add(schema.Setting(key="generation", value="0"))
+        return cls.open(path, url)
 
     # Reading
 
@@ -328,7 +322,8 @@ class Gallery:
     def detector(self) -> str:
         """The detector that indexed the newest recording, as the user named it; queries use the same."""
         asked = schema.Video.settings["detector"].as_string().is_not(None)  # for crops, none was
-        latest = select(schema.Video.settings).where(asked).order_by(schema.Video.start_ms.desc()).limit(1)
+        latest = select(schema.Video.settings).where(asked)
+        latest = latest.order_by(schema.Video.start_ms.desc(), schema.Video.id).limit(1)
         with Session(self.engine) as session:
             return (session.scalar(latest) or {}).get("detector", "hog")
 
@@ -464,12 +459,10 @@ class Gallery:
             )
 
     def facts(self) -> GalleryFacts:
-        parts = {
-            "database": self.path.glob(f"{database.FILE_NAME}*"),
-            **{name: (self.path / name).rglob("*") for name in ("crops", "vectors", "models")},
-        }
+        parts = {name: (self.path / name).rglob("*") for name in ("crops", "vectors", "models")}
         sizes = {name: sum(f.stat().st_size for f in entries if f.is_file()) for name, entries in parts.items()}
-        return GalleryFacts(self.summary(), self.models(), sizes)
+        sizes = {"database": database.size(self.engine)} | sizes
+        return GalleryFacts(database.place(self.engine), self.summary(), self.models(), sizes)
 
     # Writing
 
@@ -481,14 +474,20 @@ class Gallery:
             ReidappError: another process is writing to this gallery; or, from within, its disk is full.
         """
         busy = f"{self.path}: another `reidapp index` or `reembed` is writing to this gallery; wait until it ends"
-        with files.disk_named(self.path), files.locked(self.path / "writer.lock", busy):
+        with files.disk_named(self.path), self._held("writer", busy):
             self.remove_leftovers()  # of a deletion that was killed
             yield GalleryWriter(self)
 
     @contextmanager
     def files_kept(self) -> Iterator[None]:
         """While this is held no file goes that rows have named, as a back-up needs it."""
-        with files.locked(self.path / "files.lock"):
+        with self._held("files"):
+            yield
+
+    @contextmanager
+    def _held(self, what: str, busy: str | None = None) -> Iterator[None]:
+        """By one process on this machine, and by one machine."""
+        with files.locked(self.path / f"{what}.lock", busy), database.held(self.engine, what, busy):
             yield
 
     def remove_leftovers(self) -> None:
@@ -588,7 +587,7 @@ class GalleryWriter:
         Its start is computed from what is written, by the camera's clock; one without it keeps its ``start_ms``. One
         that was deleted is no longer held to be.
         """
-        with Session(self.gallery.engine, expire_on_commit=False) as session, session.begin():
+        with database.changing(self.gallery.engine) as session:
             self._add_video(session, camera, zone, video)
 
     def _add_video(self, session: Session, camera: str, zone: str, video: schema.Video) -> None:
@@ -604,7 +603,7 @@ class GalleryWriter:
 
     def set_camera(self, camera: str, zone: str, settings: CameraSettings) -> None:
         """What a user says of a camera before its recordings come; if it is new, its clock is in ``zone``."""
-        with Session(self.gallery.engine) as session, session.begin():
+        with database.changing(self.gallery.engine) as session:
             row = self._camera(session, camera, zone)
             cameras.change(session, row.name, settings)
             next_generation(session)
@@ -615,7 +614,7 @@ class GalleryWriter:
         Raises:
             UserError: no such camera, or its new name or group is taken.
         """
-        with Session(self.gallery.engine) as session, session.begin():
+        with database.changing(self.gallery.engine) as session:
             cameras.change(session, camera, settings)
             next_generation(session)
 
@@ -625,7 +624,7 @@ class GalleryWriter:
         Raises:
             UserError: no such camera, or their clocks differ.
         """
-        with Session(self.gallery.engine) as session, session.begin():
+        with database.changing(self.gallery.engine) as session:
             overlaps = cameras.merge(session, camera, into)
             next_generation(session)
             return overlaps
@@ -653,13 +652,13 @@ class GalleryWriter:
 
     def finish_video(self, video_id: str, duration_s: float, note: str | None) -> None:
         """Mark a video as indexed to its end."""
-        with Session(self.gallery.engine) as session, session.begin():
+        with database.changing(self.gallery.engine) as session:
             video = session.get_one(schema.Video, video_id)
             video.done, video.duration_s, video.note = True, duration_s, note
 
     def moved(self, video_id: str, path: Path, mtime_ns: int) -> None:
         """Remember that a recording lies somewhere else now."""
-        with Session(self.gallery.engine) as session, session.begin():
+        with database.changing(self.gallery.engine) as session:
             video = session.get_one(schema.Video, video_id)
             video.path, video.mtime_ns = str(path), mtime_ns
 
@@ -672,7 +671,7 @@ class GalleryWriter:
     def add_chunk(self, video_id: str, chunk: NewChunk) -> None:
         """Commit a chunk: its crops, vectors and rows become visible together."""
         self._write_crops(video_id, chunk)
-        with Session(self.gallery.engine) as session, session.begin():
+        with database.changing(self.gallery.engine) as session:
             self._add_chunk(session, video_id, chunk)
             next_generation(session)
 
@@ -680,7 +679,7 @@ class GalleryWriter:
         """Commit new pictures together; new cameras' clocks are in ``zone``."""
         for picture in pictures:
             self._write_crops(picture.video.id, picture.chunk)
-        with Session(self.gallery.engine, expire_on_commit=False) as session, session.begin():
+        with database.changing(self.gallery.engine) as session:
             for picture in pictures:
                 self._add_video(session, picture.camera, zone, picture.video)
                 self._add_chunk(session, picture.video.id, picture.chunk)
@@ -713,7 +712,7 @@ class GalleryWriter:
         """Make room for the vectors of another model, whose file is copied into the gallery; `use_model` switches."""
         if not (own := self.gallery.model_path(model_id)).is_file():
             files.write_whole(own, file.read_bytes())
-        with Session(self.gallery.engine) as session, session.begin():
+        with database.changing(self.gallery.engine) as session:
             session.merge(schema.Model(id=model_id, card=dataclasses.asdict(card)))
 
     def chunks_without(self, model_id: str) -> list[StoredChunk]:
@@ -739,8 +738,9 @@ class GalleryWriter:
 
     def add_vectors(self, chunk_id: str, model_id: str, embeddings: np.ndarray) -> None:
         """Commit the vectors ``[crops, D]`` of a chunk, in the crops' order, under a model that is not searched yet."""
-        with Session(self.gallery.engine) as session, session.begin():
-            day = session.scalars(select(schema.Block.day).filter_by(chunk_id=chunk_id)).first()
+        with database.changing(self.gallery.engine) as session:
+            days = select(schema.Block.day).filter_by(chunk_id=chunk_id).order_by(schema.Block.model_id)
+            day = session.scalars(days).first()
             assert day is not None  # what indexing wrote with the crops
             session.add(self._write_vectors(session, model_id, chunk_id, day, embeddings))
 
@@ -757,7 +757,7 @@ class GalleryWriter:
                 f"{self.gallery.path}: {crops} crops, {written} vectors written, {searchable} searchable; these must "
                 "be equal. The gallery is still searched with the old model; restore a back-up of its vectors"
             )
-        with Session(self.gallery.engine) as session, session.begin():
+        with database.changing(self.gallery.engine) as session:
             session.get_one(schema.Setting, "model").value = model_id
             next_generation(session)
 
@@ -862,11 +862,12 @@ def iso(time: datetime | None) -> str | None:
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z") if time else None
 
 
-def _of_creation(entry: Path, half_made: Path) -> bool:
+def _of_creation(entry: Path) -> bool:
     """Whether a run that was killed while it created a gallery has left this."""
     if entry.name == "models" and entry.is_dir():
         return all(file.name.endswith((".onnx", ".onnx.new")) for file in entry.iterdir())
-    return entry.name == "files.lock" or entry.name.startswith(half_made.name)
+    half_made = tuple(f"{name}.new" for name in (database.FILE_NAME, database.REFERENCE))
+    return entry.name == "files.lock" or entry.name.startswith(half_made)
 
 
 def _tracklet_rows(chunk_id: str, chunk: NewChunk) -> list[schema.Tracklet]:

@@ -37,7 +37,7 @@ from reidapp.wording import counted, counts
 Progress = Callable[[float, float, str], None]
 """Called with pictures looked at, pictures in all, and the camera at work."""
 
-_BACK_UP = f"restore a back-up of {database.FILE_NAME}, or index into a new gallery"
+_BACK_UP = "restore a back-up of the gallery, or index into a new one"
 _REPAIR = "`reidapp gallery repair`"
 _UNREAD_S = 3.0  # at the end of a video that no chunk need hold
 _IN_ORDER = (schema.Block.model_id, schema.Block.day, schema.Block.first_row)
@@ -198,16 +198,11 @@ class _Inspection:
         self.found.faults.append(Fault(what, remedy))
 
     def _of_rows(self, what: str, remedy: str = _BACK_UP) -> None:
-        self._fault(f"{database.FILE_NAME}: {what}", remedy)
+        self._fault(f"{database.name(self.gallery.engine)}: {what}", remedy)
 
     def _database(self) -> None:
-        connection = self.session.connection()
-        for (said,) in connection.exec_driver_sql("PRAGMA integrity_check"):
-            if said != "ok":
-                self._of_rows(said)
-        lacking = [(row[0], row[2]) for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]
-        for table, parent in sorted(set(lacking) - {("tracklet", "tracklet")}):  # these are links, which are mended
-            self._of_rows(f"{lacking.count((table, parent))} rows of {table} name a {parent} that is not there")
+        for fault in database.faults(self.session):
+            self._of_rows(fault)
         values = dict(self.session.execute(select(schema.Setting.key, schema.Setting.value)).all())
         self.active = values.get("model", "")
         if self.session.get(schema.Model, self.active) is None:
@@ -359,7 +354,7 @@ def leftovers(session: Session, gallery: Gallery) -> list[Leftover]:
     named = {gallery.crop_path(id_, "").parent for id_ in session.scalars(select(schema.Crop.chunk_id).distinct())}
     of_models = {gallery.model_path(id_) for id_ in models}
     others = [
-        *path.glob(f"{database.FILE_NAME}.new*"),
+        *(file for name in (database.FILE_NAME, database.REFERENCE) for file in path.glob(f"{name}.new*")),
         *(file for file in path.glob("models/*") if file not in of_models),
         *(file for file in path.glob("vectors/*/*.f16*") if file not in committed),
         *path.glob(f"vectors/*/*{SUFFIX}.new"),
@@ -429,7 +424,7 @@ class _Mending:
                 self.report.models += 1
 
     def rows(self, links: Sequence[str], videos: Sequence[str]) -> None:
-        with Session(self.gallery.engine) as session, session.begin():
+        with database.changing(self.gallery.engine) as session:
             for id_ in links:
                 session.get_one(schema.Tracklet, id_).continues = None
             for id_ in videos:
@@ -459,7 +454,7 @@ class _Mending:
         else:
             # By another version of a decoder, or of a crop that is older than digests: the chunk's vectors may not be
             # those of this picture, and count as damaged until they are made of it.
-            with Session(self.gallery.engine) as session, session.begin():
+            with database.changing(self.gallery.engine) as session:
                 session.get_one(schema.Crop, crop.id).digest = digest(webp)
                 session.execute(update(schema.Block).filter_by(chunk_id=crop.chunk_id).values(sha256=""))
         file = self.gallery.crop_path(crop.chunk_id, crop.id)
@@ -470,11 +465,12 @@ class _Mending:
         """A block for each chunk that has none, in a gap of its size or behind the others; `vectors` fills it."""
         model_id = self.gallery.model_id if chunk_ids else ""
         for chunk_id in chunk_ids:
-            with Session(self.gallery.engine) as session, session.begin():
+            with database.changing(self.gallery.engine) as session:
                 video = session.get_one(schema.Video, session.get_one(schema.Chunk, chunk_id).video_id)
                 rows = len(session.scalars(select(schema.Crop.id).filter_by(chunk_id=chunk_id)).all())
                 start_ms = video.start_ms + 1000 * self._start_s(session, chunk_id, video)
-                other = session.scalars(select(schema.Block.day).filter_by(chunk_id=chunk_id)).first()
+                others = select(schema.Block.day).filter_by(chunk_id=chunk_id).order_by(schema.Block.model_id)
+                other = session.scalars(others).first()
                 day, first_row = other or utc(start_ms).strftime("%Y-%m-%d"), 0
                 shard = select(schema.Block).filter_by(model_id=model_id, day=day).order_by(schema.Block.first_row)
                 for block in session.scalars(shard):
@@ -515,7 +511,7 @@ class _Mending:
             content[block.first_row * width : block.first_row * width + len(data)] = data
         files.make_folder(file.parent)
         files.write_whole(file, bytes(content))
-        with Session(self.gallery.engine) as session, session.begin():
+        with database.changing(self.gallery.engine) as session:
             for chunk_id, sha256 in digests.items():
                 session.get_one(schema.Block, (chunk_id, model_id)).sha256 = sha256
             outdate(session)

@@ -28,7 +28,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("identity_id", "tracklet_id"),
     )
     op.create_index(op.f("ix_member_tracklet_id"), "member", ["tracklet_id"], unique=False)
-    op.create_index("ix_member_yes", "member", ["tracklet_id"], unique=True, sqlite_where=sa.text("verdict = 'yes'"))
+    yes = sa.text("verdict = 'yes'")
+    op.create_index("ix_member_yes", "member", ["tracklet_id"], unique=True, sqlite_where=yes, postgresql_where=yes)
     op.create_table(
         "identity_action",
         sa.Column("id", sa.Integer(), nullable=False),

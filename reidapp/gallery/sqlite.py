@@ -1,0 +1,136 @@
+"""Rows in an SQLite file in the gallery's folder, in WAL mode: readers never wait for the indexer.
+
+`postgresql` has the same functions.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, false, update
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.orm import Session
+
+from reidapp import files
+from reidapp.errors import ReidappError, UserError
+from reidapp.gallery.schema import Setting
+
+# By the beginnings of SQLite's names of errors.
+_FAULTS = {
+    "SQLITE_FULL": files.FULL,
+    "SQLITE_READONLY": "cannot be written; make the folder writable, or copy the gallery to where it is",
+    "SQLITE_CANTOPEN": "cannot be opened or written; make the folder readable and writable for this user",
+    "SQLITE_IOERR": "its disk cannot be read or written; if it is back, run the same command again",
+    "SQLITE_CORRUPT": "the database is damaged; restore a back-up",
+    "SQLITE_BUSY": "another process has kept the database to itself for too long; try again when it has ended",
+}
+
+
+def connect(path: Path) -> Engine:
+    """An engine on a file. Faults of the disk and of the file are raised as `ReidappError`, whatever is asked of it.
+
+    Raises:
+        UserError: the file lies on a network share.
+    """
+    if share := files.network_share(path):
+        raise UserError(
+            f"{path.parent}: lies on a network share ({share}), where SQLite's write-ahead log is not safe; keep the "
+            "gallery on a local disk, or its rows in PostgreSQL (--database); recordings may stay on the share"
+        )
+    engine = create_engine(URL.create("sqlite", database=str(path)))  # in a text, "?" would end the path
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    event.listen(engine, "handle_error", lambda context: _say(path, context))
+    return engine
+
+
+def place(engine: Engine) -> str:
+    """How errors name it."""
+    return str(engine.url.database)
+
+
+def name(engine: Engine) -> str:
+    return Path(place(engine)).name
+
+
+def take_right_to_write(session: Session) -> None:
+    """Who reads first and writes then is refused when another process has written in between."""
+    session.execute(update(Setting).where(false()).values(value=""))  # nothing, but it takes that right
+
+
+def held(engine: Engine, what: str, busy: str | None) -> AbstractContextManager[None]:
+    """One machine has the file, so the locks of its folder do."""
+    return nullcontext()
+
+
+def migrated(connection: Connection) -> None:
+    """After the migrations."""
+
+
+def shed(engine: Engine) -> None:
+    """Let nothing of deleted rows stay behind in the log, and give room back where a quarter of the file is free.
+
+    Where others read or write just then, that is left to a later time: deleted rows are overwritten in any case.
+    """
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        free, pages = (cursor.execute(f"PRAGMA {count}").fetchone()[0] for count in ("freelist_count", "page_count"))
+        with suppress(sqlite3.OperationalError):
+            if 4 * free > pages:
+                cursor.execute("VACUUM")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.close()
+
+
+def faults(session: Session) -> Iterator[str]:
+    """What is wrong with the database itself."""
+    connection = session.connection()
+    for (said,) in connection.exec_driver_sql("PRAGMA integrity_check"):
+        if said != "ok":
+            yield said
+    lacking = [(row[0], row[2]) for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]
+    for table, parent in sorted(set(lacking) - {("tracklet", "tracklet")}):  # these are links, which are mended
+        yield f"{lacking.count((table, parent))} rows of {table} name a {parent} that is not there"
+
+
+def size(engine: Engine) -> int:
+    """Bytes on disk."""
+    path = Path(place(engine))
+    return sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
+
+
+def copy(engine: Engine, target: Path) -> None:
+    """All rows, as they are at one moment, as another file."""
+    with closing(sqlite3.connect(place(engine))) as rows, closing(sqlite3.connect(target)) as made:
+        rows.backup(made)
+
+
+def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+    # The sqlite3 module would begin a transaction only before the first write, and several SELECTs of one session
+    # would see different states; with its own handling off, SQLAlchemy's "begin" opens a real snapshot.
+    connection.isolation_level = None
+    (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    if mode != "wal":
+        raise UserError(f"{_file_of(connection)}: this file system knows no write-ahead log; use another disk")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
+    connection.execute("PRAGMA busy_timeout=10000")
+
+
+def _file_of(connection: sqlite3.Connection) -> str:
+    return str(connection.execute("PRAGMA database_list").fetchone()[2])
+
+
+def _say(path: Path, context: ExceptionContext) -> None:
+    error = context.original_exception
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_NOTADB":
+        raise UserError(f"{path}: not a gallery's database ({error})") from error
+    for fault, text in _FAULTS.items():
+        if name.startswith(fault):
+            raise ReidappError(f"{path}: {text} ({error})") from error
