@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
@@ -30,6 +32,7 @@ class Question:
         combine: see `reidapp.gallery.queries`.
         save: name to save the search under.
         filters: to be saved with it.
+        crops: of pictures that were looked at before.
     """
 
     images: Sequence[Path] = ()
@@ -42,6 +45,7 @@ class Question:
     combine: str | None = None
     save: str | None = None
     filters: dict[str, Any] = field(default_factory=dict)
+    crops: Sequence[QueryCrop] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ def ask(
         raise UserError(f'identity "{identity.name}": no tracklet is its; `reidapp identity add` says which are')
 
     finder = detector() if question.images else None
-    crops = [query_crop(file, gallery, finder, question.person) for file in question.images] if finder else []
+    seen = [query_crop(file, gallery, finder, question.person) for file in question.images] if finder else []
+    crops = [*question.crops, *seen]
     kept = [QueryCrop(read_image(file), None, []) for file in saved.pictures] if saved else []
     there = [each.tracklet for each in identity.judged if each.verdict == "yes" and each.start] if identity else []
     tracklets = [*question.tracklets, *(saved.tracklets if saved else []), *there]
@@ -101,6 +106,26 @@ def ask(
         searches.answer(name, [new[id_] for id_ in question.yes], [new[id_] for id_ in question.no])
     filters = {key: value for key, value in saved.filters.items() if key != "combine"} if saved else {}
     return Answerable(query, [warning for crop in crops for warning in crop.warnings], filters)
+
+
+def time_of(text: str | None, option: str, gallery: Gallery) -> datetime | None:
+    """A time as the user wrote it; one without a zone is the cameras' time.
+
+    Raises:
+        UserError: no time, or the cameras have several zones.
+    """
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UserError(f'{option}: "{text}" is not a time such as 2026-03-02T10:30:00') from error
+    if time.tzinfo is None:
+        zones = {camera.zone for camera in gallery.cameras()} or {"UTC"}
+        if len(zones) > 1:
+            raise UserError(f"{option}: the cameras have several time zones; write one, as in {text}+00:00")
+        time = time.replace(tzinfo=ZoneInfo(zones.pop()))
+    return time
 
 
 def _contradicted(new: dict[str, str], question: Question) -> list[str]:

@@ -1234,21 +1234,9 @@ def _only(data: list[str]) -> str:
 
 
 def _time(text: str | None, option: str, gallery: "Gallery") -> datetime | None:
-    """A time as the user wrote it; one without a zone is the cameras' time."""
-    from zoneinfo import ZoneInfo
+    from reidapp.asking import time_of
 
-    if text is None:
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UserError(f'{option}: "{text}" is not a time such as 2026-03-02T10:30:00') from error
-    if time.tzinfo is None:
-        zones = {camera.zone for camera in gallery.cameras()} or {"UTC"}
-        if len(zones) > 1:
-            raise UserError(f"{option}: the cameras have several time zones; write one, as in {text}+00:00")
-        time = time.replace(tzinfo=ZoneInfo(zones.pop()))
-    return time
+    return time_of(text, option, gallery)
 
 
 def _copied(source: Path, target: Path, json: bool) -> None:

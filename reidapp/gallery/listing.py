@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Double, Select, and_, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from reidapp.errors import UserError
@@ -151,7 +151,7 @@ def tracklets(
         # A piece that goes on with another counts where that one is too early.
         first = piece.continues.is_(None)
         if after is not None:
-            first = or_(first, begin < after.timestamp() * 1000)
+            first = or_(first, begin < _milliseconds(after))
         chosen = (
             select(piece.id, begin)
             .join(schema.Chunk, schema.Chunk.id == piece.chunk_id)
@@ -187,6 +187,14 @@ def coverage(gallery: Gallery, camera: str, after: datetime | None = None, befor
     return Coverage(camera, zone, indexed, gaps, _minutes(indexed, ZoneInfo(zone)))
 
 
+def gaps(whole: Stretch, indexed: Sequence[Stretch]) -> list[Stretch]:
+    """The parts of a time that none of these cover, they being in order; a moment is none."""
+    ends = [whole.start, *(each.end for each in indexed)]
+    begins = [*(each.start for each in indexed), whole.end]
+    found = (Stretch(end, begin) for end, begin in zip(ends, begins, strict=True))
+    return [each for each in found if each.end - each.start > _SLACK]
+
+
 def tracklet_of(gallery: Gallery, crop_id: str) -> str | None:
     """The tracklet's piece that a best shot is of; None for a crop that is not here."""
     with Session(gallery.engine) as session:
@@ -210,8 +218,12 @@ def _of_cameras(session: Session, names: Sequence[str] | None) -> list[ColumnEle
 def _within(
     begin: ColumnElement[float], end: ColumnElement[float], after: datetime | None, before: datetime | None
 ) -> list[ColumnElement[bool]]:
-    later = [end >= after.timestamp() * 1000] if after else []
-    return later + ([begin <= before.timestamp() * 1000] if before else [])
+    later = [end >= _milliseconds(after)] if after else []
+    return later + ([begin <= _milliseconds(before)] if before else [])
+
+
+def _milliseconds(time: datetime) -> ColumnElement[float]:
+    return literal(time.timestamp() * 1000, Double)  # a database may round what is compared with whole numbers
 
 
 def _paged(
@@ -226,7 +238,8 @@ def _paged(
             from_ms = float("nan")
         if not abs(from_ms) < 1e18:
             raise UserError(f'page "{page}": no such page; take what the last answer names')
-        chosen = chosen.where(or_(begin > from_ms, and_(begin == from_ms, id_ > last)))
+        reached = literal(from_ms, Double)
+        chosen = chosen.where(or_(begin > reached, and_(begin == reached, id_ > last)))
     return chosen.order_by(begin, id_).limit(limit + 1)
 
 

@@ -1,36 +1,101 @@
 """The FastAPI application, without the page (``ui.page.mount`` adds it)."""
 
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from reidapp import __version__
-from reidapp.errors import ReidappError, UserError
+from reidapp.errors import ReidappError, UnknownError, UserError
+from reidapp.files import BusyError, one_line
+from reidapp.server.access import API, Asker, RefusedError
+from reidapp.server.galleries import Galleries
 from reidapp.server.media import media_routes
+from reidapp.server.routes import api_routes, health
 from reidapp.server.security import LinkGate, LoopbackGuard, OneTimeLink
 from reidapp.server.service import SearchService
 
+_STATUS: tuple[tuple[type[ReidappError], int], ...] = (
+    (UnknownError, 404),
+    (UserError, 422),
+    (BusyError, 409),
+    (RefusedError, 403),
+)
+_DESCRIPTION = (
+    f"Every path is that of the default gallery; each also exists below `{API}/galleries/{{gallery}}/…`, for one of "
+    "several that `/galleries` lists. Times are ISO 8601 with a zone, UTC in answers; scores and boxes are 0..1."
+)
 
-def build_app(service: SearchService, link: OneTimeLink | None = None) -> FastAPI:
-    """The server around one gallery.
+
+def build_app(
+    served: SearchService | Galleries,
+    link: OneTimeLink | None = None,
+    *,
+    asker: Asker | None = None,
+    public: str | None = None,
+) -> FastAPI:
+    """The server around one gallery or several.
 
     Args:
-        service: the gallery and what searches it.
+        served: what is searched.
         link: the one-time link that starts a session; without it, every account of this machine gets in.
+        asker: who has come by the link.
+        public: the address that users know it by, behind a reverse proxy, such as ``https://cams.example/reid``.
     """
-    app = FastAPI(title="reidapp", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(media_routes(service))
-
-    @app.get("/healthz")
-    def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.exception_handler(ReidappError)
-    async def say_what_is_wrong(request: Request, error: ReidappError) -> JSONResponse:
-        status = 500 if not isinstance(error, UserError) else 404 if request.method == "GET" else 422
-        return JSONResponse({"error": str(error)}, status)
-
+    outside = urlsplit(public or "")
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, root_path=outside.path.rstrip("/"))
+    app.state.galleries = served if isinstance(served, Galleries) else Galleries([served])
+    app.state.asker = asker or Asker("link")
+    app.state.api = app.root_path + API
+    app.include_router(health.router)
+    app.include_router(media_routes())
+    app.include_router(media_routes(), prefix="/galleries/{gallery}")
+    # Mounted, so that what no route of it takes does not reach the page, which answers every path.
+    app.mount(API, api := _api(), name="api")
+    api.state = app.state
+    for part in (app, api):
+        part.add_exception_handler(ReidappError, _say_what_is_wrong)
+        part.add_exception_handler(RequestValidationError, _say_what_is_invalid)
+        part.add_exception_handler(HTTPException, _say_what_is_missing)
     # The one added last is asked first.
     if link is not None:
-        app.add_middleware(LinkGate, link=link)
-    app.add_middleware(LoopbackGuard)
+        app.add_middleware(LinkGate, link=link, secure=outside.scheme == "https")
+    app.add_middleware(LoopbackGuard, public=f"{outside.scheme}://{outside.netloc}" if public else None)
     return app
+
+
+def _api() -> FastAPI:
+    api = FastAPI(
+        title="reidapp",
+        version=__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    api.include_router(api_routes())
+    return api
+
+
+async def _say_what_is_wrong(request: Request, error: Exception) -> JSONResponse:
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    return _problem(str(error), status)
+
+
+async def _say_what_is_invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    return _problem(f"{where}: {first['msg']}" if where else str(first["msg"]), 422)
+
+
+async def _say_what_is_missing(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return _problem(str(error.detail), error.status_code, error.headers)
+
+
+def _problem(text: str, status: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"error": one_line(text)}, status, headers)

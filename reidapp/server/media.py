@@ -9,12 +9,16 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, Response
 from PIL import Image
 
-from reidapp.errors import UserError
+from reidapp.errors import UnknownError, UserError
 from reidapp.gallery.recordings import IN_WORDS, PRESENT, Recordings
-from reidapp.imaging import read_image, resize
-from reidapp.server.service import MAX_QUERY_BYTES, Query, SearchService
+from reidapp.gallery.store import VideoInfo
+from reidapp.imaging import is_picture, read_image, resize
+from reidapp.server.access import Desk, Viewer
+from reidapp.server.clips import Window
+from reidapp.server.service import MAX_QUERY_BYTES, Query
 
 PREVIEW_SIDE = 1280
+_recordings = Recordings()
 
 # A fixed list: the operating system's table knows .ts as a translation file, and must never make a page of a recording.
 VIDEO_TYPES = {
@@ -30,36 +34,26 @@ VIDEO_TYPES = {
 }
 
 
-def media_routes(service: SearchService) -> APIRouter:
-    """``/media/…``: stored crops, recordings (with Range requests), a tracklet's path, and query pictures."""
-    router = APIRouter(prefix="/media")
-    gallery = service.gallery
-    recordings = Recordings()
+def media_routes() -> APIRouter:
+    """``/media/…`` for the page: stored crops, recordings (with Range requests), a tracklet's path, query pictures."""
+    router = APIRouter(prefix="/media", include_in_schema=False)
 
     @router.get("/crop/{crop_id}")
-    def crop(crop_id: str) -> FileResponse:
-        # An hour only: what is erased from the gallery must not live on in browsers.
-        return send_file(gallery.crop_file(crop_id), "image/webp", "private, max-age=3600")
-
-    def recording(video_id: str) -> Path:
-        info = gallery.video(video_id)
-        if (state := recordings.state(info)) != PRESENT:
-            raise UserError(f"{info.path.name}: {IN_WORDS[state]}")
-        return info.path
+    def crop(desk: Viewer, crop_id: str) -> FileResponse:
+        return send_crop(desk, crop_id)
 
     @router.get("/video/{video_id}")
-    def video(video_id: str) -> FileResponse:
-        path = recording(video_id)
-        return send_file(path, VIDEO_TYPES.get(path.suffix.lower(), "application/octet-stream"), "private, no-cache")
+    def video(desk: Viewer, video_id: str) -> FileResponse:
+        return send_recording(desk, video_id)
 
     @router.get("/still/{video_id}")
-    def still(video_id: str) -> Response:
-        image = read_image(recording(video_id))
+    def still(desk: Viewer, video_id: str) -> Response:
+        image = read_image(recording(desk, video_id))
         return Response(preview(image), media_type="image/jpeg", headers={"Cache-Control": "private, no-cache"})
 
     @router.get("/tracklet/{tracklet_id}")
-    def tracklet(tracklet_id: str) -> JSONResponse:
-        info = gallery.tracklet(tracklet_id)
+    def tracklet(desk: Viewer, tracklet_id: str) -> JSONResponse:
+        info = desk.tracklet(tracklet_id)
         return JSONResponse(
             {
                 "id": info.id,
@@ -79,22 +73,74 @@ def media_routes(service: SearchService) -> APIRouter:
         )
 
     @router.post("/query")
-    async def take_query(request: Request, name: str = "picture") -> JSONResponse:
-        # The body is the file itself: a form's upload would pass through a temporary file on disk.
-        data = bytearray()
-        async for part in request.stream():
-            data += part
-            if len(data) > MAX_QUERY_BYTES:
-                raise UserError(f"{name}: larger than {MAX_QUERY_BYTES // 1_000_000} MB; make it smaller first")
-        query = await run_in_threadpool(service.take_query, bytes(data), name)
-        return JSONResponse(describe(query))
+    async def post_query(desk: Viewer, request: Request, name: str = "picture") -> JSONResponse:
+        return JSONResponse(describe(await take_query(desk, request, name)))
 
     @router.get("/query/{query_id}")
-    def query_picture(query_id: str) -> Response:
-        image = service.queries.get(query_id).image()
-        return Response(preview(image), media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+    def query_picture(desk: Viewer, query_id: str) -> Response:
+        return send_query(desk, query_id)
 
     return router
+
+
+async def take_query(desk: Desk, request: Request, name: str) -> Query:
+    """A picture to search with, whose file is a request's body: a form would pass through a file on disk.
+
+    Raises:
+        UserError: too large, or no picture.
+    """
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > MAX_QUERY_BYTES:
+            raise UserError(f"{name}: larger than {MAX_QUERY_BYTES // 1_000_000} MB; make it smaller first")
+    return await run_in_threadpool(desk.service.take_query, bytes(data), name)
+
+
+def send_query(desk: Desk, query_id: str) -> Response:
+    """A kept query picture."""
+    image = desk.service.queries.get(query_id).image()
+    return Response(preview(image), media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+
+def send_crop(desk: Desk, crop_id: str) -> FileResponse:
+    """A best shot."""
+    # An hour only: what is erased from the gallery must not live on in browsers.
+    return send_file(desk.crop_file(crop_id), "image/webp", "private, max-age=3600")
+
+
+def recording(desk: Desk, video_id: str) -> Path:
+    """The file of a recording.
+
+    Raises:
+        UnknownError: it is not in the gallery, or no longer where it was.
+    """
+    return _present(desk.video(video_id)).path
+
+
+def send_recording(desk: Desk, video_id: str) -> FileResponse:
+    """A recording as it is."""
+    path = recording(desk, video_id)
+    return send_file(path, VIDEO_TYPES.get(path.suffix.lower(), "application/octet-stream"), "private, no-cache")
+
+
+def send_clip(desk: Desk, video: VideoInfo, window: Window) -> FileResponse:
+    """A part of a recording that every browser plays.
+
+    Raises:
+        UserError: it is a picture, or the window is empty or too long.
+    """
+    if is_picture(_present(video).path):
+        raise UserError(f"{video.path.name}: a picture has no clip")
+    answer = send_file(desk.service.clips.file(video, window), "video/mp4", "private, no-cache")
+    answer.headers["Clip-Start"] = f"{window.start_s:.3f}"
+    return answer
+
+
+def _present(video: VideoInfo) -> VideoInfo:
+    if (state := _recordings.state(video)) != PRESENT:
+        raise UnknownError(f"{video.path.name}: {IN_WORDS[state]}")
+    return video
 
 
 def describe(query: Query) -> dict[str, object]:
@@ -124,5 +170,5 @@ def preview(image: np.ndarray) -> bytes:
 
 def send_file(path: Path, media_type: str, caching: str) -> FileResponse:
     if not path.is_file():
-        raise UserError(f"{path.name}: the file is no longer where it was when it was indexed")
+        raise UnknownError(f"{path.name}: the file is no longer where it was when it was indexed")
     return FileResponse(path, media_type=media_type, headers={"Cache-Control": caching})

@@ -11,10 +11,11 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+OPEN = frozenset({"/healthz", "/readyz"})
 
 # Gradio's page starts from an inline script and its HTML component compiles its code with `new Function`; everything
 # else, above all where a page may fetch from, is this server only.
@@ -37,10 +38,15 @@ CONTENT_POLICY = "; ".join(
 
 
 class LoopbackGuard:
-    """Refuse requests that a foreign web page could have made; tell browsers to load nothing from elsewhere."""
+    """Refuse requests that a foreign web page could have made; tell browsers to load nothing from elsewhere.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        public: scheme and host that users know a proxy before this server by, such as ``https://cams.example``.
+    """
+
+    def __init__(self, app: ASGIApp, public: str | None = None) -> None:
         self.app = app
+        self.public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -49,14 +55,15 @@ class LoopbackGuard:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         origin = headers.get("origin")
-        if host_name(host) not in LOOPBACK:
+        by_proxy = self.public is not None and self.public.partition("://")[2] == host.lower()
+        if host_name(host) not in LOOPBACK and not by_proxy:
             refusal = "Open this page as http://127.0.0.1 (another host name was asked for)."
-        elif origin is not None and origin != f"http://{host}":
+        elif origin is not None and origin != self.public and (by_proxy or origin != f"http://{host}"):
             refusal = "Refused: the request comes from another web page."
         else:
             await self.app(scope, receive, with_headers(send))
             return
-        await PlainTextResponse(refusal, 403)(scope, receive, send)
+        await refused(scope, refusal)(scope, receive, send)
 
 
 class OneTimeLink:
@@ -83,29 +90,43 @@ class OneTimeLink:
 
 
 class LinkGate:
-    """Nothing but ``/healthz`` answers without the session cookie that a one-time link gave."""
+    """Nothing but what says whether the server lives answers without the session cookie that a one-time link gave.
 
-    def __init__(self, app: ASGIApp, link: OneTimeLink) -> None:
+    Args:
+        secure: the cookie is for https alone.
+    """
+
+    def __init__(self, app: ASGIApp, link: OneTimeLink, secure: bool = False) -> None:
         self.app = app
         self.link = link
+        self.secure = secure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or scope["path"] == "/healthz" or self.has_session(scope):
+        path = path_inside(scope)
+        if scope["type"] not in ("http", "websocket") or path in OPEN or self.has_session(scope):
             await self.app(scope, receive, send)
             return
         asked = parse_qs(scope["query_string"].decode("latin-1"))
         token = asked.pop("token", [""])[0]
         if scope["type"] == "http" and token and self.link.redeem(token):
             rest = urlencode(asked, doseq=True)
-            answer = RedirectResponse(scope["path"] + ("?" + rest if rest else ""), 303)
+            root = scope.get("root_path", "")
+            answer = RedirectResponse(root + path + ("?" + rest if rest else ""), 303)
             # Lax, not Strict: a link clicked in a mail or a chat must arrive with its cookie after the redirect.
-            answer.set_cookie(cookie_name(scope), self.link.session, httponly=True, samesite="lax", path="/")
+            answer.set_cookie(
+                cookie_name(scope),
+                self.link.session,
+                httponly=True,
+                secure=self.secure,
+                samesite="lax",
+                path=root or "/",
+            )
             await answer(scope, receive, send)
             return
         refusal = (
             "Open the link that `reidapp serve` printed in its terminal (each link opens once; it prints the next)."
         )
-        await PlainTextResponse(refusal, 403)(scope, receive, send)
+        await refused(scope, refusal)(scope, receive, send)
 
     def has_session(self, scope: Scope) -> bool:
         try:
@@ -113,6 +134,20 @@ class LinkGate:
         except CookieError:
             return False
         return cookie is not None and secrets.compare_digest(cookie.value.encode(), self.link.session.encode())
+
+
+def path_inside(scope: Scope) -> str:
+    """The path that is asked for, without what a proxy has put before it, if it has left that there."""
+    path: str = scope.get("path", "")
+    inside = path.removeprefix(root) if (root := scope.get("root_path", "")) else path
+    return inside if inside.startswith("/") else path
+
+
+def refused(scope: Scope, text: str) -> Response:
+    """403 with a line of text, in the API's form for its paths."""
+    if path_inside(scope).startswith("/api/"):
+        return JSONResponse({"error": text}, 403)
+    return PlainTextResponse(text, 403)
 
 
 def host_name(host: str) -> str:

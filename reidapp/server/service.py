@@ -8,20 +8,26 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Generic, TypeVar
 
 import numpy as np
 
+from reidapp.asking import Question, ask, time_of
 from reidapp.box import Box
 from reidapp.embedding import Embedder, Embeds
-from reidapp.errors import UserError
+from reidapp.errors import UnknownError, UserError
 from reidapp.footage.detection import Detection, Detector
 from reidapp.gallery.search import Searcher, SearchResult
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import cut, read_image
-from reidapp.query import read_query
+from reidapp.query import QueryCrop, QueryImage, read_query
+from reidapp.query_quality import QueryWarning, quality_warnings
+from reidapp.server.clips import Clips
 
 MAX_QUERY_BYTES = 30_000_000
 WHOLE = Box(0.0, 0.0, 1.0, 1.0)
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,61 @@ class Query:
         return read_image(io.BytesIO(self.data), "query")
 
 
-class Queries:
-    """The query pictures of the last minutes, in memory and nowhere else.
+class Kept(Generic[Item]):
+    """Things of the last minutes by unguessable ids, in memory and nowhere else.
+
+    Args:
+        gone: the error's text where one is kept no longer.
+        lifetime_s: it is forgotten this long after it came or was last used.
+        max_size: of all together; the oldest go first.
+        size_of: of one.
+        clock: seconds, for tests.
+    """
+
+    def __init__(
+        self,
+        gone: str,
+        lifetime_s: float = 1800,
+        max_size: int = 1000,
+        size_of: Callable[[Item], int] = lambda item: 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.gone = gone
+        self.lifetime_s = lifetime_s
+        self.max_size = max_size
+        self._size_of = size_of
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, tuple[float, Item]] = OrderedDict()
+
+    def keep(self, id_: str, item: Item) -> None:
+        with self._lock:
+            self._kept[id_] = (self._clock(), item)
+            self._kept.move_to_end(id_)
+            self._forget()
+
+    def get(self, id_: str) -> Item:
+        """Raises UnknownError where it is gone or never was."""
+        with self._lock:
+            self._forget()
+            if id_ not in self._kept:
+                raise UnknownError(self.gone)
+            _, item = self._kept[id_]
+            self._kept[id_] = (self._clock(), item)
+            self._kept.move_to_end(id_)
+            return item
+
+    def _forget(self) -> None:
+        total = sum(self._size_of(item) for _, item in self._kept.values())
+        for id_, (used, item) in list(self._kept.items()):
+            if total <= self.max_size and self._clock() - used <= self.lifetime_s:
+                break  # ordered by last use: the rest is younger
+            del self._kept[id_]
+            total -= self._size_of(item)
+
+
+class Queries(Kept[Query]):
+    """The query pictures of the last minutes.
 
     Args:
         lifetime_s: a picture is forgotten this long after it came or was last used.
@@ -60,35 +119,48 @@ class Queries:
     def __init__(
         self, lifetime_s: float = 1800, max_bytes: int = 256_000_000, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.lifetime_s = lifetime_s
-        self.max_bytes = max_bytes
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[float, Query]] = OrderedDict()
+        gone = "The query picture is no longer kept; give it again."
+        super().__init__(gone, lifetime_s, max_bytes, lambda query: len(query.data), clock)
 
     def add(self, query: Query) -> None:
-        with self._lock:
-            self._kept[query.id] = (self._clock(), query)
-            self._forget()
+        self.keep(query.id, query)
 
-    def get(self, query_id: str) -> Query:
-        """Raises UserError where the picture is gone or never was."""
-        with self._lock:
-            self._forget()
-            if query_id not in self._kept:
-                raise UserError("The query picture is no longer kept; give it again.")
-            _, query = self._kept[query_id]
-            self._kept[query_id] = (self._clock(), query)
-            self._kept.move_to_end(query_id)
-            return query
 
-    def _forget(self) -> None:
-        total = sum(len(query.data) for _, query in self._kept.values())
-        for query_id, (used, query) in list(self._kept.items()):
-            if total <= self.max_bytes and self._clock() - used <= self.lifetime_s:
-                break  # ordered by last use: the rest is younger
-            del self._kept[query_id]
-            total -= len(query.data)
+@dataclass(frozen=True)
+class Wanted:
+    """A search: whom it is for, and among what.
+
+    Attributes:
+        question: whom; answers to hits are in it.
+        cameras: names of cameras or groups; None: all.
+        after, before: aware.
+        top: hits at most.
+        rerank: see `reidapp.gallery.search.Searcher.search`.
+    """
+
+    question: Question
+    cameras: tuple[str, ...] | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+    top: int = 20
+    rerank: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found, and what to tell who asked.
+
+    Attributes:
+        filtered: cameras or times were left out.
+        refined: answers have changed the query.
+        left_out: tracklets that are not shown: those asked with, and those judged.
+    """
+
+    result: SearchResult
+    warnings: list[QueryWarning]
+    filtered: bool
+    refined: bool
+    left_out: frozenset[str]
 
 
 class SearchService:
@@ -103,6 +175,8 @@ class SearchService:
     def __init__(self, gallery: Gallery, embedder: Embeds, detector: Detector) -> None:
         self.gallery = gallery
         self.queries = Queries()
+        self.searches: Kept[Wanted] = Kept("This search is no longer kept; search again.")
+        self.clips = Clips(gallery)
         self._detector = detector
         self._detecting = threading.Lock()  # OpenCV's HOG keeps buffers of its own
         self._searcher = Searcher(gallery, embedder, derive=True)
@@ -117,6 +191,15 @@ class SearchService:
     def provider(self) -> str:
         """What the model really runs on, for example ``CPUExecutionProvider``."""
         return str(getattr(self.embedder, "provider", type(self.embedder).__name__))
+
+    def check(self) -> None:
+        """Look whether the gallery can be read and searched.
+
+        Raises:
+            ReidappError: it cannot.
+        """
+        self.gallery.summary()
+        self._current()
 
     def take_query(self, data: bytes, name: str) -> Query:
         """Read a query picture and find the people in it.
@@ -163,6 +246,55 @@ class SearchService:
         searcher = self._current()
         embeddings = searcher.embedder.embed([crop])
         return searcher.search(embeddings, cameras=cameras or None, after=after, before=before, top=top)
+
+    def crop(self, query_id: str, box: Box | None = None, person: int | None = None) -> QueryCrop:
+        """The person who is meant in a kept query picture.
+
+        Args:
+            box: around them.
+            person: or their number, from 1, left to right; neither where there is no choice.
+
+        Raises:
+            UserError: the picture is no longer kept, or it is not clear who is meant.
+        """
+        query = self.queries.get(query_id)
+        image = query.image()
+        if box is None:
+            shown = QueryImage(image, list(query.people), query.is_crop)
+            crop = shown.crop(person)
+            box = query.people[(person or 1) - 1].box if query.people else None
+        else:
+            crop = cut(image, box)
+        return QueryCrop(crop, None, quality_warnings(crop, None if box == WHOLE else box))
+
+    def find(self, wanted: Wanted, by: str) -> Found:
+        """Search, with all that a question can hold; `search` is for one picture alone.
+
+        Args:
+            by: who asks, for what is kept.
+
+        Raises:
+            UserError: nothing to ask with, or something unknown.
+        """
+        searcher = self._current()
+        asked = ask(self.gallery, searcher.embedder, lambda: self._detector, wanted.question, by)
+        kept = asked.filters
+        cameras = wanted.cameras or kept.get("cameras")
+        after = wanted.after or time_of(kept.get("after"), "after", self.gallery)
+        before = wanted.before or time_of(kept.get("before"), "before", self.gallery)
+        result = searcher.search(
+            asked.asked.embeddings,
+            cameras=cameras,
+            after=after,
+            before=before,
+            top=wanted.top,
+            combine=asked.asked.combine,
+            without=asked.asked.without,
+            partial=asked.asked.partial,
+            rerank=wanted.rerank,
+        )
+        filtered = bool(cameras or after or before)
+        return Found(result, asked.warnings, filtered, asked.asked.refined, asked.asked.without)
 
     def _current(self) -> Searcher:
         """The searcher with the gallery's model, to which another process may have moved it."""

@@ -1,0 +1,77 @@
+"""Clips of hits, made when they are asked for, and kept for a while."""
+
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reidapp.errors import UserError
+from reidapp.footage.clips import write_clip
+from reidapp.gallery.schema import identifier
+from reidapp.gallery.store import Gallery, TrackletInfo, VideoInfo
+
+FOLDER = "clips"  # of a gallery; it goes whenever something is deleted from that
+AROUND_S, LONGEST_S = 3.0, 120.0
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of a recording, seconds since it begins."""
+
+    start_s: float
+    end_s: float
+
+    @classmethod
+    def of(cls, tracklet: TrackletInfo, around_s: float = AROUND_S) -> "Window":
+        """A tracklet with some seconds before and after it; of one that is too long the part around its best shot."""
+        start_s, end_s = max(0.0, tracklet.start_s - around_s), tracklet.end_s + around_s
+        if end_s - start_s > LONGEST_S:
+            best = max(tracklet.crops, key=lambda crop: crop.quality, default=None)
+            middle_s = best.time_s if best else tracklet.start_s
+            start_s = min(max(start_s, middle_s - LONGEST_S / 2), end_s - LONGEST_S)
+            end_s = start_s + LONGEST_S
+        return cls(round(start_s, 3), round(end_s, 3))
+
+
+@dataclass
+class Clips:
+    """Makes clips into a folder of the gallery, one at a time, and keeps those used last.
+
+    Args:
+        max_bytes: of all clips; the ones not asked for the longest go first.
+    """
+
+    gallery: Gallery
+    max_bytes: int = 2_000_000_000
+    _making: threading.Lock = field(default_factory=threading.Lock)
+
+    def file(self, video: VideoInfo, window: Window) -> Path:
+        """The clip's file.
+
+        Raises:
+            UserError: too long, empty, or the recording cannot be read.
+        """
+        if not 0 < window.end_s - window.start_s <= LONGEST_S:
+            raise UserError(f"clip: longer than 0 and at most {LONGEST_S:.0f} seconds, please")
+        name = identifier(video.id, window.start_s, window.end_s)
+        path = self.gallery.path / FOLDER / f"{name}.mp4"
+        with self._making:
+            path.parent.mkdir(exist_ok=True)
+            if path.is_file():
+                path.touch()
+            else:
+                write_clip(video.path, path, window.start_s, window.end_s)
+                self._make_room(path)
+        return path
+
+    def _make_room(self, newest: Path) -> None:
+        found = []
+        for path in newest.parent.glob("*.mp4"):
+            with suppress(FileNotFoundError):
+                found.append((path.stat().st_mtime, path.stat().st_size, path))
+        total = sum(size for _, size, _ in found)
+        for _, size, path in sorted(found):
+            if total <= self.max_bytes or path == newest:
+                break
+            path.unlink(missing_ok=True)
+            total -= size

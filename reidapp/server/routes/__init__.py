@@ -1,0 +1,29 @@
+"""The REST API, a file for each noun: a route parses, calls what the commands call too, and answers."""
+
+from fastapi import APIRouter
+
+from reidapp.server.routes import (
+    cameras,
+    galleries,
+    identities,
+    queries,
+    saved_searches,
+    search,
+    tracklets,
+    videos,
+)
+from reidapp.server.routes._shared import PROBLEMS
+
+NOUNS = (cameras, videos, tracklets, queries, search, saved_searches, identities)
+
+
+def api_routes() -> APIRouter:
+    """All nouns of the default gallery, and the same below ``/galleries/{gallery}`` of any."""
+    nouns = APIRouter()
+    for noun in NOUNS:
+        nouns.include_router(noun.router)
+    api = APIRouter(responses=PROBLEMS)
+    api.include_router(galleries.router)
+    api.include_router(nouns)
+    api.include_router(nouns, prefix="/galleries/{gallery}", include_in_schema=False)
+    return api

@@ -1,0 +1,32 @@
+"""Whether the server lives, and whether it can answer; both are open to everybody, and say nothing of what it holds."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from reidapp.errors import ReidappError
+from reidapp.server.access import galleries_of
+from reidapp.server.routes._shared import Problem
+
+router = APIRouter(tags=["health"])
+
+
+class Status(BaseModel):
+    status: str
+
+
+@router.get("/healthz")
+def healthz() -> Status:
+    """The process answers."""
+    return Status(status="ok")
+
+
+@router.get("/readyz", response_model=Status, responses={503: {"model": Problem}})
+def readyz(request: Request) -> Status | JSONResponse:
+    """Every gallery can be read, and searched with its own model."""
+    try:
+        for _, service in galleries_of(request):
+            service.check()
+    except ReidappError:  # its text may name files; the log has it
+        return JSONResponse({"error": "a gallery cannot be read; the server's log says why"}, 503)
+    return Status(status="ready")

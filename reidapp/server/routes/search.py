@@ -1,0 +1,347 @@
+"""Searches: who is meant, among what; the hits; and answers to them."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Annotated, Literal
+from uuid import uuid4
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from reidapp.asking import Question
+from reidapp.errors import UserError
+from reidapp.gallery.identities import Identities
+from reidapp.gallery.search import Hit as FoundHit
+from reidapp.query import QueryCrop
+from reidapp.server.access import Desk, Viewer
+from reidapp.server.routes._shared import (
+    Fractions,
+    Model,
+    Name,
+    Text,
+    TokenInPath,
+    TrackletId,
+    Utc,
+    box_of,
+)
+from reidapp.server.service import MAX_QUERY_BYTES, Found, Wanted
+
+router = APIRouter(prefix="/search", tags=["search"])
+
+_MOST = 32  # pictures of a query
+Tracklets = Annotated[list[TrackletId], Field(max_length=1000)]
+
+
+class Picture(Model):
+    """A kept query picture, and who in it is meant: by a box or a number, or neither where there is no choice."""
+
+    id: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$", description="Of a picture given to /queries.")]
+    box: Fractions | None = None
+    person: int | None = Field(None, ge=1, le=1000, description="From 1, left to right.")
+
+
+class SearchRequest(Model):
+    """Whom to look for, by any of pictures, tracklets, an identity or a saved search, and among what."""
+
+    pictures: list[Picture] = Field([], max_length=_MOST)
+    tracklets: Tracklets = Field([], description="Find who looks like these hits.")
+    identity: Name | None = Field(None, description="Find more of a named person.")
+    saved: Name | None = Field(None, description="Run a saved search again, with its filters and answers.")
+    yes: Tracklets = Field([], description="These show the person: refine the search.")
+    no: Tracklets = Field([], description="These do not.")
+    combine: Literal["mean", "max", "set"] | None = Field(
+        None, description="Several images by mean, max (one that fits is enough) or set (all count, each its best)."
+    )
+    cameras: list[Name] = Field([], max_length=1000, description="Only these cameras or groups; all without.")
+    groups: list[Name] = Field([], max_length=1000, description="Only these groups of cameras, beside `cameras`.")
+    after: AwareDatetime | None = Field(None, description="Only what was seen at this time or later, with a zone.")
+    before: AwareDatetime | None = None
+    start_point: AwareDatetime | None = Field(None, description="ONVIF's name of `after`.")
+    end_point: AwareDatetime | None = Field(None, description="ONVIF's name of `before`.")
+    top: int = Field(20, ge=1, le=1000, description="Hits at most.")
+    max_matches: int | None = Field(None, ge=1, le=1000, description="ONVIF's name of `top`.")
+    rerank: bool = Field(False, description="Order the first 200 by k-reciprocal neighbours.")
+    purpose: Text | None = Field(None, description="What the search is for; it is written down with who searched.")
+
+
+class Feedback(Model):
+    """What was seen in hits; a later word replaces an earlier one."""
+
+    yes: Tracklets = Field([])
+    no: Tracklets = Field([])
+    clear: Tracklets = Field([], description="Take back what was said of these.")
+    top: int | None = Field(None, ge=1, le=1000)
+
+
+class ImageSearch(BaseModel):
+    """The form of a search by image files."""
+
+    images: list[Annotated[str, Field(json_schema_extra={"format": "binary"})]] = Field(
+        min_length=1, max_length=_MOST, description="Pictures of the person."
+    )
+    boxes: str | None = Field(
+        None, description="JSON: for each image the box of the person, [x1, y1, x2, y2] in fractions of it, or null."
+    )
+    search: str | None = Field(None, description="JSON: the other fields of a search, as for POST /search.")
+
+
+class _InMemory(MultiPartParser):
+    spool_max_size = MAX_QUERY_BYTES + 1
+
+
+class Reason(BaseModel):
+    """Why a hit has its place."""
+
+    score: float
+    shots: float = Field(description="Mean score of the two best shots in the piece of the tracklet that has the best.")
+    rank_by_score: int
+    distance: float | None = Field(description="By k-reciprocal neighbours, 0..1, where these were asked for.")
+
+
+class Hit(BaseModel):
+    """A ranked tracklet."""
+
+    rank: int
+    tracklet: str
+    camera: str
+    zone: str
+    video: str
+    file: str
+    start: Utc
+    end: Utc
+    best_time: Utc
+    best_s: float
+    score: float
+    p_match: float | None = Field(description="Calibrated probability of being the same person; null without that.")
+    box: Fractions
+    crop: str
+    identity: str | None
+    thumbnail: str
+    clip_url: str
+    video_url: str
+    tracklet_url: str
+    start_source: str
+    uncertain: str | None = Field(description="Why the times may be wrong.")
+    recording: Literal["present", "gone", "replaced", "silent"]
+    reason: Reason | None
+    recording_token: str = Field(description="ONVIF: the recording's id.")
+    start_point: Utc = Field(description="ONVIF: the start.")
+    end_point: Utc = Field(description="ONVIF: the end.")
+    likelihood: float = Field(description="ONVIF: p_match, or the score where that is not known.")
+
+
+class Pairs(BaseModel):
+    of: int
+    matches: int
+    others: int
+
+
+class CalibrationFacts(BaseModel):
+    """What P(match) stands on."""
+
+    source: str
+    at: str
+    pairs: Pairs
+    expected_calibration_error: float
+    absent_told: float | None
+    warning: str | None
+
+
+class Warning(BaseModel):
+    kind: str
+    text: str
+
+
+class SearchAnswer(BaseModel):
+    """What a search found."""
+
+    search: str = Field(description="The search's id; it is kept for half an hour after its last use.")
+    hits: list[Hit]
+    calibration: CalibrationFacts | None
+    expected_false_hits: float | None
+    probably_absent: bool | None = Field(
+        description="The person is probably not in this gallery, or not in the filters."
+    )
+    told: list[str] = Field(description="What P(match) says of the hits together, in words.")
+    rows: int = Field(description="Best shots that were compared.")
+    seconds: float
+    warnings: list[Warning]
+    refined: bool = Field(description="Answers have changed the query.")
+    left_out: list[str] = Field(description="Tracklets that are not shown: those asked with, and those judged.")
+
+
+@router.post("")
+def search(desk: Viewer, request: SearchRequest) -> SearchAnswer:
+    """Find a person: tracklets, best first. What was asked with or judged is not shown again."""
+    return begin(desk, request)
+
+
+@router.post(
+    "/images",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": ImageSearch.model_json_schema()}},
+        }
+    },
+)
+async def search_images(desk: Viewer, request: Request) -> SearchAnswer:
+    """The same by image files, in one request."""
+    images, fields = await _form(request)
+    return await run_in_threadpool(_search_images, desk, images, fields)
+
+
+@router.get("/{search_id}")
+def search_again(desk: Viewer, search_id: TokenInPath) -> SearchAnswer:
+    """The hits of a search that was made, as they are now."""
+    return _answer(desk, search_id, desk.service.searches.get(search_id))
+
+
+@router.post("/{search_id}/feedback")
+def feedback(desk: Viewer, search_id: TokenInPath, said: Feedback) -> SearchAnswer:
+    """Say which hits show the person and which do not, and get the refined search's hits."""
+    if both := set(said.yes) & set(said.no):
+        raise UserError(f"tracklet {min(both)}: both yes and no; say one of them")
+    wanted = desk.service.searches.get(search_id)
+    _check_seen(desk, [*said.yes, *said.no])
+    question, new = wanted.question, {*said.yes, *said.no, *said.clear}
+    yes = [*(id_ for id_ in question.yes if id_ not in new), *said.yes]
+    no = [*(id_ for id_ in question.no if id_ not in new), *said.no]
+    wanted = replace(wanted, question=replace(question, yes=yes, no=no), top=said.top or wanted.top)
+    answer = _answer(desk, search_id, wanted)
+    desk.service.searches.keep(search_id, wanted)
+    return answer
+
+
+def begin(desk: Desk, request: SearchRequest, crops: list[QueryCrop] | None = None) -> SearchAnswer:
+    """Search, and keep the search for answers."""
+    seen = [
+        desk.service.crop(picture.id, box_of(picture.box) if picture.box else None, picture.person)
+        for picture in request.pictures
+    ]
+    _check_seen(desk, [*request.tracklets, *request.yes, *request.no])
+    question = Question(
+        tracklets=request.tracklets,
+        identity=request.identity,
+        saved=request.saved,
+        yes=request.yes,
+        no=request.no,
+        combine=request.combine,
+        crops=(*(crops or ()), *seen),
+    )
+    after, before = desk.period(request.after or request.start_point, request.before or request.end_point)
+    cameras = desk.chosen([*request.cameras, *request.groups])
+    wanted = Wanted(
+        question, tuple(cameras) if cameras else None, after, before, request.max_matches or request.top, request.rerank
+    )
+    search_id = uuid4().hex
+    answer = _answer(desk, search_id, wanted)
+    desk.service.searches.keep(search_id, wanted)
+    desk.note("search", search=search_id, purpose=request.purpose)
+    return answer
+
+
+def _search_images(desk: Desk, images: list[tuple[str, bytes]], fields: dict[str, str]) -> SearchAnswer:
+    try:
+        boxes = TypeAdapter(list[Fractions | None]).validate_json(fields.get("boxes") or "[]")
+        request = SearchRequest.model_validate_json(fields.get("search") or "{}")
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{'.'.join(map(str, first['loc'])) or 'boxes'}: {first['msg']}") from error
+    if not images or len(images) > _MOST:
+        raise UserError(f"images: 1 to {_MOST} pictures, please")
+    crops = []
+    for number, (name, data) in enumerate(images):
+        box = boxes[number] if number < len(boxes) else None
+        query = desk.service.take_query(data, name)
+        crops.append(desk.service.crop(query.id, box_of(box) if box else None))
+    return begin(desk, request, crops)
+
+
+async def _form(request: Request) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
+    """A form's images (name, bytes) and fields, held in memory: nothing of a query goes to disk."""
+
+    async def bounded() -> AsyncIterator[bytes]:
+        total = 0
+        async for part in request.stream():
+            total += len(part)
+            if total > MAX_QUERY_BYTES:
+                raise UserError(f"images: together larger than {MAX_QUERY_BYTES // 1_000_000} MB; make them smaller")
+            yield part
+
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise UserError("send the images as a form (multipart/form-data)")
+    try:
+        form = await _InMemory(request.headers, bounded(), max_files=_MOST, max_fields=8).parse()
+    except (MultiPartException, KeyError, ValueError) as error:
+        raise UserError(f"the form cannot be read ({getattr(error, 'message', error)})") from error
+    given = [value for value in form.getlist("images") if isinstance(value, UploadFile)]
+    images = [(value.filename or "picture", await value.read()) for value in given]
+    fields = {key: value for key, value in form.items() if isinstance(value, str)}
+    await form.close()
+    if unknown := fields.keys() - {"boxes", "search"}:
+        raise UserError(f'form: "{min(unknown)}" is unknown, or no file; it takes images, boxes and search')
+    return images, fields
+
+
+def _check_seen(desk: Desk, tracklets: list[str]) -> None:
+    for tracklet in tracklets:
+        desk.tracklet(tracklet)
+
+
+def _answer(desk: Desk, search_id: str, wanted: Wanted) -> SearchAnswer:
+    return told(desk, search_id, desk.service.find(wanted, desk.asker.name))
+
+
+def told(desk: Desk, search_id: str, found: Found) -> SearchAnswer:
+    """A search's result as the API has it."""
+    result, calibration = found.result, found.result.calibration
+    names = Identities(desk.gallery, desk.asker.name).of([hit.tracklet for hit in result.hits])
+    return SearchAnswer(
+        search=search_id,
+        hits=[_hit(desk, hit, names.get(hit.tracklet)) for hit in result.hits],
+        calibration=CalibrationFacts(**calibration.to_dict()) if calibration else None,
+        expected_false_hits=result.expected_false_hits,
+        probably_absent=result.probably_absent,
+        told=result.told(found.filtered),
+        rows=result.rows,
+        seconds=round(result.seconds, 4),
+        warnings=[Warning(**warning.to_dict()) for warning in found.warnings],
+        refined=found.refined,
+        left_out=sorted(found.left_out),
+    )
+
+
+def _hit(desk: Desk, hit: FoundHit, identity: str | None) -> Hit:
+    return Hit(
+        rank=hit.rank,
+        tracklet=hit.tracklet,
+        camera=hit.camera,
+        zone=hit.zone,
+        video=hit.video_id,
+        file=hit.video.name,
+        start=hit.start,
+        end=hit.end,
+        best_time=hit.best_time,
+        best_s=hit.best_s,
+        score=hit.score,
+        p_match=hit.p_match,
+        box=[float(v) for v in hit.box.clipped()],
+        crop=hit.crop,
+        identity=identity,
+        thumbnail=desk.url("crops", hit.crop),
+        clip_url=desk.url("tracklets", hit.tracklet, "clip"),
+        video_url=desk.url("videos", hit.video_id, "file"),
+        tracklet_url=desk.url("tracklets", hit.tracklet),
+        start_source=hit.start_source,
+        uncertain=hit.uncertain,
+        recording=hit.recording,
+        reason=Reason(**vars(hit.reason)) if hit.reason else None,
+        recording_token=hit.video_id,
+        start_point=hit.start,
+        end_point=hit.end,
+        likelihood=hit.score if hit.p_match is None else hit.p_match,
+    )
