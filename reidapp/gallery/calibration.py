@@ -31,6 +31,7 @@ from sqlalchemy.orm import Session
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
 from reidapp.gallery import database, schema
+from reidapp.gallery.camera_means import means_digest
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.nearest import decoded
 from reidapp.gallery.queries import Asked, asked, combined, first_pieces, ranked
@@ -88,6 +89,7 @@ class Calibration:
         absent_told: share of searches for people who were left out that are answered so.
         reliability: of pairs that a search shows, each predicted by a fit without the person who is asked for.
         absent_rows: `absent_below` is not for searches among fewer rows.
+        means: digest of the cameras' means that scores were without (`camera_means`); None: of none.
     """
 
     source: str
@@ -102,6 +104,7 @@ class Calibration:
     absent_told: float | None
     reliability: tuple[Point, ...]
     absent_rows: int = 0
+    means: str | None = None
 
     @property
     def error(self) -> float:
@@ -231,7 +234,13 @@ def calibration_error(points: Sequence[Point]) -> float:
 
 
 def current(gallery: Gallery, model_id: str) -> Calibration | None:
-    """The calibration of a model in a gallery; None without one."""
+    """The calibration of a model in a gallery; None without one, and where it is of scores by other means."""
+    found = stored_calibration(gallery, model_id)
+    return found if found and found.means == means_digest(gallery, model_id) else None
+
+
+def stored_calibration(gallery: Gallery, model_id: str) -> Calibration | None:
+    """The last calibration of a model in a gallery, whether it is `current` or not."""
     with Session(gallery.engine) as session:
         stored = session.get(schema.Setting, _key(model_id))
     if stored is None:
@@ -272,7 +281,7 @@ def calibrate(
             else:
                 people = read_labels(gallery, labels) if labels else Identities(gallery, by="").of()
                 trials = _of_people(gallery, snapshot, people)
-            found = calibrated(name, trials, len(snapshot.crops))
+            found = calibrated(name, trials, len(snapshot.crops), snapshot.means and snapshot.means.digest)
         except _TooFewError as error:
             lacking.append(f"{name}: {error}")
             continue
@@ -303,7 +312,7 @@ def read_labels(gallery: Gallery, file: Path) -> dict[str, str]:
     return people
 
 
-def calibrated(source: str, trials: Sequence[Trial], rows: int) -> Calibration:
+def calibrated(source: str, trials: Sequence[Trial], rows: int, means: str | None = None) -> Calibration:
     """Fitted to all trials; what is said of its quality is of trials that a fit had not seen.
 
     Raises:
@@ -338,6 +347,7 @@ def calibrated(source: str, trials: Sequence[Trial], rows: int) -> Calibration:
         absent_told=told,
         reliability=reliability(*(np.concatenate(parts) for parts in (predicted, right, standing))),
         absent_rows=int(_NARROW * min((trial.rows for trial in trials if trial.there is not None), default=0)),
+        means=means,
     )
 
 
@@ -381,12 +391,12 @@ def _of_people(gallery: Gallery, snapshot: Snapshot, people: Mapping[str, str]) 
     asking = [(who, where) for who, seen in cameras_of.items() if len(seen) > 1 for where in sorted(seen)]
     if (enough := sum(len(seen) > 1 for seen in cameras_of.values())) < _PEOPLE:
         raise _TooFewError(f"{enough} people seen by two cameras ({_PEOPLE} are needed)")
-    vectors, quality = decoded(snapshot.index.stored(rows)), _quality(gallery, snapshot.crops[rows])
+    vectors, quality = snapshot.vectors(rows), _quality(gallery, snapshot.crops[rows])
     in_cameras = np.bincount(snapshot.camera_of[np.unique(snapshot.tracklet_of, return_index=True)[1]])
     trials = []
     for who, where in asking[:: -(-len(asking) // _TRIALS)]:
         own = np.flatnonzero((person[of] == who) & (camera[of] == where))
-        query = vectors[own[quality[own].argmax()]]
+        query = _asking(snapshot, rows[own[quality[own].argmax()]])
         elsewhere = np.flatnonzero(camera != where)
         scores = np.maximum.reduceat(vectors @ query, starts)[elsewhere]
         match = person[elsewhere] == who
@@ -425,14 +435,15 @@ def _of_answers(gallery: Gallery, snapshot: Snapshot, embedder: Callable[[], Emb
         judged = [id_ for id_ in [*info.yes, *info.no] if ask and id_ not in ask.without]
         if ask is None or not (of := snapshot.of_tracklets(_numbers(judged))).any():
             continue
-        background = combined(ask.embeddings, ask.combine, snapshot.sample)
-        found = ranked(snapshot, ask.embeddings, ask.combine, of, len(judged))
+        queries = snapshot.asking(ask.embeddings)
+        background = combined(queries, ask.combine, snapshot.sample)
+        found = ranked(snapshot, queries, ask.combine, of, len(judged))
         hits = [f"{snapshot.tracklet_of[row]:016x}" for row, _ in found]
         match = np.isin(hits, info.yes)
         there, among = None, 0
         if match.any() and not ask.partial and not info.filters.keys() & {"after", "before"}:
             kept = snapshot.selected(_cameras(snapshot, info))
-            there, among = standing(_first(snapshot, ask.embeddings, kept, ask.combine), background), int(kept.sum())
+            there, among = standing(_first(snapshot, queries, kept, ask.combine), background), int(kept.sum())
         trials.append(
             Trial(
                 group=group_of[number],
@@ -482,10 +493,10 @@ def _of_one_camera(gallery: Gallery, snapshot: Snapshot) -> list[Trial]:
     strangers = same * (len(tracklets) - 1) / other
     trials, group_of = [], {id_: group for group, id_ in enumerate(asking)}
     for group, id_ in enumerate(asking):
-        query = decoded(snapshot.index.stored(rows_of[id_][:1]))[0]
+        query = _asking(snapshot, rows_of[id_][0])
         own = rows_of[id_][1:]
         against = [*([own] if len(own) else []), *(rows_of[each] for each in apart[id_])]
-        scores = np.array([(decoded(snapshot.index.stored(rows)) @ query).max() for rows in against])
+        scores = np.array([(snapshot.vectors(rows) @ query).max() for rows in against])
         match = np.arange(len(against)) < min(len(own), 1)
         shown = [*([id_] if len(own) else []), *apart[id_]]
         trials.append(
@@ -534,6 +545,11 @@ def _asked_first(
 def _cameras(snapshot: Snapshot, info: SavedSearchInfo) -> list[str] | None:
     """The cameras that a saved search looks at, as far as they still bear these names."""
     return [name for name in info.filters.get("cameras") or () if name in snapshot.cameras] or None
+
+
+def _asking(snapshot: Snapshot, row: int) -> np.ndarray:
+    """A shot as a picture that asks: float32 ``[D]``."""
+    return snapshot.asking(decoded(snapshot.index.stored(np.array([row]))))[0]
 
 
 def _first(snapshot: Snapshot, queries: np.ndarray, kept: np.ndarray, combine: str = "mean") -> np.ndarray:

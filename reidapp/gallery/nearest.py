@@ -160,9 +160,7 @@ class ExactIndex:
             reaching.append(Found(each.rows[bounds >= score], bounds[bounds >= score]))
         return self._best(query, k, reaching, centring)
 
-    def _best(
-        self, query: np.ndarray, k: int, found: Sequence["Found"], centring: Centring | None = None
-    ) -> Nearest:
+    def _best(self, query: np.ndarray, k: int, found: Sequence["Found"], centring: Centring | None = None) -> Nearest:
         """The best of rows whose bounds are known."""
         bounds, rows = np.concatenate([f.bounds for f in found]), np.concatenate([f.rows for f in found])
         order = np.argsort(-bounds)

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 
 from reidapp.errors import ReidappError, UnknownError, UserError
 from reidapp.gallery import schema, vectors
+from reidapp.gallery.camera_means import current_means
 from reidapp.gallery.snapshot import Snapshot
 from reidapp.gallery.store import Gallery, roots
 
@@ -95,7 +96,7 @@ def asked(
         raise UserError("search: nothing to search with; give a picture, a tracklet or an identity")
     without = frozenset(first.values())
     if accepted or refused:
-        liked, disliked = ([_mean(vectors_of[id_]) for id_ in sorted(ids)] for ids in (accepted, refused))
+        liked, disliked = ([mean_of(vectors_of[id_]) for id_ in sorted(ids)] for ids in (accepted, refused))
         query = np.concatenate(parts) if parts else np.empty((0, len((liked + disliked)[0])), np.float32)
         return Asked(refined(query, liked, disliked)[None], "mean", without, refined=True)
     embeddings = _spread(np.concatenate(parts).astype(np.float32), _MOST)
@@ -115,11 +116,11 @@ def refined(query: np.ndarray, yes: Sequence[np.ndarray], no: Sequence[np.ndarra
     Returns:
         float32 ``[D]`` of length one.
     """
-    rows = [*([_mean(query)] if len(query) else []), *(_BETA * row for row in yes)]
+    rows = [*([mean_of(query)] if len(query) else []), *(_BETA * row for row in yes)]
     start: np.ndarray = np.stack(rows).astype(np.float64).sum(axis=0)
     start /= np.linalg.norm(start) + 1e-12
     if no:
-        start -= _GAMMA * _mean(np.stack(no))
+        start -= _GAMMA * mean_of(np.stack(no))
         start /= np.linalg.norm(start) + 1e-12
     if len(yes) + len(no) >= _ENOUGH and min(len(yes), len(no)) >= _EACH:
         start = _fitted(start, np.stack([*yes, *no]).astype(np.float64), len(yes))
@@ -157,7 +158,7 @@ def ranked(
 
     tracklet_of = snapshot.tracklet_of
     if combine == "mean" or len(queries) == 1:
-        return best_rows(_mean(queries)[None], None, top)
+        return best_rows(mean_of(queries)[None], None, top)
     each = [query[None] for query in queries.astype(np.float32)]
     if combine == "max":
         found = [pair for query in each for pair in best_rows(query, None, top)]
@@ -183,13 +184,14 @@ def ranked(
 def combined(queries: np.ndarray, combine: str, rows: np.ndarray) -> np.ndarray:
     """The combined score of each row ``[N, D]``, as of a tracklet of its own: float ``[N]``."""
     if combine == "mean" or len(queries) == 1:
-        return np.asarray(rows @ _mean(queries))
+        return np.asarray(rows @ mean_of(queries))
     scores = rows @ queries.T
     return np.asarray(scores.max(axis=1) if combine == "max" else scores.mean(axis=1))
 
 
 def tracklet_vectors(gallery: Gallery, model_id: str, tracklets: Sequence[str]) -> dict[str, np.ndarray]:
-    """{first piece: float32 ``[shots, D]``} of tracklets, pieces together, as a model has them.
+    """{first piece: float32 ``[shots, D]``} of tracklets, pieces together, as a model has them; with camera
+    normalisation as if no camera in particular had seen them.
 
     Raises:
         UserError: no such tracklet.
@@ -202,14 +204,23 @@ def tracklet_vectors(gallery: Gallery, model_id: str, tracklets: Sequence[str]) 
         dim = session.get_one(schema.Model, model_id).card["dim"]
         pieces = {id_: root for id_, root in roots(session).items() if root in found} | {id_: id_ for id_ in found}
         rows = session.execute(
-            select(schema.Crop.tracklet_id, schema.Block.day, schema.Block.first_row + schema.Crop.position)
+            select(
+                schema.Crop.tracklet_id,
+                schema.Video.camera_id,
+                schema.Block.day,
+                schema.Block.first_row + schema.Crop.position,
+            )
             .join(schema.Block, schema.Block.chunk_id == schema.Crop.chunk_id)
+            .join(schema.Chunk, schema.Chunk.id == schema.Crop.chunk_id)
+            .join(schema.Video, schema.Video.id == schema.Chunk.video_id)
             .where(schema.Block.model_id == model_id, schema.Crop.tracklet_id.in_(list(pieces)))
             .order_by(schema.Block.day, schema.Block.first_row, schema.Crop.position)
         ).all()
-        for piece, day, row in rows:
+        means = current_means(gallery, model_id)
+        for piece, camera, day, row in rows:
             shard = vectors.read(vectors.shard_path(gallery.path, model_id, day), row + 1, dim)
-            found[pieces[piece]].append(shard[row].astype(np.float32))
+            shot = shard[row].astype(np.float32)
+            found[pieces[piece]].append(means.moved(shot[None], np.array([camera]))[0] if means else shot)
     if empty := [id_ for id_, each in found.items() if not each]:
         raise UserError(f"tracklet {empty[0]}: the model in use has no vector of it; `reidapp reembed` makes them")
     return {id_: np.stack(each) for id_, each in found.items()}
@@ -227,7 +238,7 @@ def first_pieces(gallery: Gallery, tracklets: Sequence[str], missing_ok: bool = 
         for given in tracklets:
             known = session.get(schema.Tracklet, given) is not None
             if not known and len(given) >= 6:
-                begins = schema.Tracklet.id.startswith(given, autoescape=True)
+                begins = schema.Tracklet.id.startswith(given.lower(), autoescape=True)
                 several = session.scalars(select(schema.Tracklet.id).where(begins).limit(2)).all()
                 if len(several) > 1:
                     raise UserError(f"tracklet {given}: several begin so, such as {' and '.join(several)}")
@@ -251,7 +262,8 @@ def unmoved(gallery: Gallery, read: Callable[[], Read]) -> Read:
                 raise
 
 
-def _mean(rows: np.ndarray) -> np.ndarray:
+def mean_of(rows: np.ndarray) -> np.ndarray:
+    """The direction of the mean of rows ``[N, D]``: float32 ``[D]`` of length one."""
     mean = rows.mean(0)
     return np.asarray(mean / (np.linalg.norm(mean) + 1e-12), np.float32)
 
@@ -260,7 +272,7 @@ def _spread(rows: np.ndarray, most: int) -> np.ndarray:
     """At most so many rows, each time the one that is least like those taken."""
     if len(rows) <= most:
         return rows
-    taken = [int(np.argmax(rows @ _mean(rows)))]
+    taken = [int(np.argmax(rows @ mean_of(rows)))]
     nearest = rows @ rows[taken[0]]
     while len(taken) < most:
         taken.append(int(np.argmin(nearest)))

@@ -13,8 +13,7 @@ from reidapp.box import Box
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
 from reidapp.gallery.calibration import SHOWN, Calibration, current
-from reidapp.gallery.nearest import decoded
-from reidapp.gallery.queries import combined, ranked, unmoved
+from reidapp.gallery.queries import combined, mean_of, ranked, unmoved
 from reidapp.gallery.recordings import Recordings
 from reidapp.gallery.snapshot import Snapshot, Snapshots
 from reidapp.gallery.store import Gallery, TrackletInfo, iso
@@ -202,6 +201,7 @@ class Searcher:
         if self._derive:
             self._snapshots.derive_behind()
         kept = snapshot.selected(cameras, after, before, without)
+        queries = snapshot.asking(queries)
 
         depth = max(top, SHOWN, _RERANKED if rerank else 0)
         found = ranked(snapshot, queries, combine, kept, depth)
@@ -246,18 +246,16 @@ class Searcher:
 
 def _reranked(queries: np.ndarray, snapshot: Snapshot, rows: np.ndarray) -> np.ndarray:
     """Distances of tracklets' best rows to the query: float ``[N]``."""
-    mean = queries.mean(axis=0)
-    query = np.asarray(mean / (np.linalg.norm(mean) + 1e-12), np.float32)
-    found = decoded(snapshot.index.stored(rows))
+    found = snapshot.vectors(rows)
     found /= np.linalg.norm(found, axis=1, keepdims=True) + 1e-12  # of half precision's rounding
-    return np.asarray(Reranking(query[None], found, **_NEIGHBOURS).distances(slice(0, 1))[0])
+    return np.asarray(Reranking(mean_of(queries)[None], found, **_NEIGHBOURS).distances(slice(0, 1))[0])
 
 
 def _of_shots(queries: np.ndarray, combine: str, snapshot: Snapshot, row: int, kept: np.ndarray) -> float:
     """Mean score of the best shots in a tracklet's piece, whose rows follow each other."""
     near, piece = slice(max(0, row - _SHOTS_NEAR), row + _SHOTS_NEAR), snapshot.columns.piece
     own = kept[near] & (piece[near] == piece[row])
-    shots = decoded(snapshot.index.stored(near.start + np.flatnonzero(own)))
+    shots = snapshot.vectors(near.start + np.flatnonzero(own))
     return float(np.sort(combined(queries, combine, shots))[-_BEST_SHOTS:].mean())
 
 

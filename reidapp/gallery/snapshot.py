@@ -17,10 +17,11 @@ from sqlalchemy.orm import Session
 from reidapp import files
 from reidapp.errors import ReidappError, UserError
 from reidapp.gallery import milvus, schema, vectors
+from reidapp.gallery.camera_means import CameraMeans, key
 from reidapp.gallery.coarse import SAMPLE, Coarse
 from reidapp.gallery.derived import ERASURES, SUFFIX, Columns, Segment
 from reidapp.gallery.milvus import MilvusIndex
-from reidapp.gallery.nearest import ExactIndex, decoded
+from reidapp.gallery.nearest import Centring, ExactIndex, decoded
 from reidapp.gallery.store import Gallery
 from reidapp.registry import suggestion
 
@@ -55,6 +56,8 @@ class Snapshot:
         fresh: the columns of the chunks that are in no segment; their rows follow, by shard.
         blocks: by chunk, in the rows' order.
         links: {piece: the piece that it continues}.
+        means: of cameras, that scores are without (`camera_means`); None where normalisation is off.
+        lengths: float32 ``[rows]`` of blocks without these means, by chunk and camera, as far as they are known.
     """
 
     generation: int
@@ -70,6 +73,8 @@ class Snapshot:
     fresh: dict[str, Columns]
     blocks: dict[str, _Block]
     links: dict[str, str]
+    means: CameraMeans | None
+    lengths: dict[tuple[str, int], np.ndarray]
 
     @property
     def crops(self) -> np.ndarray:
@@ -86,8 +91,17 @@ class Snapshot:
 
     @cached_property
     def sample(self) -> np.ndarray:
-        """Rows from all over the index, evenly: float32 ``[≤ 1024, D]``."""
-        return decoded(self.index.stored(np.arange(0, len(self.crops), -(-len(self.crops) // _SAMPLE))))
+        """Rows from all over the index, evenly: float32 ``[≤ 1024, D]``, see `vectors`."""
+        return self.vectors(np.arange(0, len(self.crops), -(-len(self.crops) // _SAMPLE)))
+
+    def vectors(self, rows: np.ndarray) -> np.ndarray:
+        """Rows as they are compared: float32 ``[N, D]``."""
+        stored = decoded(self.index.stored(rows))
+        return self.means.centred(stored, self.camera_of[rows]) if self.means else stored
+
+    def asking(self, queries: np.ndarray) -> np.ndarray:
+        """Embeddings of one person ``[Q, D]`` as rows are compared with them."""
+        return self.means.centred(queries) if self.means else queries
 
     def selected(
         self,
@@ -122,19 +136,41 @@ class Snapshot:
         return np.asarray(ordered[place] == self.tracklet_of)
 
     def best_rows(self, query: np.ndarray, kept: np.ndarray, top: int) -> list[tuple[int, float]]:
-        """The best kept row of each of the best ``top`` tracklets: (row, score); query is float32 ``[1, D]``.
+        """The best kept row of each of the best ``top`` tracklets: (row, score); query is float32 ``[1, D]``, `asking`.
 
         Rows are asked for until there are enough different tracklets, so none is lost to a tracklet with many crops.
         """
-        count = 4 * top
+        count, centring = 4 * top, self._centring(query[0])
         while top > 0:
-            found = self.index.search(query[0], count, kept)
+            found = self.index.search(query[0], count, kept, centring)
             _, first = np.unique(self.tracklet_of[found.rows], return_index=True)
             if len(first) >= top or len(found.rows) < count:
                 places = np.sort(first)[:top]
                 return list(zip(found.rows[places].tolist(), found.scores[places].tolist(), strict=True))
             count *= 4
         return []
+
+    def _centring(self, query: np.ndarray) -> Centring | None:
+        if self.means is None:
+            return None
+        shifts = self.means.means.astype(np.float64) @ query.astype(np.float64)
+        return Centring(shifts[self.means.of(self.camera_of)], self._length_of)
+
+    @cached_property
+    def _length_of(self) -> np.ndarray:
+        """Of each row without its camera's mean: float32 ``[rows]``."""
+        assert self.means is not None
+        blocks = [block for block in self.blocks.values() if block.rows]
+        ends = np.cumsum([block.rows for block in blocks]).tolist()
+        of = [(block.chunk, int(self.camera_of[end - 1])) for block, end in zip(blocks, ends, strict=True)]
+        new = [place for place, each in enumerate(of) if each not in self.lengths]
+        if new:
+            rows = np.concatenate([np.arange(ends[place] - blocks[place].rows, ends[place]) for place in new])
+            steps = (rows[i : i + _STEP] for i in range(0, len(rows), _STEP))
+            found = [self.means.lengths(decoded(self.index.stored(some)), self.camera_of[some]) for some in steps]
+            parts = np.split(np.concatenate(found), np.cumsum([blocks[place].rows for place in new[:-1]]))
+            self.lengths.update(zip([of[place] for place in new], parts, strict=True))
+        return np.concatenate([self.lengths[each] for each in of])
 
     def _cameras(self, name: str) -> list[int]:
         if name not in self.cameras:
@@ -231,6 +267,8 @@ class Snapshots:
             if before and before.erasures != erasures:
                 before = None
             dim = session.get_one(schema.Model, self.model_id).card["dim"]
+            stored = settings.get(key(self.model_id))
+            means = CameraMeans.read(stored) if stored else None
             videos = select(schema.Video.id, schema.Video.camera_id, schema.Video.start_ms)
             clocks = {id_: (camera, start_ms) for id_, camera, start_ms in session.execute(videos)}
             cameras = _ids_by_name(session)
@@ -242,6 +280,7 @@ class Snapshots:
             same = before and [s.path for s in before.segments] == [s.path for s in segments]
             links = dict(before.links) if before and same else _links(session)
             read = _columns(session, [block for block in others if block.chunk not in known], links)
+        same_means = before and before.means and means and before.means.digest == means.digest
         fresh = {block.chunk: known.get(block.chunk) or read[block.chunk] for block in others}
         columns = Columns.joined([*(segment.columns for segment in segments), *fresh.values()])
         order = [*(blocks[chunk] for chunk in coded), *others]
@@ -266,6 +305,8 @@ class Snapshots:
             fresh=fresh,
             blocks={block.chunk: block for block in order},
             links=links,
+            means=means,
+            lengths=before.lengths if before and same_means else {},
         )
 
     def _segments(self) -> list[Segment]:
