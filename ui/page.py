@@ -1,89 +1,96 @@
-"""The search page, and how it is put into the server's application."""
+"""The web page: Gradio's frame around own components, put into the server's application.
 
+Each page of `PAGES` is a module in ``pages/`` that fills an element; what pages share is in ``components/``, words are
+in ``texts/``, one table per language. The modules are served as they are, under ``ui/``, and ask the REST API.
+"""
+
+import json
 import os
+import warnings
+from pathlib import Path
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
 
-from reidapp.errors import ReidappError
 from reidapp.server.service import SearchService
-from ui import view
-from ui.parts import STYLE, part
 
-TOP = 40
-SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
+FOLDER = Path(__file__).parent
+SERVED = ("pages", "components", "texts")
+PAGES = {"search": ""}  # module: path below the root
+SYSTEM_FONTS = (
+    *("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans"),
+    *("PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "sans-serif"),
+)
 SYSTEM_MONO = ("ui-monospace", "Consolas", "monospace")
+
+# Relative to the page's own address, so that it holds under a proxy's path too.
+_START = """
+import(new URL("ui/pages/{name}.js", document.baseURI))
+  .then((page) => page.start(element.querySelector(".page"), {about}))
+  .catch((error) => {{
+    element.querySelector(".page").textContent = "The page cannot be shown; load it again.";
+    console.error(error);
+  }});
+"""
 
 
 def mount(app: FastAPI, service: SearchService, path: str = "/") -> FastAPI:
-    """Put the page into an application made by ``reidapp.server.app.build_app``."""
+    """Put the pages into an application made by ``reidapp.server.app.build_app``."""
+    for name in SERVED:
+        app.mount(f"{path}ui/{name}", Fresh(directory=FOLDER / name))
+    warnings.filterwarnings("ignore", "SSR mode is not supported")  # nor wanted; Gradio says so even where it is off
     return gr.mount_gradio_app(
         app,
-        build_page(service),
+        build_pages(service),
         path=path,
         server_name="127.0.0.1",
         theme=theme(),
-        css_paths=[STYLE],
+        css_paths=[FOLDER / "components" / "page.css"],
         footer_links=[],
         run_history=False,  # it would keep queries in the browser
         show_error=False,
-        max_file_size="1mb",  # pictures come by /media/query; nothing is uploaded through Gradio
+        max_file_size="1mb",  # pictures come by the API; nothing is uploaded through Gradio
         ssr_mode=False,
         mcp_server=False,
         pwa=False,
     )
 
 
-def build_page(service: SearchService) -> gr.Blocks:
-    """The page around one gallery."""
-    with gr.Blocks(title="reidapp", analytics_enabled=False, fill_width=True, delete_cache=(600, 600)) as page:
-        summary = part("summary")
-        with gr.Row(elem_id="work"):
-            with gr.Column(elem_id="side"):
-                query = part("picker")
-                cameras = gr.CheckboxGroup(label="Cameras", info="None ticked: all of them.", elem_id="cameras")
-                times = part("times")
-                go = gr.Button("Search", variant="primary", elem_id="search")
-            with gr.Column(elem_id="main"):
-                part("player")
-                hits = part("hits")
+def build_pages(service: SearchService) -> gr.Blocks:
+    """Gradio's part: a frame of one element for each page."""
+    about = json.dumps({"gallery": str(service.gallery.path), "pages": PAGES})
+    with gr.Blocks(title="reidapp", analytics_enabled=False, fill_width=True, delete_cache=(600, 600)) as blocks:
+        _page("search", about)
+    for name, path in PAGES.items():
+        if path:
+            with blocks.route(name, path, show_in_navbar=False):
+                _page(name, about)
+    return blocks
 
-        def load() -> tuple[list[list[str]], gr.CheckboxGroup, view.Json, view.Json]:
-            infos = service.gallery.cameras()
-            start = view.message("Give a picture of the person and press Search: the hits of all cameras appear here.")
-            return (
-                view.facts(service.gallery, service.provider),
-                gr.CheckboxGroup(choices=view.camera_choices(infos), value=[]),
-                view.clock_choice(infos),
-                start if infos else view.empty_gallery(service.gallery),
-            )
 
-        def search(chosen: view.Json | None, names: list[str], choice: view.Json | None) -> view.Json:
-            try:
-                after, before = view.chosen_times(choice)
-                if not service.gallery.cameras():
-                    return view.empty_gallery(service.gallery)
-                picture, box = view.chosen_person(chosen)
-                result = service.search(picture, box, cameras=names, after=after, before=before, top=TOP)
-            except ReidappError as error:
-                return view.message(problem=str(error))
-            return view.hits(result, filtered=bool(names or after or before))
+def _page(name: str, about: str) -> None:
+    start = _START.format(name=name, about=about)
+    gr.HTML(
+        '<div class="page"></div>',
+        js_on_load=start,
+        apply_default_css=False,
+        elem_id=f"page-{name}",
+        elem_classes="reid",
+    )
 
-        page.load(load, None, [summary, cameras, times, hits], show_progress="hidden", api_visibility="private")
-        go.click(
-            search,
-            [query, cameras, times],
-            hits,
-            show_progress="minimal",
-            concurrency_limit=4,
-            trigger_mode="always_last",
-            api_visibility="private",
-        )
-    page.queue(max_size=64)
-    return page
+
+class Fresh(StaticFiles):
+    """Files that a browser asks about again each time, so that none is of another version than the server."""
+
+    def file_response(self, *args: object, **kwargs: object) -> Response:
+        response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def theme() -> gr.themes.Base:

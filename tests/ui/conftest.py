@@ -84,7 +84,7 @@ def visit(browser: "playwright.Browser") -> Iterator[Callable[..., "playwright.P
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.on("console", lambda m: complaints.append(f"console: {m.text}") if m.type == "error" else None)
         page.goto(site.way_in)
-        page.wait_for_selector(".hits .say:not(:empty)")
+        page.wait_for_selector(".ready")
         return page
 
     yield go

@@ -27,9 +27,9 @@ def give(page: Page, picture: np.ndarray | bytes, name: str = "query.png") -> No
 
 def search(page: Page) -> list[str]:
     """Press Search; the cameras of the hits, best first."""
-    page.evaluate("document.querySelector('.cards').replaceChildren()")
     page.wait_for_selector(".picker:not([aria-busy])")
     page.click("#search")
+    page.wait_for_selector(".search:not([aria-busy])")
     page.wait_for_selector(".card")
     return page.locator(".card .camera").all_inner_texts()
 
@@ -144,7 +144,7 @@ def test_frame_with_a_click_on_the_person(small: Site, visit: Visit) -> None:
     give(page, frame_at(GATE, 5.2))
     page.wait_for_selector("text=2 people were found")
     page.click("#search")
-    page.wait_for_selector(".hits .problem:has-text('click the one you mean')")
+    page.wait_for_selector(".picker .problem:has-text('click the one you mean')")
     for number, shirt in ((2, "green"), (1, "red")):
         page.get_by_label(f"Person {number}").click()
         search(page)
@@ -157,8 +157,9 @@ def test_frame_with_a_click_on_the_person(small: Site, visit: Visit) -> None:
 
 
 def shirt_of_first_hit(page: Page) -> str:
-    path = page.locator(".card img").first.get_attribute("src")
-    crop = Image.open(BytesIO(page.request.get(f"{page.url}{path}").body())).convert("RGB")
+    address = page.locator(".card img").first.get_attribute("src")
+    assert address is not None
+    crop = Image.open(BytesIO(page.request.get(address).body())).convert("RGB")
     red, green, _ = crop.getpixel((crop.width // 2, crop.height // 3))
     return "red" if red > green else "green"
 
@@ -166,16 +167,16 @@ def shirt_of_first_hit(page: Page) -> str:
 def test_camera_filter(small: Site, visit: Visit) -> None:
     page = visit(small)
     give(page, query_crop("red"))
-    page.get_by_label("Hall").check()
+    page.locator("#cameras").get_by_label("Hall").check()
     assert set(search(page)) == {"Hall"}
-    page.get_by_label(HOSTILE).check()
+    page.locator("#cameras").get_by_label(HOSTILE).check()
     assert set(search(page)) == {"Hall", HOSTILE}
 
 
 def test_time_filter_on_the_cameras_clock(small: Site, visit: Visit) -> None:
     page = visit(small)
     give(page, query_crop("red"))
-    assert "10:30:00 – 10:32:14, Europe/Berlin" in page.inner_text(".hint")
+    assert "10:30:00 – 10:32:14, Europe/Berlin" in page.inner_text(".times .hint")
     page.fill(".times .before", "2026-03-02T10:30:30")
     assert set(search(page)) == {"Gate"}
     page.select_option(".times .zone", "Asia/Tokyo")
@@ -186,7 +187,7 @@ def test_time_filter_on_the_cameras_clock(small: Site, visit: Visit) -> None:
     assert set(search(page)) == {"Gate"}
     page.fill(".times .after", "2026-03-02T19:00:00")
     page.click("#search")
-    page.wait_for_selector(".hits .problem:has-text('ends before it begins')")
+    page.wait_for_selector(".results .problem:has-text('ends before it begins')")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ def test_bad_picture_is_one_line(small: Site, visit: Visit, picture: bytes, word
 def test_search_without_a_picture(small: Site, visit: Visit) -> None:
     page = visit(small)
     page.click("#search")
-    page.wait_for_selector(".hits .problem:has-text('Give a picture first')")
+    page.wait_for_selector(".picker .problem:has-text('Give a picture first')")
 
 
 def test_nobody_in_the_frame(small: Site, visit: Visit) -> None:
@@ -238,7 +239,7 @@ def test_names_are_text_not_html(small: Site, visit: Visit) -> None:
     card.click()
     playing(page)
     assert HOSTILE in page.inner_text(".player h2")
-    assert page.locator(".reid b, .reid i, #cameras b").count() == 0
+    assert page.locator(".page b, .page i").count() == 0
 
 
 def test_by_keyboard_alone(small: Site, visit: Visit) -> None:
@@ -262,11 +263,9 @@ def test_by_keyboard_alone(small: Site, visit: Visit) -> None:
 
 def test_empty_gallery_says_what_to_do(tmp_path: Path, serve: Callable[[SearchService], Site], visit: Visit) -> None:
     page = visit(serve(make_service(tmp_path, empty=True)))
-    assert "reidapp index FOLDER --gallery" in page.inner_text(".hits .say")
-    give(page, query_crop("red"))
-    page.wait_for_selector("text=used whole")
-    page.click("#search")
-    page.wait_for_selector("text=This gallery is empty")
+    assert "This gallery is empty" in page.inner_text(".empty")
+    assert f"reidapp index FOLDER --gallery {tmp_path}" in page.inner_text(".empty")
+    assert not page.is_visible("#search")
 
 
 def test_what_is_indexed_later_is_found(tmp_path: Path, serve: Callable[[SearchService], Site], visit: Visit) -> None:
@@ -326,7 +325,7 @@ def test_others_on_the_machine_stay_outside(small: Site, browser: sync_api.Brows
     answer = page.goto(small.address)
     assert answer is not None
     assert answer.status == 403
-    for path in ("config", "gradio_api/info", "theme.css", "media/crop/x"):
+    for path in ("config", "gradio_api/info", "theme.css", "ui/pages/search.js", "api/v1/crops/x"):
         assert page.request.get(small.address + path).status == 403
 
 
@@ -348,7 +347,7 @@ def test_a_still_is_shown_with_its_box(visit: Visit, serve: Callable[[SearchServ
         page.wait_for_selector(".clock:not(:empty)")
         assert not page.is_visible(".stage video")
         assert not page.is_visible("[data-step='5']")
-        assert page.inner_text(".problem") == ""
+        assert page.inner_text(".player .problem") == ""
         x1, _, x2, _ = page.evaluate(BOX_AND_SHIRT)[0]
         assert (x1 + x2) / 2 == pytest.approx(x, abs=0.02)
         page.click(button)

@@ -1,182 +1,276 @@
 // Plays the recording of a hit from shortly before its moment, with the person's box drawn in step with the picture.
-// A still is shown as it is; its only moment is 0.
+// Of what the browser cannot play, the server converts the part around the hit. A still is shown as it is; its only moment is 0.
+import { ask, build, hear, make, tell } from "./base.js";
+import { bestShot } from "./hit.js";
+import { clock, day, span, text } from "./language.js";
+
 const LEAD_S = 1.5;       // start this long before the hit's best moment
 const LONGEST_GAP_S = 3;  // between two samples further apart the person was not seen: no box
 const REACH_S = 0.3;      // the box stays this long around the first and the last sample
+const SPEEDS = [0.25, 0.5, 1, 2, 4];
 
-const find = (selector) => element.querySelector(selector);
-const player = find(".player"), video = find("video"), still = find(".stage img"), canvas = find("canvas"), stage = find(".stage");
-const problem = find(".problem"), clock = find(".clock");
-let hits = [], at = 0, track = null, wanted = null, opened = 0;
+export function player({ judge, similar }) {
+  const element = build(`
+    <section class="player" data-label="player.label" hidden>
+      <div class="head">
+        <h2 tabindex="-1"></h2>
+        <span class="steps">
+          <button type="button" data-go="-1" data-label="player.previous">‹ <span data-text="player.previousShort"></span></button>
+          <button type="button" data-go="1" data-label="player.next"><span data-text="player.nextShort"></span> ›</button>
+        </span>
+        <button type="button" class="close quiet" data-label="player.close" data-title="player.close">✕</button>
+      </div>
+      <div class="stage">
+        <video controls muted playsinline preload="auto" controlslist="nofullscreen nodownload" disablepictureinpicture></video>
+        <img alt="" hidden>
+        <canvas aria-hidden="true"></canvas>
+        <p class="clock"></p>
+      </div>
+      <p class="say" role="status"></p>
+      <p class="problem" role="alert"></p>
+      <div class="controls">
+        <button type="button" data-step="-5" data-text="player.back"></button>
+        <button type="button" class="moment" data-text="player.moment"></button>
+        <button type="button" data-step="5" data-text="player.forth"></button>
+        <label class="speed"><span data-text="player.speed"></span> <select></select></label>
+        <button type="button" class="full" data-text="player.full"></button>
+        <span class="gap"></span>
+        <span class="verdicts">
+          <button type="button" data-say="yes" data-title="keys.yes">✓ <span data-text="hits.yes"></span></button>
+          <button type="button" data-say="no" data-title="keys.no">✕ <span data-text="hits.no"></span></button>
+          <button type="button" class="similar" data-title="keys.similar">≈ <span data-text="hits.similar"></span></button>
+        </span>
+      </div>
+      <p class="caption"></p>
+    </section>`);
+  const find = (selector) => element.querySelector(selector);
+  const video = find("video"), still = find(".stage img"), canvas = find("canvas"), stage = find(".stage");
+  const say = find(".say"), problem = find(".problem"), dial = find(".clock"), speed = find("select");
+  for (const each of SPEEDS) speed.append(make("option", { value: each, textContent: `${each}×`, selected: each === 1 }));
+  let hits = [], at = 0, track = null, wanted = null, opened = 0;
+  let shift = 0;      // what is played begins at this second of the recording: 0, or where its clip does
 
-hear("open", ({ hits: all, index }) => {
-  hits = all;
-  open(index);
-});
-hear("close", close);
+  hear("open", ({ hits: all, index }) => {
+    hits = all;
+    open(index);
+  });
+  hear("close", close);
 
-async function open(index) {
-  const turn = ++opened;
-  at = index;
-  const hit = hits[index];
-  player.hidden = false;
-  track = null;
-  problem.textContent = clock.textContent = "";
-  draw(0);
-  find("h2").textContent = `${hit.rank} · ${hit.camera}`;
-  find(".caption").replaceChildren(
-    make("span", { textContent: `${hit.date}, ${hit.span}` }),
-    make("span", { textContent: hit.zone }),
-    make("span", { textContent: hit.file, title: hit.path }),
-  );
-  find("[data-go='-1']").disabled = index === 0;
-  find("[data-go='1']").disabled = index === hits.length - 1;
-  player.scrollIntoView({ block: "nearest", behavior: "smooth" });
-  find("h2").focus({ preventScroll: true });
-  wanted = Math.max(0, hit.best_s - LEAD_S);
-  video.hidden = hit.still;
-  still.hidden = !hit.still;
-  for (const button of element.querySelectorAll("[data-step], .moment")) button.hidden = hit.still;
-  still.removeAttribute("src");
-  if (hit.gone || hit.still) {
+  async function open(index) {
+    const turn = ++opened;
+    at = index;
+    const hit = hits[index];
+    element.hidden = false;
+    track = null;
+    say.textContent = problem.textContent = dial.textContent = "";
+    draw(0);
+    find("h2").textContent = text("player.title", { rank: index + 1, camera: hit.camera });
+    find(".caption").replaceChildren(
+      make("span", { textContent: `${day(hit.start, hit.zone)}, ${span(hit.start, hit.end, hit.zone)}` }),
+      make("span", { textContent: hit.zone }),
+      make("span", { textContent: hit.file }),
+      hit.uncertain ? make("span", { className: "warn", textContent: hit.uncertain }) : "",
+    );
+    find("[data-go='-1']").disabled = index === 0;
+    find("[data-go='1']").disabled = index === hits.length - 1;
+    find(".verdicts").hidden = !hit.judgeable;
+    element.scrollIntoView({ block: "nearest" });
+    if (!element.contains(document.activeElement)) find("h2").focus({ preventScroll: true });
+    const unknown = hit.best_s === null;
+    wanted = unknown ? null : Math.max(0, hit.best_s - LEAD_S);
+    video.hidden = hit.still;
+    still.hidden = !hit.still;
+    for (const node of element.querySelectorAll("[data-step], .moment, .speed")) node.hidden = hit.still;
+    still.removeAttribute("src");
+    if (hit.gone || hit.still) unload();
+    if (hit.gone) problem.textContent = `${hit.file}: ${hit.gone}`;
+    else if (hit.still) still.src = hit.video;
+    else if (shift === 0 && video.src === hit.video && video.readyState > 0 && !video.error) seekToWanted();
+    else play(hit.video, 0);
+    try {
+      const told = await ask(hit.track);
+      if (turn !== opened) return;
+      track = told;
+      hit.best_s ??= bestShot(track).time_s;
+      if (unknown) toMoment();
+      draw(now());
+    } catch (error) {
+      if (turn === opened) problem.textContent = text("player.noBox", { why: error.message });
+    }
+  }
+
+  function toMoment() {
+    wanted = Math.max(0, hits[at].best_s - LEAD_S);
+    if (video.readyState > 0) seekToWanted(); // else once it is known how long the recording is
+  }
+
+  function play(source, from) {
+    shift = from;
+    video.src = source;
+  }
+
+  function unload() {
     video.removeAttribute("src");
     video.load();
+    shift = 0;
   }
-  if (hit.gone) problem.textContent = `${hit.file}: ${hit.gone}`;
-  else if (hit.still) still.src = hit.video;
-  else if (video.getAttribute("src") === hit.video && video.readyState > 0) seekToWanted();
-  else video.src = hit.video;
-  try {
-    const answer = await fetch(hit.track);
-    const told = await answer.json();
+
+  function close() {
+    if (element.hidden) return;
+    ++opened;
+    element.hidden = true;
+    track = null;
+    video.pause();
+    unload();
+    if (document.fullscreenElement === stage) document.exitFullscreen();
+  }
+
+  const now = () => video.currentTime + shift; // in the recording
+
+  function seekToWanted() {
+    if (wanted === null) return;
+    video.currentTime = Math.max(0, wanted - shift);
+    video.playbackRate = Number(speed.value);
+    wanted = null;
+    video.play().catch(() => {}); // a browser may forbid it; the picture is there all the same
+  }
+
+  // The element that shows the recording, and the size of its picture.
+  function screen() {
+    return hits[at]?.still ? [still, still.naturalWidth, still.naturalHeight] : [video, video.videoWidth, video.videoHeight];
+  }
+
+  // Where the picture lies inside the element: it keeps its shape, and bars fill the rest.
+  function picture() {
+    const [{ clientWidth: width, clientHeight: height }, wide, high] = screen();
+    const scale = Math.min(width / wide, height / high);
+    const inside = { width: wide * scale, height: high * scale };
+    return { left: (width - inside.width) / 2, top: (height - inside.height) / 2, ...inside };
+  }
+
+  // The box at a time: between two samples it moves evenly.
+  function boxAt(time) {
+    const path = track?.path || [];
+    if (!path.length || time < path[0].time_s - REACH_S || time > path.at(-1).time_s + REACH_S) return null;
+    const next = path.findIndex((point) => point.time_s >= time);
+    if (next === 0) return path[0].box;
+    if (next < 0) return path.at(-1).box;
+    const { time_s: t0, box: from } = path[next - 1], { time_s: t1, box: to } = path[next];
+    if (t1 - t0 > LONGEST_GAP_S) return time - t0 < REACH_S ? from : t1 - time < REACH_S ? to : null;
+    const share = (time - t0) / (t1 - t0);
+    return from.map((value, side) => value + share * (to[side] - value));
+  }
+
+  function draw(time) {
+    const sharp = window.devicePixelRatio || 1;
+    const [{ clientWidth, clientHeight }, wide] = screen();
+    const width = Math.round(clientWidth * sharp), height = Math.round(clientHeight * sharp);
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    const pen = canvas.getContext("2d");
+    pen.clearRect(0, 0, width, height);
+    const box = boxAt(time);
+    if (track) {
+      const when = Date.parse(track.video_start) + 1000 * time;
+      dial.textContent = `${day(when, track.zone)}, ${clock(when, track.zone)}`;
+    }
+    if (!box || !wide) return;
+    const inside = picture();
+    const [x1, y1, x2, y2] = box;
+    const shape = [inside.left + x1 * inside.width, inside.top + y1 * inside.height, (x2 - x1) * inside.width, (y2 - y1) * inside.height];
+    pen.setTransform(sharp, 0, 0, sharp, 0, 0);
+    pen.lineJoin = "round";
+    for (const [colour, thick] of [["rgba(0,0,0,.65)", 5], ["#ffb224", 2.5]]) { // dark below bright: seen on any picture
+      pen.strokeStyle = colour;
+      pen.lineWidth = thick;
+      pen.strokeRect(...shape);
+    }
+    pen.setTransform(1, 0, 0, 1, 0, 0);
+  }
+
+  // mediaTime is the time stamp of the very frame on the screen; currentTime may be a frame or two ahead.
+  function onFrame(_, frame) {
+    draw(frame.mediaTime + shift);
+    video.requestVideoFrameCallback(onFrame);
+  }
+  if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(onFrame);
+  else video.addEventListener("timeupdate", () => draw(now()));
+  video.addEventListener("seeked", () => draw(now()));
+  const resized = new ResizeObserver(() => draw(now()));
+  resized.observe(video);
+  resized.observe(still);
+
+  function shape() {
+    const [, wide, high] = screen();
+    if (wide) stage.style.setProperty("--shape", `${wide} / ${high}`);
+  }
+  video.addEventListener("loadedmetadata", () => {
+    shape();
+    // Sound that a browser can play, in a recording whose picture it cannot.
+    if (!video.videoWidth) return failed();
+    if (shift) say.textContent = text("player.converted");
+    seekToWanted();
+  });
+  still.addEventListener("load", () => {
+    shape();
+    draw(0);
+  });
+
+  // The server converts the part around the hit, in a format that every browser plays.
+  async function failed() {
+    const turn = opened, hit = hits[at];
+    if (!video.getAttribute("src")) return;
+    const why = await refusal(video.src);
     if (turn !== opened) return;
-    if (!answer.ok) throw new Error(told.error);
-    track = told;
-    if (track.uncertain_time) find(".caption").append(make("span", { className: "warn", textContent: track.uncertain_time }));
-    draw(video.currentTime);
-  } catch (error) {
-    if (turn === opened) problem.textContent = `The box cannot be shown: ${error.message}`;
+    if (why || video.src !== hit.video) {
+      say.textContent = "";
+      problem.textContent = why || text("player.cannot");
+      return;
+    }
+    try {
+      track ??= await ask(hit.track);
+    } catch (error) {
+      problem.textContent = error.message;
+    }
+    if (turn !== opened || !track) return;
+    say.textContent = text("player.converting");
+    wanted = Math.max(0, hit.best_s - LEAD_S);
+    play(hit.clip, track.clip_start_s);
   }
-}
 
-function close() {
-  if (player.hidden) return;
-  ++opened;
-  player.hidden = true;
-  track = null;
-  video.pause();
-  video.removeAttribute("src");
-  video.load();
-  if (document.fullscreenElement === stage) document.exitFullscreen();
-}
-
-function seekToWanted() {
-  if (wanted === null) return;
-  video.currentTime = wanted;
-  wanted = null;
-  video.play().catch(() => {}); // a browser may forbid it; the picture is there all the same
-}
-
-// The element that shows the recording, and the size of its picture.
-function screen() {
-  return hits[at]?.still ? [still, still.naturalWidth, still.naturalHeight] : [video, video.videoWidth, video.videoHeight];
-}
-
-// Where the picture lies inside the element: it keeps its shape, and bars fill the rest.
-function picture() {
-  const [{ clientWidth: width, clientHeight: height }, wide, high] = screen();
-  const scale = Math.min(width / wide, height / high);
-  const shown = { width: wide * scale, height: high * scale };
-  return { left: (width - shown.width) / 2, top: (height - shown.height) / 2, ...shown };
-}
-
-// The box at a time: between two samples it moves evenly.
-function boxAt(time) {
-  const path = track?.path || [];
-  if (!path.length || time < path[0][0] - REACH_S || time > path[path.length - 1][0] + REACH_S) return null;
-  let next = path.findIndex((point) => point[0] >= time);
-  if (next === 0) return path[0].slice(1);
-  if (next < 0) return path[path.length - 1].slice(1);
-  const [t0, ...from] = path[next - 1], [t1, ...to] = path[next];
-  if (t1 - t0 > LONGEST_GAP_S) return time - t0 < REACH_S ? from : t1 - time < REACH_S ? to : null;
-  const share = (time - t0) / (t1 - t0);
-  return from.map((value, side) => value + share * (to[side] - value));
-}
-
-function draw(time) {
-  const sharp = window.devicePixelRatio || 1;
-  const [{ clientWidth, clientHeight }, wide] = screen();
-  const width = Math.round(clientWidth * sharp), height = Math.round(clientHeight * sharp);
-  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-  const pen = canvas.getContext("2d");
-  pen.clearRect(0, 0, width, height);
-  const box = boxAt(time);
-  if (track) clock.textContent = clockAt(time);
-  if (!box || !wide) return;
-  const inside = picture();
-  const [x1, y1, x2, y2] = box;
-  const shape = [inside.left + x1 * inside.width, inside.top + y1 * inside.height, (x2 - x1) * inside.width, (y2 - y1) * inside.height];
-  pen.setTransform(sharp, 0, 0, sharp, 0, 0);
-  pen.lineJoin = "round";
-  for (const [colour, thick] of [["rgba(0,0,0,.65)", 5], ["#ffb224", 2.5]]) { // dark below bright: seen on any picture
-    pen.strokeStyle = colour;
-    pen.lineWidth = thick;
-    pen.strokeRect(...shape);
+  async function refusal(source) {
+    const answer = await fetch(source, { headers: { Range: "bytes=0-0" } }).catch(() => null);
+    if (!answer) return text("error.unreachable");
+    return answer.ok ? null : (await answer.json().catch(() => ({}))).error || text("error.status", { status: answer.status });
   }
-  pen.setTransform(1, 0, 0, 1, 0, 0);
-}
+  video.addEventListener("error", failed);
+  still.addEventListener("error", async () => {
+    if (still.getAttribute("src")) problem.textContent = (await refusal(still.src)) || text("player.cannot");
+  });
 
-function clockAt(time) {
-  const when = new Date(Date.parse(track.video_start) + 1000 * time);
-  return when.toLocaleString("en-GB", { timeZone: track.zone, dateStyle: "medium", timeStyle: "medium" });
-}
+  function go(step) {
+    if (hits[at + step]) tell("open", { hits, index: at + step });
+  }
+  for (const button of element.querySelectorAll("[data-step]"))
+    button.addEventListener("click", () => (video.currentTime += Number(button.dataset.step)));
+  for (const button of element.querySelectorAll("[data-go]"))
+    button.addEventListener("click", () => go(Number(button.dataset.go)));
+  for (const button of element.querySelectorAll("[data-say]"))
+    button.addEventListener("click", () => judge(hits[at], button.dataset.say));
+  find(".similar").addEventListener("click", () => similar(hits[at]));
+  speed.addEventListener("change", () => (video.playbackRate = Number(speed.value)));
+  find(".moment").addEventListener("click", toMoment);
+  find(".full").addEventListener("click", () =>
+    document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen());
+  find(".close").addEventListener("click", () => tell("close", { focus: true }));
+  element.addEventListener("keydown", (event) => event.key === "Escape" && tell("close", { focus: true }));
 
-// mediaTime is the time stamp of the very frame on the screen; currentTime may be a frame or two ahead.
-function onFrame(_, frame) {
-  draw(frame.mediaTime);
-  video.requestVideoFrameCallback(onFrame);
+  return {
+    element,
+    go,
+    step: (seconds) => (video.currentTime += seconds),
+    // The hit that is open, or null.
+    get hit() {
+      return element.hidden ? null : hits[at];
+    },
+  };
 }
-if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(onFrame);
-else video.addEventListener("timeupdate", () => draw(video.currentTime));
-video.addEventListener("seeked", () => draw(video.currentTime));
-const resized = new ResizeObserver(() => draw(video.currentTime));
-resized.observe(video);
-resized.observe(still);
-
-function shape() {
-  const [, wide, high] = screen();
-  stage.style.setProperty("--shape", `${wide} / ${high}`);
-}
-video.addEventListener("loadedmetadata", () => {
-  shape();
-  seekToWanted();
-});
-still.addEventListener("load", () => {
-  shape();
-  draw(0);
-});
-async function failed({ target }) {
-  if (!target.getAttribute("src")) return;
-  const turn = opened, source = target.src;
-  const answer = await fetch(source, { method: "GET", headers: { Range: "bytes=0-0" } }).catch(() => null);
-  const told = answer && !answer.ok ? (await answer.json().catch(() => ({}))).error : null;
-  if (turn === opened) problem.textContent = told || "The browser cannot play this recording (its format is not supported).";
-}
-video.addEventListener("error", failed);
-still.addEventListener("error", failed);
-
-function go(step) {
-  if (hits[at + step]) tell("open", { hits, index: at + step });
-}
-for (const button of element.querySelectorAll("[data-step]"))
-  button.addEventListener("click", () => (video.currentTime += Number(button.dataset.step)));
-for (const button of element.querySelectorAll("[data-go]"))
-  button.addEventListener("click", () => go(Number(button.dataset.go)));
-find(".moment").addEventListener("click", () => {
-  wanted = Math.max(0, hits[at].best_s - LEAD_S);
-  seekToWanted();
-});
-find(".full").addEventListener("click", () =>
-  document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen());
-find(".close").addEventListener("click", () => tell("close", { focus: true }));
-player.addEventListener("keydown", (event) => event.key === "Escape" && tell("close", { focus: true }));

@@ -1,0 +1,34 @@
+"""The tables of words: every language has all that the pages ask for."""
+
+import json
+import re
+
+import pytest
+
+from ui.page import FOLDER
+
+TABLES = {path.stem: json.loads(path.read_text("utf-8")) for path in (FOLDER / "texts").glob("*.json")}
+SCRIPTS = "\n".join(path.read_text("utf-8") for path in FOLDER.glob("*/*.js"))
+
+
+def fields(words: str) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", words))
+
+
+@pytest.mark.parametrize("language", sorted(set(TABLES) - {"en"}))
+def test_languages_say_the_same(language: str) -> None:
+    english, other = TABLES["en"], TABLES[language]
+    counted = {key for key in english if key.endswith(".one")}  # not every language counts
+    assert set(english) - counted <= set(other) <= set(english)
+    for key, words in other.items():
+        assert fields(words) == fields(english[key]), key
+
+
+def test_no_key_is_missing_and_none_is_idle() -> None:
+    asked = set(re.findall(r"""(?:\btext\(\s*|data-\w+=)["'`]([\w.]+)["'`]""", SCRIPTS))
+    quoted = set(re.findall(r"""["'`]([a-z]+\.[\w.]+)["'`]""", SCRIPTS))
+    made = set(re.findall(r"`([a-z]+\.)\$\{", SCRIPTS))
+    english = {key.removesuffix(".one") for key in TABLES["en"]}
+    assert {key for key in asked if "." in key} <= english
+    idle = {key for key in english - quoted - asked if key.partition(".")[0] + "." not in made}
+    assert idle == set()

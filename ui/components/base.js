@@ -1,0 +1,76 @@
+// What every component stands on. Text that others wrote (names of cameras, files, people) goes into the page by
+// `textContent` only; markup is constant, and its words come from the table of the language.
+import { text } from "./language.js";
+
+// The server's root, also behind a proxy that puts it under a path.
+export const root = new URL("../../", import.meta.url);
+
+export function make(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined || value === null) continue;
+    if (name in node) node[name] = value;
+    else node.setAttribute(name, value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+// The element that constant markup describes; data-text, data-title, data-label and data-placeholder name its words.
+export function build(markup) {
+  const template = document.createElement("template");
+  template.innerHTML = markup.trim();
+  const element = template.content.firstElementChild;
+  for (const node of [element, ...element.querySelectorAll("*")]) {
+    if (node.dataset.text) node.textContent = text(node.dataset.text);
+    if (node.dataset.title) node.title = text(node.dataset.title);
+    if (node.dataset.label) node.setAttribute("aria-label", text(node.dataset.label));
+    if (node.dataset.placeholder) node.placeholder = text(node.dataset.placeholder);
+  }
+  return element;
+}
+
+export function button(key, action, properties = {}) {
+  return make("button", { type: "button", className: "quiet", textContent: text(key), onclick: action, ...properties });
+}
+
+// Components talk by events on the document.
+export function tell(name, detail = {}) {
+  document.dispatchEvent(new CustomEvent(`reidapp:${name}`, { detail }));
+}
+
+export function hear(name, action) {
+  document.addEventListener(`reidapp:${name}`, (event) => action(event.detail));
+}
+
+// What the server answers, read as JSON; an error has the server's own line as its message.
+export async function ask(path, { json, ...options } = {}) {
+  if (json !== undefined) {
+    options = { method: "POST", ...options, body: JSON.stringify(json), headers: { "Content-Type": "application/json" } };
+  }
+  let answer;
+  try {
+    answer = await fetch(new URL(path, root), options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error(text("error.unreachable"));
+  }
+  const told = answer.status === 204 ? null : await answer.json().catch(() => null);
+  if (answer.ok) return told;
+  throw Object.assign(new Error(told?.error || text("error.status", { status: answer.status })), { status: answer.status });
+}
+
+export const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
+
+// Kept while the browser's tab is open, so that another page can be visited in between.
+export function remember(key, value) {
+  sessionStorage.setItem(`reidapp.${key}`, JSON.stringify(value));
+}
+
+export function remembered(key) {
+  try {
+    return JSON.parse(sessionStorage.getItem(`reidapp.${key}`));
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,16 @@
+// What to do first, where nothing was indexed yet.
+import { build } from "./base.js";
+
+export function emptyGallery(gallery) {
+  const element = build(`
+    <section class="empty">
+      <h2 data-text="empty.title"></h2>
+      <p data-text="empty.what"></p>
+      <p data-text="empty.index"></p><code class="command index"></code>
+      <p data-text="empty.demo"></p><code class="command">reidapp demo</code>
+      <button type="button" class="quiet" data-text="empty.again"></button>
+    </section>`);
+  element.querySelector(".index").textContent = `reidapp index FOLDER --gallery ${gallery}`;
+  element.querySelector("button").addEventListener("click", () => location.reload());
+  return element;
+}

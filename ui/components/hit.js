@@ -1,0 +1,48 @@
+// Hits as the components take them, whether a search found them or they are tracklets of the gallery:
+// {tracklet, rank, camera, zone, start, end, time, best_s, score, p, crop, track, video, clip, still, gone, uncertain, file}
+// Times are ISO 8601 UTC, addresses are whole, p is null where nothing is known of it.
+import { root } from "./base.js";
+import { text } from "./language.js";
+
+const PICTURE = /\.(jpe?g|png|webp|bmp|tiff?)$/i;
+
+export const cropUrl = (crop) => new URL(`api/v1/crops/${crop}`, root).href;
+
+export function ofSearch(hit) {
+  return {
+    ...hit,
+    ...addresses(hit.tracklet, hit.video, PICTURE.test(hit.file)),
+    time: hit.best_time, p: hit.p_match, crop: cropUrl(hit.crop),
+    gone: hit.recording === "present" ? null : text(`recording.${hit.recording}`),
+  };
+}
+
+// told: what the API says of one tracklet.
+export function ofTracklet(told) {
+  const best = bestShot(told);
+  return {
+    ...ofEntry({ ...told, crop: best.id }),
+    time: new Date(Date.parse(told.video_start) + 1000 * best.time_s).toISOString(), best_s: best.time_s,
+  };
+}
+
+// entry: a line of the API's lists of tracklets; its best moment is not known, so that the player looks it up.
+export function ofEntry({ id, camera, zone, video, start, end, identity, crop }) {
+  return {
+    ...addresses(id, video, false),
+    tracklet: id, rank: null, camera, zone, start, end, identity, time: start, best_s: null,
+    score: null, p: null, crop: cropUrl(crop), gone: null, uncertain: null, file: "",
+  };
+}
+
+export const bestShot = (told) => told.crops.reduce((a, b) => (b.quality > a.quality ? b : a));
+
+function addresses(tracklet, video, still) {
+  const at = (path) => new URL(`api/v1/${path}`, root).href;
+  return {
+    still,
+    video: at(still ? `videos/${video}/frame` : `videos/${video}/file`),
+    track: `api/v1/tracklets/${tracklet}`,
+    clip: at(`tracklets/${tracklet}/clip`),
+  };
+}

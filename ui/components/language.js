@@ -1,0 +1,63 @@
+// The page's words, from one table per language in texts/, and times as the language writes them.
+export const LANGUAGES = { en: "English", zh: "中文" };
+
+const preferred = [localStorage.getItem("reidapp.language"), ...navigator.languages].map((name) => name?.slice(0, 2).toLowerCase());
+export const language = preferred.find((name) => name in LANGUAGES) || "en";
+const locale = { en: "en-GB", zh: "zh-CN" }[language];
+const table = await (await fetch(new URL(`../texts/${language}.json`, import.meta.url))).json();
+document.documentElement.lang = locale;
+
+export function choose(name) {
+  localStorage.setItem("reidapp.language", name);
+  location.reload();
+}
+
+// The words of a key, with {name} replaced. A key with a `one` beside it is counted by `count`.
+export function text(key, values = {}) {
+  const entry = table[values.count === 1 && `${key}.one` in table ? `${key}.one` : key];
+  return (entry ?? key).replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+}
+
+const formats = new Map();
+function format(zone, options) {
+  const key = JSON.stringify([zone, options]);
+  if (!formats.has(key)) formats.set(key, new Intl.DateTimeFormat(locale, { timeZone: zone, hourCycle: "h23", ...options }));
+  return formats.get(key);
+}
+
+// Times come as ISO 8601 or milliseconds, and are shown on the clock of a zone.
+export const day = (time, zone) => format(zone, { day: "numeric", month: "short", year: "numeric" }).format(new Date(time));
+export const clock = (time, zone) => format(zone, { timeStyle: "medium" }).format(new Date(time));
+export const minutes = (time, zone) => format(zone, { hour: "2-digit", minute: "2-digit" }).format(new Date(time));
+export const shortDay = (time, zone) => format(zone, { day: "numeric", month: "short" }).format(new Date(time));
+export const zoneName = (time, zone) =>
+  format(zone, { hour: "numeric", timeZoneName: "short" }).formatToParts(new Date(time)).find((part) => part.type === "timeZoneName").value;
+export const number = (value) => new Intl.NumberFormat(locale).format(value);
+export const percent = (share) => new Intl.NumberFormat(locale, { style: "percent" }).format(share);
+
+export function span(start, end, zone) {
+  const other = day(start, zone) === day(end, zone) ? "" : `${day(end, zone)}, `;
+  return `${clock(start, zone)} – ${other}${clock(end, zone)}`;
+}
+
+// As `datetime-local` fields have it: 2026-03-02T10:30:00 on the zone's clock.
+export function wall(time, zone) {
+  const parts = format(zone, { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" })
+    .formatToParts(new Date(time));
+  const of = Object.fromEntries(parts.map(({ type, value }) => [type, value]));
+  return `${of.year}-${of.month}-${of.day}T${of.hour}:${of.minute}:${of.second}`;
+}
+
+// Back from there: milliseconds. Twice, since the offset is that of the time which is sought.
+export function instant(local, zone) {
+  const asUtc = Date.parse(`${local}Z`);
+  const offset = (time) => Date.parse(`${wall(time, zone)}Z`) - Math.floor(time / 1000) * 1000;
+  return asUtc - offset(asUtc - offset(asUtc));
+}
+
+export function duration(seconds) {
+  const whole = Math.round(seconds);
+  if (whole < 60) return text("time.seconds", { seconds: whole });
+  if (whole < 3600) return text("time.minutes", { minutes: Math.floor(whole / 60), seconds: whole % 60 });
+  return text("time.hours", { hours: Math.floor(whole / 3600), minutes: Math.floor((whole % 3600) / 60) });
+}

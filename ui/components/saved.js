@@ -1,0 +1,58 @@
+// Saved searches: keep this one, open one, forget one.
+import { ask, build, make } from "./base.js";
+import { text } from "./language.js";
+
+// save(name) and open(search) do what they are called; both may throw.
+export function savedSearches({ save, open }) {
+  const element = build(`
+    <details class="saved">
+      <summary data-text="saved.title"></summary>
+      <form>
+        <input type="text" maxlength="100" required data-placeholder="saved.name" data-label="saved.name">
+        <button class="quiet" data-text="saved.save"></button>
+      </form>
+      <p class="problem" role="alert"></p>
+      <ul></ul>
+      <p class="hint"></p>
+    </details>`);
+  const form = element.querySelector("form"), name = element.querySelector("input"), problem = element.querySelector(".problem");
+  const list = element.querySelector("ul"), hint = element.querySelector(".hint");
+
+  async function attempt(action) {
+    problem.textContent = "";
+    try {
+      await action();
+      await load();
+    } catch (error) {
+      problem.textContent = error.message;
+    }
+  }
+
+  async function load() {
+    const { searches } = await ask("api/v1/saved-searches");
+    hint.textContent = searches.length ? "" : text("saved.none");
+    list.replaceChildren(...searches.map((search) => make("li", {},
+      make("button", { type: "button", className: "quiet open", onclick: () => attempt(() => open(search)) },
+        make("strong", { textContent: search.name }), make("span", { textContent: about(search) })),
+      make("button", {
+        type: "button", className: "away", textContent: "✕", title: text("saved.delete"),
+        "aria-label": `${text("saved.delete")}: ${search.name}`,
+        onclick: () => confirm(text("saved.sure", { name: search.name })) &&
+          attempt(() => ask(`api/v1/saved-searches/${encodeURIComponent(search.name)}`, { method: "DELETE" })),
+      }))));
+  }
+
+  function about({ pictures, tracklets, yes, no }) {
+    return text("saved.about", { pictures: pictures.length, tracklets: tracklets.length, yes: yes.length, no: no.length });
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    attempt(async () => {
+      await save(name.value.trim());
+      name.value = "";
+    });
+  });
+  element.addEventListener("toggle", () => element.open && attempt(() => {}));
+  return { element };
+}
