@@ -18,12 +18,13 @@ from reidapp.files import one_line
 from reidapp.wording import counted, counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from reidapp.embedding import Embedder
     from reidapp.footage.indexing import Footage
     from reidapp.footage.report import IndexReport
     from reidapp.footage.watching import Watcher
+    from reidapp.gallery.cases import Cases
     from reidapp.gallery.identities import Identities
     from reidapp.gallery.reembedding import ReembedReport
     from reidapp.gallery.search import Hit, SearchResult
@@ -47,16 +48,28 @@ gallery_ = typer.Typer(help="Look into a gallery, correct its cameras, delete fr
 app.add_typer(gallery_, name="gallery")
 identity = typer.Typer(help="Name people, and say which tracklets show them.", no_args_is_help=True)
 app.add_typer(identity, name="identity")
+case_ = typer.Typer(help="Keep hits together with notes and verdicts, and export them.", no_args_is_help=True)
+app.add_typer(case_, name="case")
 
 GalleryOption = Annotated[Path, typer.Option("--gallery", "-g", help="Folder of the gallery.")]
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Of a new gallery: its rows on a server, postgresql://USER@HOST/DATABASE; the password by PGPASSWORD.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 DetectorOption = Annotated[
     str | None, typer.Option(help="hog (built in), a pulled one's name, or KIND:PATH of a file.", show_default=False)
 ]
 IdentityArgument = Annotated[str, typer.Argument(metavar="NAME", help="The person's name.")]
+CaseArgument = Annotated[str, typer.Argument(metavar="NAME", help="The case's name.")]
 TrackletsArgument = Annotated[list[str] | None, typer.Argument(help="Ids of hits, or their beginnings.")]
 CountArgument = Annotated[int, typer.Argument(min=1, help="So many.")]
 CrowdOption = Annotated[int, typer.Option(min=1, help="Groups of people before a camera at once, who cross.")]
+
+_lines = False  # progress as JSON, for the program that started this one
 
 _FEW_QUERIES = 100  # on which an export's loss of mAP says little
 _TRAIN = "this command needs `pip install 'reidapp[train]'`"
@@ -64,7 +77,10 @@ _SERVE = "`pip install 'reidapp[cpu]'`, or 'reidapp[gpu]'"
 _EXTRA_OF = dict.fromkeys(
     ("torch", "torchvision", "yaml", "safetensors", "onnx", "onnxscript", "sklearn", "matplotlib"), _TRAIN
 )
-_EXTRA_OF |= dict.fromkeys(("onnxruntime", "faiss"), _SERVE) | {"ray": "`pip install 'reidapp[ray]'`"}
+_EXTRA_OF |= dict.fromkeys(("onnxruntime", "faiss"), _SERVE) | {
+    "ray": "`pip install 'reidapp[ray]'`",
+    "psycopg": "rows in PostgreSQL need `pip install 'reidapp[postgres]'`",
+}
 _UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or in newer Typers that of a copy without a public name
 
 
@@ -117,8 +133,12 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
+    progress: Annotated[str, typer.Option(help="bar, or json: an object a line, on standard error.")] = "bar",
 ) -> None:
-    pass
+    global _lines
+    if progress not in ("bar", "json"):
+        raise UserError(f'--progress: "{progress}" is unknown; bar or json')
+    _lines = progress == "json"
 
 
 @app.command()
@@ -136,7 +156,7 @@ def demo(
     report = run_demo(out, seed=seed, say=_note)
     _show(report.to_dict(), str(report), json)
     if serve and not json:
-        _serve(report.gallery, port=7860, detector=None, open_browser=True)
+        _serve([report.gallery], port=7860, detector=None, open_browser=True)
 
 
 @synth.command("people")
@@ -302,6 +322,7 @@ def index(
         str | None,
         typer.Option(metavar="ADDRESS", help="Of a new gallery: have them searched by Milvus, milvus://HOST:PORT/DB."),
     ] = None,
+    database: DatabaseOption = None,
     json: JsonOption = False,
 ) -> None:
     """Index a folder of footage into a gallery. Run it again to add what is new, or to go on after an interruption."""
@@ -354,7 +375,7 @@ def index(
         if streams:
             folder.mkdir(parents=True, exist_ok=True)
         watcher = None if footage else Watcher(folder, settings, said, quiet_s=0.0 if streams else QUIET_S)
-        target, embedder = _gallery_to_write(gallery, model, vectors, **session)
+        target, embedder = _gallery_to_write(gallery, model, vectors, database, **session)
         if cluster:
             cluster.send(ModelFiles.read(embedder.path, settings.detector, cluster.provider))
             where = f"{cluster.provider} of a Ray cluster: {cluster}"
@@ -465,13 +486,22 @@ def search(
 
 @app.command()
 def serve(
-    gallery: GalleryOption,
+    gallery: Annotated[
+        list[Path], typer.Option("--gallery", "-g", help="Folder of the gallery; several are served side by side.")
+    ],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7860,
     detector: DetectorOption = None,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = False,
+    behind_proxy: Annotated[
+        str | None,
+        typer.Option(help="Address that users know this server by, such as https://cams.example/reid.", metavar="URL"),
+    ] = None,
+    footage: Annotated[
+        list[Path] | None, typer.Option(help="The page and the API may index folders below this one only.")
+    ] = None,
 ) -> None:
-    """Search a gallery in the browser, on this machine only."""
-    _serve(gallery, port, detector, open_browser)
+    """Search galleries in the browser or by the REST API, on this machine only, or behind a reverse proxy on it."""
+    _serve(gallery, port, detector, open_browser, behind_proxy, footage or [])
 
 
 @app.command()
@@ -810,6 +840,21 @@ def gallery_calibrate(
     _show(found.to_dict() | {"reliability": points, "plot": plot and str(plot)}, f"{gallery}: {found}", json)
 
 
+@gallery_.command("normalise")
+def gallery_normalise(
+    gallery: GalleryOption,
+    off: Annotated[bool, typer.Option("--off", help="Compare embeddings as they are.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Take what each camera does to embeddings off, if that helps: measured on the gallery's crops, without labels."""
+    from reidapp.gallery.normalisation import normalise, switch_off
+    from reidapp.gallery.store import Gallery
+
+    opened = Gallery.open(gallery)
+    found = switch_off(opened) if off else normalise(opened)
+    _show(found.to_dict(), f"{gallery}: {found}", json)
+
+
 @gallery_.command("verify")
 def gallery_verify(gallery: GalleryOption, json: JsonOption = False) -> None:
     """Prove that a gallery is whole: rows, pictures, vectors, models; a line for each fault, with what to do."""
@@ -1002,17 +1047,18 @@ def gallery_backup(
     json: JsonOption = False,
 ) -> None:
     """Copy the gallery as it is now, also while `index` or `serve` is at work, and verify the copy."""
-    _copied(gallery, out, json)
+    _copied(gallery, out, None, json)
 
 
 @gallery_.command("restore")
 def gallery_restore(
     backup: Annotated[Path, typer.Argument(help="Folder that `reidapp gallery backup` made.")],
     gallery: Annotated[Path, typer.Option("--gallery", "-g", help="New folder for the gallery.")],
+    database: DatabaseOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make a gallery of a back-up, verified, in a new folder; nothing is overwritten."""
-    _copied(backup, gallery, json)
+    _copied(backup, gallery, database, json)
 
 
 @gallery_.command("searches")
@@ -1131,6 +1177,110 @@ def identity_log(gallery: GalleryOption, json: JsonOption = False) -> None:
     _show({"log": [each.to_dict() for each in found]}, "\n".join(map(str, found)) or "nothing yet", json)
 
 
+@case_.command("list")
+def case_list(gallery: GalleryOption, json: JsonOption = False) -> None:
+    """All cases, and how many hits they have."""
+    found = _cases(gallery).all()
+    _show({"cases": [each.to_dict() for each in found]}, "\n".join(map(str, found)) or "no cases", json)
+
+
+@case_.command("show")
+def case_show(name: CaseArgument, gallery: GalleryOption, json: JsonOption = False) -> None:
+    """A case's hits in order of time, with verdicts and notes."""
+    cases = _cases(gallery)
+    info, hits = cases.get(name), cases.hits(name)
+    _show(info.to_dict() | {"hits": [each.to_dict() for each in hits]}, "\n".join(map(str, [info, *hits])), json)
+
+
+@case_.command("new")
+def case_new(
+    name: CaseArgument,
+    gallery: GalleryOption,
+    note: Annotated[str, typer.Option(help="What it is about.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Open a case."""
+    _cases(gallery).new(name, note)
+    _done([f'case "{name}" is open'], json)
+
+
+@case_.command("add")
+def case_add(
+    name: CaseArgument,
+    tracklets: TrackletsArgument,
+    gallery: GalleryOption,
+    verdict: Annotated[str | None, typer.Option(help="yes or no: they show the person, or do not.")] = None,
+    note: Annotated[str, typer.Option(help="What there is to say of them.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Put hits into a case; those that are in it are said anew."""
+    from reidapp.gallery.cases import NewCaseHit
+
+    if verdict not in (None, "yes", "no"):
+        raise UserError(f'--verdict: "{verdict}" is unknown; yes or no')
+    hits = [NewCaseHit(tracklet, verdict=verdict, note=note) for tracklet in tracklets or ()]  # type: ignore[arg-type]
+    _cases(gallery).add(name, hits)
+    _done([f'{counted(len(hits), "hit")} in "{name}"'], json)
+
+
+@case_.command("remove")
+def case_remove(
+    name: CaseArgument, tracklets: TrackletsArgument, gallery: GalleryOption, json: JsonOption = False
+) -> None:
+    """Take hits out of a case."""
+    _cases(gallery).remove(name, tracklets or ())
+    _done([f'{counted(len(tracklets or ()), "hit")} taken from "{name}"'], json)
+
+
+@case_.command("note")
+def case_note(
+    name: CaseArgument,
+    note: Annotated[str, typer.Argument(help="What it is about.")],
+    gallery: GalleryOption,
+    json: JsonOption = False,
+) -> None:
+    """Write down what a case is about."""
+    _cases(gallery).change(name, note=note)
+    _done([f'"{name}": {note}'], json)
+
+
+@case_.command("rename")
+def case_rename(
+    name: CaseArgument,
+    to: Annotated[str, typer.Argument(help="The new name.")],
+    gallery: GalleryOption,
+    json: JsonOption = False,
+) -> None:
+    """Call a case by another name."""
+    _cases(gallery).change(name, to)
+    _done([f'"{name}" is called "{to}"'], json)
+
+
+@case_.command("delete")
+def case_delete(name: CaseArgument, gallery: GalleryOption, json: JsonOption = False) -> None:
+    """Forget a case; its tracklets stay in the gallery."""
+    _cases(gallery).delete(name)
+    _done([f'case "{name}" is forgotten'], json)
+
+
+@case_.command("export")
+def case_export(
+    name: CaseArgument,
+    gallery: GalleryOption,
+    out: Annotated[Path, typer.Option(help="The ZIP file to write.")],
+    show_heads: Annotated[bool, typer.Option("--show-heads", help="Do not blur the heads.")] = False,
+    by: Annotated[str | None, typer.Option(help="Who exports; this account without.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Write a case as one archive: CSV, JSON, clips, contact sheet, and a manifest with SHA-256."""
+    from reidapp.gallery.case_export import export_case
+    from reidapp.gallery.store import Gallery
+
+    with _progress("exporting", "hits") as advance:
+        found = export_case(Gallery.open(gallery), name, out, by or _who(), show_heads=show_heads, progress=advance)
+    _show(found.to_dict(), str(found), json)
+
+
 @app.command()
 def doctor(json: JsonOption = False) -> None:
     """Check this installation, and say how to mend what is wrong."""
@@ -1142,34 +1292,52 @@ def doctor(json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-def _serve(gallery: Path, port: int, detector: str | None, open_browser: bool) -> None:
+def _serve(
+    galleries: "Sequence[Path]",
+    port: int,
+    detector: str | None,
+    open_browser: bool,
+    behind_proxy: str | None = None,
+    footage: "Sequence[Path]" = (),
+) -> None:
+    from functools import cache
+
+    from models import zoo
     from reidapp.footage.detection import open_detector
     from reidapp.gallery.store import Gallery
+    from reidapp.server.access import Asker
     from reidapp.server.app import build_app
+    from reidapp.server.galleries import Galleries
+    from reidapp.server.jobs import Jobs
     from reidapp.server.run import run
     from reidapp.server.security import OneTimeLink
     from reidapp.server.service import SearchService
     from ui.page import mount
 
-    opened = Gallery.open(gallery)
-    link = OneTimeLink()
-    service = SearchService(opened, _own_model(opened), open_detector(detector or opened.detector))
-    run(mount(build_app(service, link), service), port, link=link, open_browser=open_browser)
+    opened, detectors = [Gallery.open(path) for path in galleries], cache(open_detector)
+    services = [SearchService(each, _own_model(each), detectors(detector or each.detector)) for each in opened]
+    link, served = OneTimeLink(), Galleries(services)
+    jobs = Jobs([path.resolve() for path in footage], {name: zoo.path_of(name) for name in zoo.names()})
+    app = build_app(served, link, asker=Asker(_who()), public=behind_proxy, jobs=jobs)
+    run(mount(app, served.default), port, link=link, public=behind_proxy, open_browser=open_browser)
 
 
-def _gallery_to_write(path: Path, model: str | None, vectors: str | None, **session: Any) -> "tuple[Gallery, Embedder]":
+def _gallery_to_write(
+    path: Path, model: str | None, vectors: str | None, database: str | None, **session: Any
+) -> "tuple[Gallery, Embedder]":
     """An existing gallery with its own model, or a new one with the model asked for."""
-    from reidapp.gallery import database, mirror
+    from reidapp.gallery import database as rows
+    from reidapp.gallery import mirror
     from reidapp.gallery.store import Gallery
 
-    if not (path / database.FILE_NAME).is_file():
+    if not rows.is_there(path):
         embedder = _embedder(model, **session)
         place = mirror.reached(vectors or mirror.FAISS)  # before anything is made
-        gallery = Gallery.create(path, embedder.path, embedder.card, embedder.identity)
+        gallery = Gallery.create(path, embedder.path, embedder.card, embedder.identity, database)
         if place != mirror.FAISS:
             mirror.move(gallery, place)
         return gallery, embedder
-    gallery = Gallery.open(path)
+    gallery = Gallery.open(path, database)
     if vectors and mirror.reached(vectors) != (now := mirror.place(gallery)):
         raise UserError(f"{path}: searched by {now}; `reidapp gallery vectors -g {path} --to {vectors}` moves it")
     own = _own_model(gallery, **session)
@@ -1239,13 +1407,13 @@ def _time(text: str | None, option: str, gallery: "Gallery") -> datetime | None:
     return time_of(text, option, gallery)
 
 
-def _copied(source: Path, target: Path, json: bool) -> None:
+def _copied(source: Path, target: Path, database: str | None, json: bool) -> None:
     from reidapp.gallery.backup import copy_gallery
     from reidapp.gallery.store import Gallery
 
     opened = Gallery.open(source)
     with _progress("verifying", "crops") as advance:
-        found = copy_gallery(opened, target, advance)
+        found = copy_gallery(opened, target, advance, database)
     _show({"copy": str(target)} | found.to_dict(), f"{target}: {found}", json)
 
 
@@ -1276,6 +1444,13 @@ def _identities(gallery: Path) -> "Identities":
     return Identities(Gallery.open(gallery), _who())
 
 
+def _cases(gallery: Path) -> "Cases":
+    from reidapp.gallery.cases import Cases
+    from reidapp.gallery.store import Gallery
+
+    return Cases(Gallery.open(gallery), _who())
+
+
 def _who() -> str:
     import getpass
 
@@ -1300,6 +1475,11 @@ def _show(facts: dict[str, Any], text: str, json: bool) -> None:
 @contextlib.contextmanager
 def _progress(title: str, unit: str) -> "Iterator[Callable[..., None]]":
     """A bar with the rate and the time left, where standard error is a terminal; yields advance(done, total, label)."""
+    if _lines:
+        from training.progress import Lines
+
+        yield Lines(title)
+        return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -13,6 +13,7 @@ from reidapp.errors import ReidappError, UnknownError, UserError
 from reidapp.files import BusyError, one_line
 from reidapp.server.access import API, Asker, RefusedError
 from reidapp.server.galleries import Galleries
+from reidapp.server.jobs import Jobs
 from reidapp.server.media import media_routes
 from reidapp.server.routes import api_routes, health
 from reidapp.server.security import LinkGate, LoopbackGuard, OneTimeLink
@@ -36,6 +37,7 @@ def build_app(
     *,
     asker: Asker | None = None,
     public: str | None = None,
+    jobs: Jobs | None = None,
 ) -> FastAPI:
     """The server around one gallery or several.
 
@@ -44,11 +46,18 @@ def build_app(
         link: the one-time link that starts a session; without it, every account of this machine gets in.
         asker: who has come by the link.
         public: the address that users know it by, behind a reverse proxy, such as ``https://cams.example/reid``.
+        jobs: runs what takes long; child processes of this one.
+
+    Raises:
+        UserError: ``public`` is no address.
     """
     outside = urlsplit(public or "")
+    if public and (outside.scheme not in ("http", "https") or not outside.netloc):
+        raise UserError(f'--behind-proxy: "{public}" is no address such as https://cams.example/reid')
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, root_path=outside.path.rstrip("/"))
     app.state.galleries = served if isinstance(served, Galleries) else Galleries([served])
     app.state.asker = asker or Asker("link")
+    app.state.jobs = jobs or Jobs()
     app.state.api = app.root_path + API
     app.include_router(health.router)
     app.include_router(media_routes())

@@ -18,6 +18,7 @@ def run(
     port: int,
     *,
     link: OneTimeLink | None = None,
+    public: str | None = None,
     open_browser: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
@@ -26,6 +27,7 @@ def run(
     Args:
         port: 0 takes a free one.
         link: the one the application was built with.
+        public: the address that users know a proxy before this server by, as the application was built with.
         open_browser: open the page as well.
         say: tells the user the link, and the next one whenever one was used.
 
@@ -39,7 +41,10 @@ def run(
         except OSError as error:
             raise UserError(f"port {port} of {HOST} cannot be used ({error.strerror}); try another --port") from error
         listener.listen(128)
-        address = f"http://{HOST}:{listener.getsockname()[1]}/"
+        own = f"http://{HOST}:{listener.getsockname()[1]}"
+        address = f"{(public or own).rstrip('/')}/"
+        if public:
+            say(f"Serving at {own}, for a proxy")
         if link is not None:
             link.announce = lambda token: say(f"The link was used. For another browser: {address}?token={token}")
             address_now = f"{address}?token={link.token}"

@@ -4,8 +4,11 @@ from fastapi import APIRouter
 
 from reidapp.server.routes import (
     cameras,
+    cases,
     galleries,
     identities,
+    jobs,
+    models,
     queries,
     saved_searches,
     search,
@@ -14,7 +17,7 @@ from reidapp.server.routes import (
 )
 from reidapp.server.routes._shared import PROBLEMS
 
-NOUNS = (cameras, videos, tracklets, queries, search, saved_searches, identities)
+NOUNS = (cameras, videos, tracklets, queries, search, saved_searches, identities, cases, jobs, models)
 
 
 def api_routes() -> APIRouter:

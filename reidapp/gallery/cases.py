@@ -1,0 +1,238 @@
+"""Cases: hits that users keep together, each with what they say of it.
+
+A hit is a tracklet, named by its first piece, so a case outlives a change of the model. What is deleted from the
+gallery goes from its cases too.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from reidapp.errors import UnknownError, UserError
+from reidapp.gallery import database, schema
+from reidapp.gallery.queries import first_pieces
+from reidapp.gallery.store import Gallery, TrackletInfo, iso
+from reidapp.registry import suggestion
+from reidapp.wording import counted
+
+Verdict = Literal["yes", "no"]
+
+
+@dataclass(frozen=True)
+class NewCaseHit:
+    """A hit on its way into a case; ``score`` and ``p_match`` are of the search that found it, where one did."""
+
+    tracklet: str
+    crop: str | None = None
+    verdict: Verdict | None = None
+    note: str = ""
+    score: float | None = None
+    p_match: float | None = None
+
+
+@dataclass(frozen=True)
+class CaseHit:
+    """A hit of a case. ``crop``: the best shot for the search that found it, or the best of all."""
+
+    info: TrackletInfo
+    crop: str | None
+    verdict: str | None
+    note: str
+    score: float | None
+    p_match: float | None
+    by: str
+    at: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it: times ISO 8601 UTC; of the recording its name, id and length, not its place."""
+        info = self.info
+        said = {key: value for key, value in vars(self).items() if key != "info"}
+        recording = {"file": info.video.path.name, "bytes": info.video.size, "start": iso(info.video.start)}
+        return {
+            "tracklet": info.id,
+            "camera": info.camera,
+            "zone": info.video.zone,
+            "video": info.video.id,
+            "start": iso(info.start),
+            "end": iso(info.end),
+            "start_s": info.start_s,
+            "end_s": info.end_s,
+            "uncertain": info.video.uncertain,
+            "recording": recording,
+        } | said
+
+    def __str__(self) -> str:
+        seen = f"{self.info.camera}  {self.info.start:%Y-%m-%d %H:%M:%S} – {self.info.end:%H:%M:%S} UTC"
+        return f"{self.verdict or '?':<3}  {self.info.id}  {seen}  {self.note}".rstrip()
+
+
+@dataclass(frozen=True)
+class CaseInfo:
+    """A case. ``hits`` is how many it has."""
+
+    name: str
+    note: str
+    by: str
+    at: str
+    hits: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return dict(vars(self))
+
+    def __str__(self) -> str:
+        return f"{self.name}  {counted(self.hits, 'hit')}  ({self.by}, {self.at})  {self.note}".rstrip()
+
+
+class Cases:
+    """The cases of a gallery; ``by`` is who acts."""
+
+    def __init__(self, gallery: Gallery, by: str) -> None:
+        self.gallery = gallery
+        self.by = by
+
+    def all(self) -> list[CaseInfo]:
+        """By name."""
+        with Session(self.gallery.engine) as session:
+            rows = session.scalars(select(schema.CaseFile).order_by(schema.CaseFile.name)).all()
+            return [_info(session, row) for row in rows]
+
+    def get(self, name: str) -> CaseInfo:
+        """
+        Raises:
+            UnknownError: no such case.
+        """
+        with Session(self.gallery.engine) as session:
+            return _info(session, _called(session, name))
+
+    def hits(self, name: str) -> list[CaseHit]:
+        """A case's hits, in order of time.
+
+        Raises:
+            UnknownError: no such case.
+        """
+        with Session(self.gallery.engine) as session:
+            rows = session.scalars(select(schema.CaseHit).filter_by(case_id=_called(session, name).id)).all()
+        hits = [
+            CaseHit(info, row.crop_id or _best(info), row.verdict, row.note, row.score, row.p_match, row.by, row.at)
+            for row in rows
+            for info in [self.gallery.tracklet(row.tracklet_id)]
+        ]
+        return sorted(hits, key=lambda hit: (hit.info.start, hit.info.id))
+
+    def new(self, name: str, note: str = "") -> None:
+        """
+        Raises:
+            UserError: the name is empty or taken.
+        """
+        with database.changing(self.gallery.engine) as session:
+            _check_free(session, name)
+            session.add(schema.CaseFile(id=uuid.uuid4().hex[:16], name=name, note=note, by=self.by, at=_now()))
+
+    def change(self, name: str, to: str | None = None, note: str | None = None) -> None:
+        """Give a case another name or note; None leaves it.
+
+        Raises:
+            UserError: no such case, or the name is empty or taken.
+        """
+        with database.changing(self.gallery.engine) as session:
+            row = _called(session, name)
+            if to is not None and to != name:
+                _check_free(session, to)
+                row.name = to
+            if note is not None:
+                row.note = note
+
+    def delete(self, name: str) -> None:
+        """Forget a case, and what was said of its hits.
+
+        Raises:
+            UnknownError: no such case.
+        """
+        with database.changing(self.gallery.engine) as session:
+            row = _called(session, name)
+            session.execute(delete(schema.CaseHit).where(schema.CaseHit.case_id == row.id))
+            session.delete(row)
+
+    def add(self, name: str, hits: Sequence[NewCaseHit]) -> None:
+        """Put hits into a case; those that are in it are said anew.
+
+        Raises:
+            UserError: no such case or tracklet, or a best shot that is not the tracklet's.
+        """
+        first = first_pieces(self.gallery, [hit.tracklet for hit in hits])
+        for hit in hits:
+            if hit.crop and hit.crop not in {crop.id for crop in self.gallery.tracklet(first[hit.tracklet]).crops}:
+                raise UserError(f"crop {hit.crop}: not of tracklet {hit.tracklet}")
+        with database.changing(self.gallery.engine) as session:
+            id_ = _called(session, name).id
+            for hit in hits:
+                said = {"verdict": hit.verdict, "note": hit.note, "score": hit.score, "p_match": hit.p_match}
+                key = {"case_id": id_, "tracklet_id": first[hit.tracklet]}
+                session.merge(schema.CaseHit(**key, crop_id=hit.crop, **said, by=self.by, at=_now()))
+
+    def judge(self, name: str, tracklet: str, *, verdict: Verdict | None, note: str | None = None) -> None:
+        """Say what a hit shows.
+
+        Args:
+            verdict: None: open.
+            note: None leaves it.
+
+        Raises:
+            UnknownError: no such case, or the tracklet is not in it.
+        """
+        with database.changing(self.gallery.engine) as session:
+            row = self._hit(session, name, tracklet)
+            row.verdict, row.by, row.at = verdict, self.by, _now()
+            row.note = row.note if note is None else note
+
+    def remove(self, name: str, tracklets: Sequence[str]) -> None:
+        """Take hits out of a case.
+
+        Raises:
+            UnknownError: no such case, or a tracklet is not in it.
+        """
+        with database.changing(self.gallery.engine) as session:
+            for tracklet in tracklets:
+                session.delete(self._hit(session, name, tracklet))
+
+    def _hit(self, session: Session, name: str, tracklet: str) -> schema.CaseHit:
+        first = first_pieces(self.gallery, [tracklet], missing_ok=True)[tracklet]
+        row = session.get(schema.CaseHit, (_called(session, name).id, first))
+        if row is None:
+            raise UnknownError(f'tracklet {tracklet}: not in the case "{name}"')
+        return row
+
+
+def _info(session: Session, row: schema.CaseFile) -> CaseInfo:
+    hits = select(func.count()).select_from(schema.CaseHit).filter_by(case_id=row.id)
+    return CaseInfo(row.name, row.note, row.by, row.at, session.scalar(hits) or 0)
+
+
+def _best(info: TrackletInfo) -> str | None:
+    best = max(info.crops, key=lambda crop: crop.quality, default=None)
+    return best.id if best else None
+
+
+def _called(session: Session, name: str) -> schema.CaseFile:
+    if row := session.scalar(select(schema.CaseFile).filter_by(name=name)):
+        return row
+    known = sorted(session.scalars(select(schema.CaseFile.name)))
+    each = ", ".join(known) or "none"
+    raise UnknownError(f'case "{name}" is not in this gallery{suggestion(name, known)}; known: {each}')
+
+
+def _check_free(session: Session, name: str) -> None:
+    if not name.strip() or name != name.strip():
+        raise UserError(f'case "{name}": a name needs a letter, and no blank at its ends')
+    if session.scalar(select(schema.CaseFile.id).filter_by(name=name)):
+        raise UserError(f'case "{name}": there is one of this name; take another')
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

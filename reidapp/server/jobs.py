@@ -1,0 +1,370 @@
+"""What takes long: commands that run as child processes of the server, one after another, with progress and an end.
+
+A job is `python -m reidapp …`, so that what the page starts and what a terminal starts is the same work, and a crash of
+one does not end the server. Nothing of a request but its folder to index is a path: models, archives and back-ups are
+named by what the server knows.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from reidapp.errors import UnknownError, UserError
+from reidapp.gallery.store import Gallery
+
+Kind = Literal["index", "adapt", "reembed", "calibrate", "backup", "export"]
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+WRITING = frozenset({"index", "adapt", "reembed"})  # one of these at a time; others need not wait for them
+ADAPTED, EXPORTS = "adapted", "exports"  # folders of a gallery
+
+_KEPT = 200  # jobs that are over
+_LINES = 50
+_PATIENCE_S = 20.0  # from a friendly request to end until there is no choice
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command and how far it has got; a job that changes is another object.
+
+    Attributes:
+        asked: what it was begun with, for people.
+        done, total: in the unit of its step; for indexing seconds of video.
+        log: its last lines.
+        result: what the command has printed.
+        error: why it failed, in a line.
+        retry_of: the first job that it does again.
+        version: grows with every change.
+    """
+
+    id: str
+    kind: Kind
+    gallery: Path
+    by: str
+    asked: dict[str, Any]
+    command: tuple[str, ...] = field(repr=False)
+    created: datetime
+    state: State = "queued"
+    started: datetime | None = None
+    ended: datetime | None = None
+    step: str = ""
+    done: float = 0.0
+    total: float = 0.0
+    text: str = ""
+    log: tuple[str, ...] = ()
+    result: dict[str, Any] | None = None
+    error: str | None = None
+    retry_of: str | None = None
+    version: int = 0
+
+    @property
+    def over(self) -> bool:
+        return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def seconds(self) -> float:
+        """For which it has run."""
+        if self.started is None:
+            return 0.0
+        return ((self.ended or datetime.now(UTC)) - self.started).total_seconds()
+
+
+class Jobs:
+    """The jobs of a server. Those that are not over end with it.
+
+    Args:
+        footage: folders below which footage may be indexed; none: anywhere.
+        shipped: {name: file} of models that come with the program.
+        command: what runs a command's arguments, for tests.
+    """
+
+    def __init__(
+        self,
+        footage: Sequence[Path] = (),
+        shipped: Mapping[str, Path] | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "reidapp"),
+    ) -> None:
+        self.footage = list(footage)
+        self.shipped = dict(shipped or {})
+        self._command = tuple(command)
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._cancelled: set[str] = set()
+        self._changed = threading.Condition()
+        self._threads: dict[bool, threading.Thread] = {}
+        atexit.register(self.close)
+
+    def all(self, gallery: Path) -> list[Job]:
+        """A gallery's, the newest first."""
+        with self._changed:
+            return [job for job in reversed(self._jobs.values()) if job.gallery == gallery]
+
+    def get(self, id_: str) -> Job:
+        """
+        Raises:
+            UnknownError: no such job.
+        """
+        with self._changed:
+            if id_ not in self._jobs:
+                raise UnknownError(f"job {id_}: not known; jobs are forgotten when the server ends")
+            return self._jobs[id_]
+
+    def begin(
+        self, kind: Kind, gallery: Path, by: str, asked: dict[str, Any], command: Sequence[str], id_: str | None = None
+    ) -> Job:
+        """Put a command into the queue."""
+        job = Job(id_ or new_id(), kind, gallery, by, asked, tuple(command), datetime.now(UTC))
+        return self._add(job)
+
+    def retry(self, id_: str) -> Job:
+        """Do a job again that failed or was cancelled; what it has done already is not done twice.
+
+        Raises:
+            UserError: no such job, or it is not over, or was done.
+        """
+        job = self.get(id_)
+        if job.state not in ("failed", "cancelled"):
+            raise UserError(f"job {id_}: is {job.state}; only what failed or was cancelled can be done again")
+        first = job.retry_of or id_
+        again = Job(new_id(), job.kind, job.gallery, job.by, job.asked, job.command, datetime.now(UTC), retry_of=first)
+        return self._add(again)
+
+    def cancel(self, id_: str) -> Job:
+        """End a job; what it has committed is kept.
+
+        Raises:
+            UserError: no such job, or it is over.
+        """
+        job = self.get(id_)
+        with self._changed:
+            job = self._jobs[id_]
+            if job.over:
+                raise UserError(f"job {id_}: is {job.state} already")
+            self._cancelled.add(id_)
+            if job.state == "queued":
+                self._change(id_, state="cancelled", ended=datetime.now(UTC))
+            process = self._processes.get(id_)
+        if process:
+            threading.Thread(target=_end, args=(process,), daemon=True).start()
+        return self.get(id_)
+
+    def wait(self, id_: str, version: int, timeout_s: float) -> Job:
+        """A job as soon as it has changed since a version of it, or after some time."""
+        with self._changed:
+            self._changed.wait_for(lambda: id_ not in self._jobs or self._jobs[id_].version > version, timeout_s)
+        return self.get(id_)
+
+    def counts(self) -> dict[State, int]:
+        """How many there are in each state."""
+        with self._changed:
+            states = [job.state for job in self._jobs.values()]
+        return {state: states.count(state) for state in ("queued", "running", "done", "failed", "cancelled")}
+
+    def close(self) -> None:
+        """End all that are not over."""
+        atexit.unregister(self.close)
+        with self._changed:
+            for job in self._jobs.values():
+                if not job.over:
+                    self._cancelled.add(job.id)
+            processes = list(self._processes.values())
+        for process in processes:
+            _end(process)
+
+    def _add(self, job: Job) -> Job:
+        writes = job.kind in WRITING
+        with self._changed:
+            self._jobs[job.id] = job
+            for old in [each.id for each in self._jobs.values() if each.over][:-_KEPT]:
+                del self._jobs[old]
+            if writes not in self._threads or not self._threads[writes].is_alive():
+                self._threads[writes] = threading.Thread(target=self._work, args=(writes,), daemon=True)
+                self._threads[writes].start()
+            self._changed.notify_all()
+        return job
+
+    def _work(self, writes: bool) -> None:
+        while True:
+            with self._changed:
+                waiting = (j.id for j in self._jobs.values() if j.state == "queued" and (j.kind in WRITING) == writes)
+                id_ = next(waiting, None)
+                if id_ is None:
+                    del self._threads[writes]
+                    return
+                self._change(id_, state="running", started=datetime.now(UTC))
+            self._run(id_)
+
+    def _run(self, id_: str) -> None:
+        arguments = [*self._command, "--progress", "json", *self.get(id_).command]
+        try:
+            process = subprocess.Popen(
+                arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            self._change(id_, state="failed", ended=datetime.now(UTC), error=f"cannot be started ({error.strerror})")
+            return
+        assert process.stdout
+        assert process.stderr
+        with self._changed:
+            self._processes[id_] = process
+            cancelled = id_ in self._cancelled
+        if cancelled:
+            _end(process)
+        printed: list[bytes] = []
+        reader = threading.Thread(target=lambda out: printed.append(out.read()), args=(process.stdout,), daemon=True)
+        reader.start()
+        lines = self._follow(id_, process.stderr)
+        code = process.wait()
+        reader.join()
+        with self._changed:
+            del self._processes[id_]
+            cancelled = id_ in self._cancelled
+            self._cancelled.discard(id_)
+        result = _result(b"".join(printed))
+        state: State = "cancelled" if cancelled and code else "done" if code == 0 else "failed"
+        last = next((line for line in reversed(lines) if line.strip()), f"ended with exit code {code}")
+        error = last.removeprefix("reidapp: ") if state == "failed" else None
+        self._change(id_, state=state, ended=datetime.now(UTC), result=result, error=error)
+
+    def _follow(self, id_: str, told: IO[bytes]) -> deque[str]:
+        lines: deque[str] = deque(maxlen=_LINES)
+        for raw in told:
+            line = raw.decode(errors="replace").rstrip()
+            said = _object(line)
+            if "done" in said and "total" in said:
+                step, text = str(said.get("step", "")), str(said.get("text", ""))
+                self._change(id_, step=step, done=float(said["done"]), total=float(said["total"] or 0), text=text)
+            elif line:
+                lines.append(str(said.get("note") or said.get("warning") or line))
+                self._change(id_, log=tuple(lines))
+        return lines
+
+    def _change(self, id_: str, **values: Any) -> None:
+        with self._changed:
+            job = self._jobs[id_]
+            self._jobs[id_] = replace(job, **values, version=job.version + 1)
+            self._changed.notify_all()
+
+
+def new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def index_command(jobs: Jobs, gallery: Gallery, folder: str, options: Mapping[str, str]) -> list[str]:
+    """The arguments that index a folder.
+
+    Raises:
+        UserError: no such folder on the server, or it lies beyond those that are allowed.
+    """
+    return ["index", str(allowed(jobs, folder)), *_options(gallery, options), "--nice", "--json"]
+
+
+def allowed(jobs: Jobs, folder: str) -> Path:
+    """A folder of footage as an admin gives it.
+
+    Raises:
+        UserError: not absolute, not there, or beyond the folders that are allowed.
+    """
+    path = Path(folder)
+    if not path.is_absolute():
+        raise UserError(f"folder {folder}: give it from the root on, as the server sees it")
+    path = path.resolve()
+    if jobs.footage and not any(path.is_relative_to(root) for root in jobs.footage):
+        raise UserError(f"folder {folder}: not below {' or '.join(map(str, jobs.footage))} (`reidapp serve --footage`)")
+    if not path.is_dir():
+        raise UserError(f"folder {folder}: no such folder on the server")
+    return path
+
+
+def adapt_command(gallery: Gallery, id_: str, quick: bool, apply: bool, options: Mapping[str, str]) -> list[str]:
+    """The arguments that adapt the gallery's model to it; the new version is `adapted_models`' of the job's id."""
+    folder = gallery.path / ADAPTED
+    folder.mkdir(exist_ok=True)
+    out = folder / (f"{id_}.onnx" if quick else id_)
+    flags = [*(["--quick"] if quick else []), *(["--apply"] if apply else [])]
+    return ["adapt", f"--out={out}", *flags, *_options(gallery, options), "--progress=json", "--json"]
+
+
+def adapted_models(gallery: Gallery) -> dict[str, Path]:
+    """{job's id: file} of the versions that jobs have made."""
+    folder = gallery.path / ADAPTED
+    quick = {file.stem: file for file in folder.glob("*.onnx")}
+    trained = {file.parent.name: file for file in folder.glob("*/model.onnx")}
+    return dict(sorted((quick | trained).items()))
+
+
+def reembed_command(jobs: Jobs, gallery: Gallery, model: str) -> list[str]:
+    """The arguments that move the gallery to another model, by its id, a shipped one's name, or its job's id.
+
+    Raises:
+        UnknownError: there is none.
+    """
+    own = {each.id: each.file for each in gallery.models()}
+    files = own | jobs.shipped | adapted_models(gallery)
+    if model not in files:
+        raise UnknownError(f'model "{model}": not known here; /models lists them')
+    return ["reembed", f"--model={files[model]}", *_options(gallery, {}), "--json"]
+
+
+def calibrate_command(gallery: Gallery, source: str | None) -> list[str]:
+    """The arguments that calibrate P(match)."""
+    return ["gallery", "calibrate", *_options(gallery, {"from": source} if source else {}), "--json"]
+
+
+def backup_command(gallery: Gallery) -> list[str]:
+    """The arguments that copy the gallery into a folder of its own, beside it."""
+    path = gallery.path.resolve()
+    out = path.with_name(f"{path.name}-backups") / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{new_id()[:4]}"
+    return ["gallery", "backup", *_options(gallery, {}), "--json", "--", str(out)]
+
+
+def export_command(gallery: Gallery, id_: str, case: str, by: str, show_heads: bool) -> list[str]:
+    """The arguments that write a case's archive, which is `export_file`'s of the job's id."""
+    (gallery.path / EXPORTS).mkdir(exist_ok=True)
+    options = _options(gallery, {"out": str(export_file(gallery, id_)), "by": by})
+    return ["case", "export", *options, *(["--show-heads"] if show_heads else []), "--json", "--", case]
+
+
+def export_file(gallery: Gallery, id_: str) -> Path:
+    return gallery.path / EXPORTS / f"{id_}.zip"
+
+
+def _options(gallery: Gallery, options: Mapping[str, str]) -> list[str]:
+    return [f"--gallery={gallery.path.resolve()}", *(f"--{name}={value}" for name, value in options.items())]
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Ask it to end as by Ctrl-C, and make it end where it does not."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _result(printed: bytes) -> dict[str, Any] | None:
+    """The last object that a command has printed."""
+    lines = printed.decode(errors="replace").splitlines()
+    return next((said for line in reversed(lines) if (said := _object(line))), None)

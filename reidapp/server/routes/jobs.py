@@ -1,0 +1,246 @@
+"""Jobs: what takes long, begun here and run beside the server."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field, RootModel
+
+from reidapp.errors import UnknownError
+from reidapp.footage.indexing import find_footage
+from reidapp.footage.survey import survey
+from reidapp.server.access import Admin, Desk, Investigator
+from reidapp.server.jobs import (
+    Job as RunJob,
+)
+from reidapp.server.jobs import (
+    Jobs,
+    adapt_command,
+    allowed,
+    backup_command,
+    calibrate_command,
+    index_command,
+    new_id,
+    reembed_command,
+)
+from reidapp.server.routes._shared import Model, Utc
+from reidapp.settings import IndexSettings
+
+router = APIRouter(tags=["jobs"])
+
+JobInPath = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+Named = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+_KEEP_ALIVE_S = 15.0
+
+
+class Footage(Model):
+    """A folder of footage, as the server sees it, and how its files are to be understood."""
+
+    folder: Annotated[str, Field(min_length=1, max_length=4000, pattern=r"^[^\x00]+$")]
+    template: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]+$")] | None = Field(
+        None, description="Of paths, such as {camera}/{start}, or a recorder's name; guessed without."
+    )
+    zone: Named | Annotated[str, Field(pattern=r"^[A-Za-z_+-]+(/[A-Za-z0-9_+-]+){0,2}$")] | None = Field(
+        None, description="IANA name of new cameras' zone; the server's without."
+    )
+    take: Literal["videos", "stills", "crops"] = "videos"
+
+
+class Index(Footage):
+    """Index a folder. Do it again to add what is new."""
+
+    kind: Literal["index"]
+    sampling: Annotated[str, Field(pattern=r"^([0-9.]{1,6}fps|keyframes|motion|all)$")] | None = None
+    detector: Named | None = Field(None, description="hog, or the name of one that was pulled.")
+
+
+class Adapt(Model):
+    """Adapt the gallery's model to its own cameras; needs the train extra."""
+
+    kind: Literal["adapt"]
+    quick: bool = Field(False, description="Batch norm statistics of each camera; no training.")
+    recipe: Literal["ise", "cluster_contrast", "spcl"] | None = None
+    images: int | None = Field(None, ge=1, le=10_000_000, description="Training images, counted with repetition.")
+    apply: bool = Field(False, description="Move the gallery to the new version if that is known to be better.")
+
+
+class Reembed(Model):
+    """Switch the gallery to another model: embed its crops again; the old vectors stay, so switching back is quick."""
+
+    kind: Literal["reembed"]
+    model: Annotated[str, Field(min_length=1, max_length=100, description="Its id, as /models lists it.")]
+
+
+class Calibrate(Model):
+    """Fit P(match)."""
+
+    kind: Literal["calibrate"]
+    source: Literal["identities", "answers", "label-free"] | None = Field(
+        None, description="Without it the first of which there is enough."
+    )
+
+
+class Backup(Model):
+    """Copy the gallery as it is into a new folder beside it, and verify the copy."""
+
+    kind: Literal["backup"]
+
+
+class NewJob(RootModel[Annotated[Index | Adapt | Reembed | Calibrate | Backup, Field(discriminator="kind")]]):
+    pass
+
+
+class Job(BaseModel):
+    """A job and how far it has got."""
+
+    id: str
+    kind: Literal["index", "adapt", "reembed", "calibrate", "backup", "export"]
+    by: str
+    asked: dict[str, Any]
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    created: Utc
+    started: Utc | None
+    ended: Utc | None
+    step: str
+    done: float = Field(description="Of total, in the unit of its step; for indexing seconds of video.")
+    total: float
+    text: str = Field(description="What it is at.")
+    per_second: float | None = Field(description="For indexing, how many times as fast as the recordings play.")
+    left_s: float | None = Field(description="Seconds until the end of this step, at this rate.")
+    log: list[str]
+    result: dict[str, Any] | None
+    error: str | None
+    retry_of: str | None
+    url: str
+    events_url: str
+
+
+class JobList(BaseModel):
+    jobs: list[Job]
+
+
+class FootagePlan(BaseModel):
+    """What would be indexed as what: cameras with their recordings and gaps."""
+
+    plan: dict[str, Any]
+
+
+@router.get("/jobs")
+def jobs(desk: Investigator, request: Request) -> JobList:
+    """The gallery's jobs since the server began, the newest first."""
+    found = jobs_of(request).all(desk.gallery.path)
+    return JobList(jobs=[told(desk, job) for job in found if _may_see(desk, job)])
+
+
+@router.post("/jobs", status_code=202)
+def begin_job(desk: Admin, request: Request, new: NewJob) -> Job:
+    """Begin a job. Those that write to a gallery run one after another."""
+    known, gallery, wanted, id_ = jobs_of(request), desk.gallery, new.root, new_id()
+    asked = wanted.model_dump(exclude_none=True, exclude={"kind"})
+    match wanted:
+        case Index():
+            options = {"as": wanted.take} | {
+                key: value for key in ("template", "zone", "sampling", "detector") if (value := asked.get(key))
+            }
+            command = index_command(known, gallery, wanted.folder, options)
+        case Adapt():
+            options = {key: str(asked[key]) for key in ("recipe", "images") if key in asked}
+            command = adapt_command(gallery, id_, wanted.quick, wanted.apply, options)
+        case Reembed():
+            command = reembed_command(known, gallery, wanted.model)
+        case Calibrate():
+            command = calibrate_command(gallery, wanted.source)
+        case Backup():
+            command = backup_command(gallery)
+    desk.note("job", kind=wanted.kind, job=id_)
+    return told(desk, known.begin(wanted.kind, gallery.path, desk.asker.name, asked, command, id_))
+
+
+@router.get("/jobs/{job_id}")
+def job(desk: Investigator, request: Request, job_id: JobInPath) -> Job:
+    """One job."""
+    return told(desk, _seen(desk, request, job_id))
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events."}},
+)
+def job_events(desk: Investigator, request: Request, job_id: JobInPath) -> StreamingResponse:
+    """The job as server-sent events named `job`, one at each change, until it is over; its data is as of GET."""
+    begun = _seen(desk, request, job_id)
+
+    async def events() -> AsyncIterator[str]:
+        job = begun
+        while True:
+            yield f"event: job\ndata: {told(desk, job).model_dump_json()}\n\n"
+            if job.over:
+                return
+            version = job.version
+            while job.version == version:
+                try:
+                    job = await run_in_threadpool(jobs_of(request).wait, job_id, version, 1.0)
+                except UnknownError:
+                    return
+                if await request.is_disconnected():
+                    return
+                yield ": still here\n\n"
+
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # proxies shall not wait for more of it
+    return StreamingResponse(events(), media_type="text/event-stream", headers=headers)
+
+
+@router.post("/jobs/{job_id}/cancel")
+def cancel_job(desk: Investigator, request: Request, job_id: JobInPath) -> Job:
+    """End a job; what it has committed is kept."""
+    _seen(desk, request, job_id)
+    return told(desk, jobs_of(request).cancel(job_id))
+
+
+@router.post("/jobs/{job_id}/retry", status_code=202)
+def retry_job(desk: Investigator, request: Request, job_id: JobInPath) -> Job:
+    """Do a job again that failed or was cancelled; it goes on from what it has done."""
+    _seen(desk, request, job_id)
+    return told(desk, jobs_of(request).retry(job_id))
+
+
+@router.post("/footage-plans")
+def plan_footage(desk: Admin, request: Request, footage: Footage) -> FootagePlan:
+    """What indexing a folder would take as which camera and time, by paths alone: nothing is opened or made."""
+    folder = allowed(jobs_of(request), footage.folder)
+    said = {"template": footage.template, "zone": footage.zone, "kind": footage.take}
+    settings = IndexSettings.checked(**{key: value for key, value in said.items() if value})
+    found = survey(find_footage(folder, settings), settings.zone, False, lambda *_: None)
+    return FootagePlan(plan=json.loads(json.dumps(found.to_dict(), default=str)))
+
+
+def jobs_of(request: Request) -> Jobs:
+    jobs: Jobs = request.app.state.jobs
+    return jobs
+
+
+def told(desk: Desk, job: RunJob) -> Job:
+    rate = job.done / job.seconds if job.done and job.seconds else None
+    said = {key: value for key, value in vars(job).items() if key not in ("gallery", "command", "version")}
+    return Job(
+        **said,
+        per_second=round(rate, 3) if rate else None,
+        left_s=round((job.total - job.done) / rate, 1) if rate and job.state == "running" else None,
+        url=desk.url("jobs", job.id),
+        events_url=desk.url("jobs", job.id, "events"),
+    )
+
+
+def _seen(desk: Desk, request: Request, job_id: str) -> RunJob:
+    job = jobs_of(request).get(job_id)
+    if job.gallery != desk.gallery.path or not _may_see(desk, job):
+        raise UnknownError(f"job {job_id}: not known")
+    return job
+
+
+def _may_see(desk: Desk, job: RunJob) -> bool:
+    return desk.asker.is_at_least("admin") or job.by == desk.asker.name

@@ -1,0 +1,107 @@
+"""Models: cards, what they run on, calibration. To switch, begin the job `reembed`."""
+
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+
+from reidapp.gallery.calibration import Calibration, current
+from reidapp.model_card import ModelCard, model_identity, read_card
+from reidapp.server.access import Viewer
+from reidapp.server.jobs import adapted_models
+from reidapp.server.routes.jobs import jobs_of
+from reidapp.server.routes.search import CalibrationFacts
+
+router = APIRouter(tags=["models"])
+
+
+class Card(BaseModel):
+    """What a model says of itself."""
+
+    name: str
+    version: str
+    height: int
+    width: int
+    dim: int
+    resize: str
+    precision: str
+    training_data: str
+    recipe: str
+    licence: str
+    cameras: list[str]
+    scores: dict[str, dict[str, float]]
+    notes: str
+
+
+class Model(BaseModel):
+    """A model that the gallery can be searched by, or be moved to."""
+
+    id: str = Field(description="What the job `reembed` takes.")
+    source: Literal["gallery", "shipped", "adapted"]
+    active: bool
+    crops: int = Field(description="That have a vector of it.")
+    coverage: float = Field(description="Share of the gallery's crops that have one.")
+    provider: str | None = Field(description="What the one in use really runs on.")
+    card: Card
+
+
+class ModelList(BaseModel):
+    models: list[Model]
+
+
+class ReliabilityPoint(BaseModel):
+    """Pairs of about one P(match): their mean, the share that was right, and how many they stand for."""
+
+    p_match: float
+    right: float
+    weight: float
+
+
+class CalibrationWithPoints(BaseModel):
+    calibration: CalibrationFacts | None = Field(description="null: scores only rank.")
+    reliability: list[ReliabilityPoint]
+
+
+@router.get("/models")
+def models(desk: Viewer, request: Request) -> ModelList:
+    """The models of the gallery, the one in use first, and others that it could be moved to."""
+    gallery, crops = desk.gallery, desk.gallery.summary().crops
+    own = gallery.models()
+    found = [
+        Model(
+            id=each.id,
+            source="gallery",
+            active=each.active,
+            crops=each.crops,
+            coverage=each.crops / crops if crops else 1.0,
+            provider=desk.service.provider if each.active else None,
+            card=_told(each.card),
+        )
+        for each in own
+    ]
+    known = {each.id for each in own}
+    others: list[tuple[Literal["shipped", "adapted"], dict[str, Any]]] = [
+        ("shipped", jobs_of(request).shipped),
+        ("adapted", adapted_models(gallery)),
+    ]
+    for source, files in others:
+        for id_, file in files.items():
+            if (card := read_card(file)) and model_identity(file) not in known:
+                found.append(
+                    Model(id=id_, source=source, active=False, crops=0, coverage=0.0, provider=None, card=_told(card))
+                )
+    return ModelList(models=found)
+
+
+@router.get("/calibration")
+def calibration(desk: Viewer) -> CalibrationWithPoints:
+    """What P(match) stands on, with its reliability; the job `calibrate` makes another."""
+    found: Calibration | None = current(desk.gallery, desk.gallery.model_id)
+    return CalibrationWithPoints(
+        calibration=CalibrationFacts(**found.to_dict()) if found else None,
+        reliability=[ReliabilityPoint(**vars(point)) for point in found.reliability] if found else [],
+    )
+
+
+def _told(card: ModelCard) -> Card:
+    return Card(**vars(card))
