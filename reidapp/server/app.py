@@ -15,8 +15,9 @@ from reidapp.server.access import API, Asker, RefusedError
 from reidapp.server.galleries import Galleries
 from reidapp.server.jobs import Jobs
 from reidapp.server.media import media_routes
+from reidapp.server.metrics import Measured, Metrics
 from reidapp.server.routes import api_routes, health
-from reidapp.server.security import LinkGate, LoopbackGuard, OneTimeLink
+from reidapp.server.security import BelowPath, LinkGate, LoopbackGuard, OneTimeLink
 from reidapp.server.service import SearchService
 
 _STATUS: tuple[tuple[type[ReidappError], int], ...] = (
@@ -54,17 +55,19 @@ def build_app(
     outside = urlsplit(public or "")
     if public and (outside.scheme not in ("http", "https") or not outside.netloc):
         raise UserError(f'--behind-proxy: "{public}" is no address such as https://cams.example/reid')
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, root_path=outside.path.rstrip("/"))
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.galleries = served if isinstance(served, Galleries) else Galleries([served])
     app.state.asker = asker or Asker("link")
     app.state.jobs = jobs or Jobs()
-    app.state.api = app.root_path + API
+    app.state.metrics = Metrics(app.state.galleries, app.state.jobs)
+    app.state.api = outside.path.rstrip("/") + API
     app.include_router(health.router)
     app.include_router(media_routes())
     app.include_router(media_routes(), prefix="/galleries/{gallery}")
     # Mounted, so that what no route of it takes does not reach the page, which answers every path.
     app.mount(API, api := _api(), name="api")
     api.state = app.state
+    api.add_middleware(Measured, metrics=app.state.metrics)
     for part in (app, api):
         part.add_exception_handler(ReidappError, _say_what_is_wrong)
         part.add_exception_handler(RequestValidationError, _say_what_is_invalid)
@@ -73,6 +76,8 @@ def build_app(
     if link is not None:
         app.add_middleware(LinkGate, link=link, secure=outside.scheme == "https")
     app.add_middleware(LoopbackGuard, public=f"{outside.scheme}://{outside.netloc}" if public else None)
+    if root := outside.path.rstrip("/"):
+        app.add_middleware(BelowPath, root=root)
     return app
 
 

@@ -66,6 +66,21 @@ class LoopbackGuard:
         await refused(scope, refusal)(scope, receive, send)
 
 
+class BelowPath:
+    """Say to all within that a proxy puts a path before this server, whether the proxy takes it off again or not."""
+
+    def __init__(self, app: ASGIApp, root: str) -> None:
+        self.app = app
+        self.root = root
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            path = scope["path"]
+            left_there = path == self.root or path.startswith(f"{self.root}/")
+            scope = {**scope, "root_path": self.root, "path": path if left_there else self.root + path}
+        await self.app(scope, receive, send)
+
+
 class OneTimeLink:
     """The way in: a link that works once and leaves a session cookie; then the next link is announced.
 
@@ -137,10 +152,9 @@ class LinkGate:
 
 
 def path_inside(scope: Scope) -> str:
-    """The path that is asked for, without what a proxy has put before it, if it has left that there."""
+    """The path that is asked for, without what a proxy has put before it."""
     path: str = scope.get("path", "")
-    inside = path.removeprefix(root) if (root := scope.get("root_path", "")) else path
-    return inside if inside.startswith("/") else path
+    return path.removeprefix(scope.get("root_path", "")) or "/"
 
 
 def refused(scope: Scope, text: str) -> Response:

@@ -1,11 +1,13 @@
-"""Whether the server lives, and whether it can answer; both are open to everybody, and say nothing of what it holds."""
+"""Whether the server lives, and whether it can answer; both are open to everybody, and say nothing of what it holds.
+Its figures are not."""
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from reidapp.errors import ReidappError
-from reidapp.server.access import galleries_of
+from reidapp.server.access import Anybody, galleries_of
 from reidapp.server.routes._shared import Problem
 
 router = APIRouter(tags=["health"])
@@ -30,3 +32,9 @@ def readyz(request: Request) -> Status | JSONResponse:
     except ReidappError:  # its text may name files; the log has it
         return JSONResponse({"error": "a gallery cannot be read; the server's log says why"}, 503)
     return Status(status="ready")
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(request: Request, asker: Anybody) -> Response:
+    """Figures in Prometheus' text form."""
+    return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
