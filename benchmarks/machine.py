@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("numpy", "scipy", "torch", "torchvision", "onnxruntime", "faiss-cpu", "opencv-python", "av")
+_PACKAGES = ("numpy", "scipy", "torch", "torchvision", "onnxruntime", "faiss-cpu", "milvus-lite", "opencv-python", "av")
 
 
 def machine() -> dict[str, Any]:

@@ -279,6 +279,10 @@ class MilvusIndex(ExactIndex):
         self.collection.remove([block for block, rows in rows_there.items() if rows != wanted.get(block)])
         return True
 
+    @property
+    def _wanted(self) -> int:
+        return 0  # its bounds are scores, but for rounding
+
     def _top(self, query: np.ndarray, wanted: int, kept: np.ndarray | None) -> list[Found]:
         found = [self._found(query, min(wanted, _MOST), kept)]
         if self.lacking:
@@ -360,7 +364,7 @@ def _client(address: str) -> Any:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it logs, is raised as well
     from pymilvus import MilvusClient
 
-    for name in ("pymilvus", "milvus_lite"):
+    for name in ("pymilvus", "milvus_lite", "grpc"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     parts = urlsplit(address)
     if _is_file(address):

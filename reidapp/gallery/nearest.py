@@ -110,7 +110,7 @@ class ExactIndex:
         if count <= _FEW:
             rows = np.arange(count) if kept is None else np.flatnonzero(kept)
             return self._best(query, k, [Found(rows, np.full(count, np.inf))], centring)
-        wanted = max(k + 16, _TOP // len(self._parts))
+        wanted = max(k + 16, self._wanted)
         found = self._top(query, wanted, kept)
         if centring:
             return self._centred(query, k, kept, centring, found)
@@ -129,6 +129,11 @@ class ExactIndex:
             at = int(where[some[0]])
             found[some] = self._stretches[at].take(rows[some] - self._firsts[at], axis=0)
         return found
+
+    @property
+    def _wanted(self) -> int:
+        """Rows that a part gives at least, since its bounds may put others before the best."""
+        return _TOP // len(self._parts)
 
     def _top(self, query: np.ndarray, wanted: int, kept: np.ndarray | None) -> list["Found"]:
         """So many of the kept rows with the highest bounds, of each part."""

@@ -381,8 +381,8 @@ def _number(hexadecimal: str) -> int:
 
 def _states(blocks: Sequence[_Block], erasures: str) -> np.ndarray:
     """int64 ``[blocks]``: numbers that stand for chunks and what is left of them."""
-    numbers = [_number(block.chunk) ^ _number(block.digest or erasures) for block in blocks]
-    return np.array(numbers, np.uint64).view(np.int64)
+    numbers = [2 * _number(block.chunk) + _number(block.digest or erasures) for block in blocks]
+    return np.array([number % 2**64 for number in numbers], np.uint64).view(np.int64)
 
 
 def _blocks(session: Session, model_id: str, known: dict[str, _Block]) -> dict[str, _Block]:

@@ -1,0 +1,55 @@
+"""Where vectors are searched, as far as that needs no Milvus; with it: `test_milvus`."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from reidapp.errors import UserError
+from reidapp.gallery import mirror
+from reidapp.gallery.milvus import checked
+from tests.reidapp.gallery.test_search import new_gallery
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("milvus:///data/lobby.db", "milvus:///data/lobby.db"),
+        ("milvus:///data/../lobby.db", "milvus:///lobby.db"),
+        ("milvus://vectors", "milvus://vectors:19530"),
+        ("milvus://vectors:9/cameras/", "milvus://vectors:9/cameras"),
+        ("milvus+https://vectors:443", "milvus+https://vectors:443"),
+    ],
+)
+def test_addresses(given: str, kept: str) -> None:
+    assert checked(given) == kept == checked(kept)
+
+
+@pytest.mark.parametrize("wrong", ["milvus://lobby.db", "milvus:///lobby", "http://host:19530", "milvus://host:x", ""])
+def test_no_address(wrong: str) -> None:
+    with pytest.raises(UserError, match=f'^"{wrong}": no address of vectors; give milvus:///'):
+        checked(wrong)
+
+
+def test_a_password_is_neither_taken_nor_said() -> None:
+    with pytest.raises(UserError, match="would be stored; set REIDAPP_MILVUS_TOKEN instead") as error:
+        checked("milvus://me:secret@host:19530")
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("missing", "address", "said"),
+    [
+        ("pymilvus", "milvus://host:19530", r'pymilvus is not installed; pip install "reidapp\[milvus\]"'),
+        ("milvus_lite", "milvus:///none/copy.db", "it needs faiss-cpu, which overwrites faiss-gpu"),
+    ],
+)
+def test_what_is_not_installed_is_said_and_nothing_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, address: str, said: str
+) -> None:
+    there = importlib.util.find_spec("json")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else there)
+    gallery = new_gallery(tmp_path)
+    with pytest.raises(UserError, match=said):
+        mirror.move(gallery, address)
+    assert mirror.mirror(gallery).to_dict() == {"vectors": "faiss", "rows": 0, "held": 0}
