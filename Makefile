@@ -37,7 +37,7 @@ quick:
 	@$(PYTEST) -m "not slow" $(ARGS)
 
 lint:
-	@$(PYTHON) tools/bootstrap.py train dev ray
+	@$(PYTHON) tools/bootstrap.py train dev ray postgres
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy

@@ -8,13 +8,15 @@ failure instead, however it came about (``needs``, ``pytest.skip``, ``importorsk
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable, Generator
+import tempfile
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from reidapp.doctor import nvidia_driver
+from tests.postgres import Server, binaries
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process per core: more threads would only be in each other's way
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -50,6 +52,19 @@ def chromium(needs: Callable[[object, str], None]) -> Path:
     found = [path for name in names if name and (path := shutil.which(name))]
     needs(found, "no chromium on PATH (Debian: apt-get install chromium); REIDAPP_CHROMIUM can name another browser")
     return Path(found[0])
+
+
+@pytest.fixture(scope="session")
+def postgres(needs: Callable[[object, str], None]) -> Iterator[Server]:
+    """A PostgreSQL server of its own, with nothing in it: the system's, from PATH or where Debian has it."""
+    needs(importlib.util.find_spec("psycopg"), "psycopg is not installed: pip install 'reidapp[postgres]'")
+    found = binaries()
+    needs(found, "no PostgreSQL server (Debian: apt-get install postgresql)")
+    assert found
+    with tempfile.TemporaryDirectory(prefix="reidapp-") as folder:
+        server = Server(found, Path(folder))
+        yield server
+        server.stop()
 
 
 @dataclass(frozen=True)

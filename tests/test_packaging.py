@@ -26,7 +26,6 @@ USED_BY_OTHERS = {
     "python-multipart": "FastAPI's file uploads",
     "tzdata": "zoneinfo, on systems without a time zone database",
     "tensorboard": "torch.utils.tensorboard",
-    "psycopg": "SQLAlchemy, by a postgresql:// address",
     "milvus-lite": "pymilvus, by an address of a file",
     "pytest-timeout": "pytest",
     "pytest-xdist": "pytest",

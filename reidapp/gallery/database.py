@@ -28,6 +28,7 @@ from reidapp.gallery.schema import Base, Chunk, Setting, Tracklet
 FILE_NAME = "gallery.db"
 REFERENCE = "database.json"  # in its place, where the rows are elsewhere
 _OWNER = "gallery"  # the setting by which folder and database know each other
+_OWNED = select(Setting.value).where(Setting.key == _OWNER)
 _AT_ONCE = 1000  # rows
 
 
@@ -79,8 +80,8 @@ def opened(folder: Path, url: str | None = None) -> Engine:
         return connect(folder / FILE_NAME)
     engine = postgresql.connect(url or reference.url)
     with Session(engine) as session:
-        owner = session.get(Setting, _OWNER)
-    if owner is None or owner.value != reference.gallery:
+        owner = session.scalar(_OWNED)
+    if owner != reference.gallery:
         raise UserError(
             f"{place(engine)}: does not hold the rows of {folder} but {'another' if owner else 'half a'} gallery; "
             "`reidapp index --gallery … --database URL` says where they are now, or restore a back-up"
@@ -128,8 +129,8 @@ def founding(folder: Path, url: str | None = None) -> Iterator[Session]:
         reference = Reference(place(engine), begun.gallery if begun else uuid.uuid4().hex)
         reference.write(half_made)
         with changing(engine) as session:
-            owner = session.get(Setting, _OWNER)
-            if owner and owner.value != reference.gallery:
+            owner = session.scalar(_OWNED)
+            if owner not in (None, reference.gallery):
                 raise UserError(
                     f"{place(engine)}: holds a gallery already, of another folder than {folder}; give this one a "
                     "database, or a schema, of its own"

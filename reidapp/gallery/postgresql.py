@@ -98,14 +98,10 @@ def held(engine: Engine, what: str, busy: str | None) -> Iterator[None]:
     Raises:
         ReidappError: another process holds it; or, from within, it was lost.
     """
-    try_, wait = func.pg_try_advisory_lock, func.pg_advisory_lock
+    lock = func.pg_try_advisory_lock if busy else func.pg_advisory_lock
+    taken = select(lock(func.hashtext(f"reidapp {what}"), func.hashtext(func.current_schema())))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         driver: Any = connection.connection.driver_connection
-        connection.detach()  # closed at the end, and not used again: so its locks go
-        connection.execute(text("SET lock_timeout = 0"))
-        key = func.hashtext(f"reidapp {what}"), func.hashtext(func.current_schema())
-        if not connection.scalar(select((try_ if busy else wait)(*key))) and busy:
-            raise ReidappError(busy)
 
         def still_held(_: Connection) -> None:
             try:
@@ -113,11 +109,17 @@ def held(engine: Engine, what: str, busy: str | None) -> Iterator[None]:
             except engine.dialect.loaded_dbapi.Error as error:
                 raise ReidappError(f"{place(engine)}: {_FAULTS['08']}") from error
 
-        event.listen(engine, "begin", still_held)
         try:
-            yield
+            connection.execute(text("SET lock_timeout = 0"))
+            if not connection.scalar(taken) and busy:
+                raise ReidappError(busy)
+            event.listen(engine, "begin", still_held)
+            try:
+                yield
+            finally:
+                event.remove(engine, "begin", still_held)
         finally:
-            event.remove(engine, "begin", still_held)
+            connection.invalidate()  # closes it, and so its lock goes
 
 
 def migrated(connection: Connection) -> None:

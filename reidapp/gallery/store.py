@@ -280,10 +280,9 @@ class Gallery:
             files.make_folder(path)
             with files.locked(path / "files.lock"):
                 if not database.is_there(path):
-                    files.make_folder(path / "models")
-                    files.write_whole(path / "models" / f"{model_id[:16]}.onnx", model.read_bytes())
-                    # The rows come last: a gallery that has them is complete.
-                    with database.founding(path, url) as session:
+                    with database.founding(path, url) as session:  # the rows come last: who has them is complete
+                        files.make_folder(path / "models")
+                        files.write_whole(path / "models" / f"{model_id[:16]}.onnx", model.read_bytes())
                         session.add(schema.Model(id=model_id, card=dataclasses.asdict(card)))
                         session.add(schema.Setting(key="model", value=model_id))
                         session.add(schema.Setting(key="generation", value="0"))
@@ -482,6 +481,12 @@ class Gallery:
     def files_kept(self) -> Iterator[None]:
         """While this is held no file goes that rows have named, as a back-up needs it."""
         with self._held("files"):
+            yield
+
+    @contextmanager
+    def copying(self) -> Iterator[None]:
+        """The right to change the copy of the vectors (`milvus`), for one process at a time; waits for it."""
+        with self._held("copy"):
             yield
 
     @contextmanager
