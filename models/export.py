@@ -92,6 +92,7 @@ def export_run(
 def run_card(run: Path, network: Network, name: str) -> ModelCard:
     """What a run says of its network."""
     facts = read_facts(run)
+    recipe = facts["recipe"]
     return ModelCard(
         name=name,
         version="1",
@@ -99,7 +100,7 @@ def run_card(run: Path, network: Network, name: str) -> ModelCard:
         width=network.width,
         dim=network.dim,
         training_data=_named(facts["data"]),
-        recipe=" ".join([facts["recipe"]["name"], *facts["recipe"]["changes"], f"(seed {facts['seed']})"]),
+        recipe=" ".join([recipe["name"], *map(_change, recipe["changes"]), f"(seed {facts['seed']})"]),
     )
 
 
@@ -107,6 +108,12 @@ def _named(data: str | list[str]) -> str:
     """The data sets of a run, without the folders they lay in."""
     pairs = [spec.partition(":") for spec in ([data] if isinstance(data, str) else data)]
     return ", ".join(f"{kind}:{Path(folder).name}" for kind, _, folder in pairs)
+
+
+def _change(change: str) -> str:
+    """A change to a recipe; of the run or file that it starts from the name, not the folder it lay in."""
+    key, equals, value = change.partition("=")
+    return f"{key}={Path(value).name}" if key == "start" or key.endswith(".pretrained") else key + equals + value
 
 
 def export_network(

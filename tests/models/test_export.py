@@ -1,4 +1,5 @@
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,15 @@ def test_a_wrong_export_is_refused_and_leaves_no_file(
             export_network(simple, CARD, tmp_path / name)
     assert [p.name for p in tmp_path.iterdir()] == ["old.onnx"]
     assert (tmp_path / "old.onnx").read_text() == "the model of yesterday"
+
+
+def test_a_runs_card_names_no_folder_of_the_machine(simple: Network, tmp_path: Path) -> None:
+    changes = ["start=/home/me/runs/first", "backbone.osnet.pretrained=/home/me/runs/second", "schedule.lr=1e-3"]
+    facts = {"data": "market1501:/home/me/people", "recipe": {"name": "small", "changes": changes}, "seed": 3}
+    (tmp_path / "run.json").write_text(json.dumps(facts))
+    card = export.run_card(tmp_path, simple, "mine")
+    assert card.recipe == "small start=first backbone.osnet.pretrained=second schedule.lr=1e-3 (seed 3)"
+    assert card.training_data == "market1501:people"
 
 
 def test_export_is_quiet(simple: Network, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
