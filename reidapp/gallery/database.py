@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import JSON, Engine, Select, Table, cast, delete, insert, select
+from sqlalchemy import JSON, Connection, Engine, Select, Table, cast, delete, insert, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import GenericFunction
@@ -261,8 +261,12 @@ def _migrate(engine: Engine) -> None:
             command.upgrade(config, "head")
         except CommandError as error:
             raise UserError(f"{place(engine)}: written by a newer reidapp; update reidapp ({error})") from error
-        _of(engine).migrated(connection)
         connection.commit()
+
+
+def migrated(connection: Connection) -> None:
+    """What a database needs after its migrations, in their transaction."""
+    _of(connection).migrated(connection)
 
 
 def _of(engine: Any) -> ModuleType:

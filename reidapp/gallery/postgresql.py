@@ -73,8 +73,9 @@ def connect(url: str, new: bool = False) -> Engine:
 
 def place(engine: Engine) -> str:
     """Its address, without a password."""
-    url = engine.url.set(drivername="postgresql").difference_update_query(["password", "sslpassword"])
-    return URL.create(*url[:2], None, *url[3:]).render_as_string(hide_password=False)
+    url = engine.url.difference_update_query(["password", "sslpassword"])
+    bare = URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query)
+    return bare.render_as_string()
 
 
 def name(engine: Engine) -> str:
@@ -123,7 +124,7 @@ def held(engine: Engine, what: str, busy: str | None) -> Iterator[None]:
 
 
 def migrated(connection: Connection) -> None:
-    """Order texts by their bytes, as SQLite does, whatever the database's language."""
+    """Order texts by their bytes, as SQLite does, whatever the database's language; after the migrations."""
     columns = text(
         "SELECT table_name, string_agg(format('ALTER %I TYPE varchar COLLATE \"C\"', column_name), ', ') "
         "FROM information_schema.columns WHERE table_schema = current_schema() AND data_type = 'character varying' "

@@ -66,7 +66,7 @@ def held(engine: Engine, what: str, busy: str | None) -> AbstractContextManager[
 
 
 def migrated(connection: Connection) -> None:
-    """After the migrations."""
+    """After the migrations: nothing."""
 
 
 def shed(engine: Engine) -> None:

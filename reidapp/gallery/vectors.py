@@ -6,6 +6,7 @@ many rows count, and the next append writes over the rest.
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,9 @@ def read(path: Path, rows: int, dim: int) -> np.ndarray:
     Raises:
         ReidappError: the file is missing or shorter than the database says.
     """
-    size = path.stat().st_size if path.is_file() else 0
+    size = 0
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size  # of a share, this is what is there now, and a path's what was lately
     if size < rows * dim * 2:
         raise ReidappError(f"{path}: {rows} vectors should be there and {size // (2 * dim)} are; restore a back-up")
     if not rows:

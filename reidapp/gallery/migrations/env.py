@@ -2,10 +2,11 @@
 
 from alembic import context
 
+from reidapp.gallery.database import migrated
 from reidapp.gallery.schema import Base
 
-context.configure(
-    connection=context.config.attributes["connection"], target_metadata=Base.metadata, render_as_batch=True
-)
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
 with context.begin_transaction():
     context.run_migrations()
+    migrated(connection)
