@@ -1036,7 +1036,8 @@ def gallery_vectors(
     from reidapp.gallery.store import Gallery
 
     opened = Gallery.open(gallery)
-    found = move(opened, to) if to else mirror(opened)
+    with _progress("copying", "vectors") if to else contextlib.nullcontext(lambda *_: None) as advance:
+        found = move(opened, to, advance) if to else mirror(opened)
     _show(found.to_dict(), f"{gallery}: {found}", json)
 
 

@@ -18,7 +18,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -36,11 +36,14 @@ VECTORS, COLLECTION = "vectors", "collection"  # settings: the address, and what
 TOKEN = "REIDAPP_MILVUS_TOKEN"  # in the environment; never stored
 
 _PORT = 19530
-_TIMEOUT_S = 30
+_TIMEOUT_S, _SLOW_S = 30, 600  # of questions; of what a server does with all that it has
 _MOST = 16_384  # rows that one question may ask for
 _READ = 10_000  # rows that are listed at once, or numbers in an expression
 _WRITTEN = 8 << 20  # bytes of vectors that are sent at once; a server takes 64 MB
 _FIELDS = {"id", "block", "position", "vector"}
+
+Progress = Callable[[float, float, str], None]
+"""Called with rows copied, rows to copy, and where to."""
 
 
 def checked(address: str) -> str:
@@ -107,11 +110,13 @@ class Collection:
         return f"{self.base}_{self.erasures or 0}" if _keeps_deleted(self.address) else self.base
 
     def make(self) -> None:
-        """Make it where it is not there, and take away those of before an erasure."""
+        """Make it where it is not there, or see to it that it can be searched; those of before an erasure go."""
         for name in collections(self.address, self.base):
             if name != self.name:
                 drop(self.address, name)
         if self._is_there():
+            with _said(self.address):
+                _client(self.address).load_collection(self.name, timeout=_SLOW_S)
             return
 
         from pymilvus import DataType, MilvusClient
@@ -194,7 +199,7 @@ class Collection:
             return
         self._changed = False
         with _said(self.address):
-            _client(self.address).flush(self.name, timeout=_TIMEOUT_S)
+            _client(self.address).flush(self.name, timeout=_SLOW_S)
             _client(self.address).compact(self.name, timeout=_TIMEOUT_S)
 
     def _listed(self, wanted: str) -> Iterator[dict[str, Any]]:
@@ -254,7 +259,7 @@ class MilvusIndex(ExactIndex):
         """Rows that Milvus does not have."""
         return int(self._rows[~self._held].sum())
 
-    def catch_up(self, there: set[int]) -> bool:
+    def catch_up(self, there: set[int], progress: Progress = lambda done, total, what: None) -> bool:
         """Make the collection have these blocks and no others. Returns whether there was something to do.
 
         Args:
@@ -266,9 +271,12 @@ class MilvusIndex(ExactIndex):
             self.collection.remove(unwanted)
         at_once = max(1, _WRITTEN // (4 * self.collection.dim))
         groups = np.flatnonzero(np.diff(np.cumsum(self._rows[lacking]) // at_once)) + 1
+        done, total = 0, int(self._rows[lacking].sum())
         for some in np.split(lacking, groups):
             if len(some):
+                progress(done, total, self.collection.address)
                 rows, positions = self._rows_of(some)
+                done += len(rows)
                 blocks = np.repeat(self.blocks[some], self._rows[some])
                 self.collection.write(self._ids[rows].view(np.int64), blocks, positions, self.stored(rows))
         if unwanted or len(lacking):
@@ -306,8 +314,8 @@ class MilvusIndex(ExactIndex):
             return Found(np.empty(0, np.int64), np.empty(0))
         blocks, positions, scores = self.collection.top(query, k, expression)
         bounds = scores + float_error(query)
-        order = np.argsort(self.blocks)
-        place = order[np.searchsorted(self.blocks, blocks, sorter=order).clip(max=len(order) - 1)]
+        place = np.searchsorted(self.blocks, blocks, sorter=self._order).clip(max=len(self._order) - 1)
+        place = self._order[place]
         known = (self.blocks[place] == blocks) & self._held[place] & (positions < self._rows[place])
         rest = float(bounds[-1]) if len(bounds) == k else -np.inf
         return Found((self._ends[place] - self._rows[place] + positions)[known], bounds[known], rest)
@@ -337,6 +345,10 @@ class MilvusIndex(ExactIndex):
     @cached_property
     def _held(self) -> np.ndarray:
         return self.collection.holds(self.blocks)
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        return np.argsort(self.blocks)
 
 
 def _is_file(address: str) -> bool:
@@ -388,7 +400,7 @@ def _said(address: str) -> Iterator[None]:
         if not type(error).__module__.startswith(("pymilvus", "grpc", "milvus_lite")):
             raise
         told = " ".join(str(getattr(error, "message", "") or error).split())
-        if re.search(r"auth|permission|privilege", told, re.IGNORECASE):
+        if re.search(r"\b(un)?auth(\b|entic|oriz)|permission|privilege", told, re.IGNORECASE):
             raise UserError(f"{address}: refused ({told}); set {TOKEN} to user:password or to a key") from error
         if "Open local milvus failed" in told:
             told = "cannot be opened; another process has it open, or its folder is not there, or it cannot be written"

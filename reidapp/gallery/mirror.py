@@ -69,7 +69,7 @@ def reached(to: str) -> str:
     return address
 
 
-def move(gallery: Gallery, to: str) -> Mirror:
+def move(gallery: Gallery, to: str, progress: milvus.Progress = lambda done, total, what: None) -> Mirror:
     """Search the vectors elsewhere from now on; searches go on meanwhile, and find the same.
 
     Args:
@@ -82,7 +82,7 @@ def move(gallery: Gallery, to: str) -> Mirror:
     """
     to, old = reached(to), _settings(gallery)
     if old.get(VECTORS, FAISS) == to:
-        catch_up(gallery)
+        catch_up(gallery, progress)
         return mirror(gallery)
     new = {} if to == FAISS else {VECTORS: to, COLLECTION: f"reidapp_{secrets.token_hex(4)}"}
     with database.changing(gallery.engine) as session:
@@ -90,14 +90,14 @@ def move(gallery: Gallery, to: str) -> Mirror:
         session.add_all(schema.Setting(key=key, value=value) for key, value in new.items())
         outdate(session)
         next_generation(session)
-    catch_up(gallery)
+    catch_up(gallery, progress)
     if old:  # by now nobody asks it
         for name in milvus.collections(old[VECTORS], old[COLLECTION]):
             milvus.drop(old[VECTORS], name)
     return mirror(gallery)
 
 
-def catch_up(gallery: Gallery) -> None:
+def catch_up(gallery: Gallery, progress: milvus.Progress = lambda done, total, what: None) -> None:
     """Make the copy hold what is committed, and no more, under every model; nothing to do where there is none.
 
     Raises:
@@ -110,7 +110,7 @@ def catch_up(gallery: Gallery) -> None:
     for model in gallery.models():
         own = [name for name in there if name.startswith(f"{prefix}_{model.id[:16]}")]
         if own or model.active:
-            Snapshots(gallery, model.id).catch_up()
+            Snapshots(gallery, model.id).catch_up(progress)
         there = [name for name in there if name not in own]
     for name in there:  # of models that the gallery has no longer
         milvus.drop(address, name)

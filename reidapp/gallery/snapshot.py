@@ -231,7 +231,7 @@ class Snapshots:
                 while self._derive_one(self._reload()):
                     pass
 
-    def catch_up(self) -> None:
+    def catch_up(self, progress: milvus.Progress = lambda done, total, what: None) -> None:
         """Make the copy in Milvus hold what is committed, and no more; nothing to do where the gallery has none.
 
         Raises:
@@ -240,15 +240,14 @@ class Snapshots:
         index = self.current().index
         if not isinstance(index, MilvusIndex):
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with files.locked(self.folder / "milvus.lock"):
+        with self.gallery.copying():
             index.collection.make()
             for _ in range(_ROUNDS):
                 there = index.collection.blocks()  # asked first: what is committed meanwhile is not taken for unwanted
                 now = self._reload().index
                 if not isinstance(now, MilvusIndex) or now.collection != index.collection:
                     return  # moved meanwhile, by one who sees to it
-                if not now.catch_up(there):
+                if not now.catch_up(there, progress):
                     index.collection.settle()
                     self._copied = index.collection
                     return
