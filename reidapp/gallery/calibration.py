@@ -441,8 +441,8 @@ def _of_answers(gallery: Gallery, snapshot: Snapshot, embedder: Callable[[], Emb
         hits = [f"{snapshot.tracklet_of[row]:016x}" for row, _ in found]
         match = np.isin(hits, info.yes)
         there, among = None, 0
-        if match.any() and not ask.partial and not info.filters.keys() & {"after", "before"}:
-            kept = snapshot.selected(_cameras(snapshot, info))
+        kept = snapshot.selected(_cameras(snapshot, info))
+        if match.any() and kept.any() and not ask.partial and not info.filters.keys() & {"after", "before"}:
             there, among = standing(_first(snapshot, queries, kept, ask.combine), background), int(kept.sum())
         trials.append(
             Trial(
@@ -543,8 +543,9 @@ def _asked_first(
 
 
 def _cameras(snapshot: Snapshot, info: SavedSearchInfo) -> list[str] | None:
-    """The cameras that a saved search looks at, as far as they still bear these names."""
-    return [name for name in info.filters.get("cameras") or () if name in snapshot.cameras] or None
+    """The cameras that a saved search looks at, as far as they still bear these names; None: all."""
+    wanted = info.filters.get("cameras")
+    return [name for name in wanted if name in snapshot.cameras] if wanted else None
 
 
 def _asking(snapshot: Snapshot, row: int) -> np.ndarray:

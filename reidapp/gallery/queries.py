@@ -46,12 +46,14 @@ class Asked:
         combine: see the module.
         without: tracklets that are not shown: those asked with, and those judged.
         refined: answers have changed the query.
+        seen: tracklets that show the person: those asked with, and those that are a yes.
     """
 
     embeddings: np.ndarray
     combine: str = "mean"
     without: frozenset[str] = field(default_factory=frozenset)
     refined: bool = False
+    seen: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def partial(self) -> bool:
@@ -94,13 +96,13 @@ def asked(
         parts.append(images)
     if not parts and not accepted:
         raise UserError("search: nothing to search with; give a picture, a tracklet or an identity")
-    without = frozenset(first.values())
+    without, seen = frozenset(first.values()), frozenset(first[id_] for id_ in [*tracklets, *yes])
     if accepted or refused:
         liked, disliked = ([mean_of(vectors_of[id_]) for id_ in sorted(ids)] for ids in (accepted, refused))
         query = np.concatenate(parts) if parts else np.empty((0, len((liked + disliked)[0])), np.float32)
-        return Asked(refined(query, liked, disliked)[None], "mean", without, refined=True)
+        return Asked(refined(query, liked, disliked)[None], "mean", without, refined=True, seen=seen)
     embeddings = _spread(np.concatenate(parts).astype(np.float32), _MOST)
-    return Asked(embeddings, combine or ("set" if tracklets else "mean"), without)
+    return Asked(embeddings, combine or ("set" if tracklets else "mean"), without, seen=seen)
 
 
 def refined(query: np.ndarray, yes: Sequence[np.ndarray], no: Sequence[np.ndarray]) -> np.ndarray:

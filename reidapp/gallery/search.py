@@ -12,14 +12,16 @@ import numpy as np
 from reidapp.box import Box
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
-from reidapp.gallery.calibration import SHOWN, Calibration, current
+from reidapp.gallery.calibration import SHOWN, Calibration, current, standing
 from reidapp.gallery.queries import combined, mean_of, ranked, unmoved
 from reidapp.gallery.recordings import Recordings
 from reidapp.gallery.snapshot import Snapshot, Snapshots
 from reidapp.gallery.store import Gallery, TrackletInfo, iso
+from reidapp.gallery.travel_times import Sightings, TravelTimes, current_travel_times, middles_s
 from reidapp.kreciprocal import Reranking
 
-_RERANKED = 200  # first tracklets that are re-ranked
+_RERANKED = 200  # first tracklets that are re-ranked, or ordered by travel times
+_PRIOR = 0.3  # of a score's standing, for each unit of log r (benchmarks/travel_times.py)
 _NEIGHBOURS = {"k1": 10, "k2": 3}  # half of the paper's: one person's tracklets are few. Chosen on other worlds
 _BEST_SHOTS, _SHOTS_NEAR = 2, 64
 
@@ -32,20 +34,24 @@ class Reason:
         score: that ranks, not cut at 0.
         shots: mean score of the two best shots in the piece (the tracklet's part in one chunk) that has the best one;
             of that alone where it is the only one.
-        rank_by_score: its place without re-ranking.
+        rank_by_score: its place without re-ranking and travel times.
         distance: by k-reciprocal neighbours, from 0 to 1, which ranks instead; None where that was not asked for, and
             beyond the first 200 by score.
+        prior: log r by travel times (`travel_times`), above 0 where they speak for it; None as for the distance.
     """
 
     score: float
     shots: float
     rank_by_score: int
     distance: float | None
+    prior: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         distance = None if self.distance is None else round(self.distance, 5)
-        return vars(self) | {"score": round(self.score, 5), "shots": round(self.shots, 5), "distance": distance}
+        prior = None if self.prior is None else round(self.prior, 4)
+        scores = {"score": round(self.score, 5), "shots": round(self.shots, 5)}
+        return vars(self) | scores | {"distance": distance, "prior": prior}
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,7 @@ class SearchResult:
         expected_false_hits: of the hits; None without a calibration.
         probably_absent: the person is probably not in this gallery, or not within the filters; None: not known, as
             where filters keep few rows.
+        travel_times: that hits are ordered by, too; None where that was not asked for.
     """
 
     hits: list[Hit]
@@ -111,10 +118,14 @@ class SearchResult:
     calibration: Calibration | None = None
     expected_false_hits: float | None = None
     probably_absent: bool | None = None
+    travel_times: TravelTimes | None = None
 
     def told(self, filtered: bool) -> list[str]:
-        """What P(match) says of the hits together, in words; nothing where there is none."""
+        """What orders the hits beside their scores, and what P(match) says of them together, in words."""
         lines = []
+        if self.travel_times and self.hits:
+            of = self.travel_times
+            lines.append(f"ordered by travel times, too: of {of.pairs:,} pairs of tracklets, {of.source}")
         if self.expected_false_hits is not None and self.hits:
             lines.append(f"about {self.expected_false_hits:.0f} of these {len(self.hits)} are expected to be wrong")
         if self.probably_absent:
@@ -162,6 +173,8 @@ class Searcher:
         without: Collection[str] = (),
         partial: bool = False,
         rerank: bool = False,
+        travel_times: bool = False,
+        seen: Collection[str] = (),
     ) -> SearchResult:
         """The tracklets most like the query.
 
@@ -176,13 +189,30 @@ class Searcher:
                 too high, for it counts on all matches (`benchmarks/calibration.py`).
             rerank: put the first 200 by score in the order of their k-reciprocal neighbours (`reidapp.kreciprocal`),
                 by the mean of the images. P(match) stays that of the score.
+            travel_times: order the first 200 by score also by how long people take from where the person was seen;
+                P(match) stays.
+            seen: tracklets (their first pieces) that show the person, for that.
 
         Raises:
-            UserError: an unknown camera or group.
+            UserError: an unknown camera or group; travel times without a tracklet that was seen, before they were
+                learnt, or with re-ranking.
         """
+        times = self._travel_times(rerank, seen) if travel_times else None
         return unmoved(
-            self.gallery, lambda: self._search(queries, cameras, after, before, top, combine, without, partial, rerank)
+            self.gallery,
+            lambda: self._search(queries, cameras, after, before, top, combine, without, partial, rerank, times, seen),
         )
+
+    def _travel_times(self, rerank: bool, seen: Collection[str]) -> TravelTimes:
+        if rerank:
+            raise UserError("--travel-times and --rerank exclude each other; leave one out")
+        if not seen:
+            raise UserError(
+                "--travel-times: a picture has no camera and time; ask with a hit (--tracklet), an identity, or a yes"
+            )
+        if times := current_travel_times(self.gallery):
+            return times
+        raise UserError(f"--travel-times: none yet in {self.gallery.path}; `reidapp gallery travel-times` learns them")
 
     def _search(
         self,
@@ -195,6 +225,8 @@ class Searcher:
         without: Collection[str],
         partial: bool,
         rerank: bool,
+        times: TravelTimes | None,
+        seen: Collection[str],
     ) -> SearchResult:
         started = time.perf_counter()
         snapshot = self._snapshots.current()
@@ -203,19 +235,21 @@ class Searcher:
         kept = snapshot.selected(cameras, after, before, without)
         queries = snapshot.asking(queries)
 
-        depth = max(top, SHOWN, _RERANKED if rerank else 0)
+        depth = max(top, SHOWN, _RERANKED if rerank or times else 0)
         found = ranked(snapshot, queries, combine, kept, depth)
         rows = np.array([row for row, _ in found], np.int64)
         scores = np.array([score for _, score in found])
         calibration = None if partial else current(self.gallery, self.embedder.identity)
         p_match: np.ndarray | None = None
         absent: bool | None = None
+        background = combined(queries, combine, snapshot.sample) if found and (calibration or times) else np.empty(0)
         if calibration and found:
-            background = combined(queries, combine, snapshot.sample)
             p_match = calibration.p_match(scores, background, len(snapshot.crops))
             absent = calibration.probably_absent(scores, background, int(kept.sum()))
         distances = _reranked(queries, snapshot, rows[:_RERANKED]) if rerank and found else np.empty(0)
-        places = [*np.argsort(distances, kind="stable").tolist(), *range(len(distances), len(found))][:top]
+        priors = _priors(times, snapshot, rows[:_RERANKED], seen) if times and found else np.empty(0)
+        first = -standing(scores[: len(priors)], background) - _PRIOR * priors if times and found else distances
+        places = [*np.argsort(first, kind="stable").tolist(), *range(len(first), len(found))][:top]
         tracklets = [self.gallery.tracklet(f"{snapshot.tracklet_of[rows[place]]:016x}") for place in places]
         recordings = self._recordings.states([tracklet.video for tracklet in tracklets])
         hits = [
@@ -230,6 +264,7 @@ class Searcher:
                     _of_shots(queries, combine, snapshot, rows[place], kept),
                     place + 1,
                     float(distances[place]) if place < len(distances) else None,
+                    float(priors[place]) if place < len(priors) else None,
                 ),
             )
             for rank, (place, tracklet) in enumerate(zip(places, tracklets, strict=True), start=1)
@@ -241,7 +276,24 @@ class Searcher:
             calibration=calibration,
             expected_false_hits=sum(1 - (hit.p_match or 0.0) for hit in hits) if calibration else None,
             probably_absent=absent,
+            travel_times=times,
         )
+
+
+def _priors(times: TravelTimes, snapshot: Snapshot, rows: np.ndarray, seen: Collection[str]) -> np.ndarray:
+    """log r of tracklets by their best rows, each from when the person was seen next to it in time: float ``[N]``."""
+    own = np.flatnonzero(snapshot.of_tracklets(np.array([int(id_, 16) for id_ in seen], np.uint64)))
+    sightings, middle_s = Sightings.of(snapshot, own), middles_s(snapshot, rows)
+    each = np.array(
+        [
+            times.log_ratio(camera, time_s, snapshot.camera_of[rows], middle_s)
+            for camera, time_s in zip(sightings.camera.tolist(), sightings.middle_s.tolist(), strict=True)
+        ]
+    ).reshape(len(sightings.tracklet), len(rows))
+    if not len(each):
+        return np.zeros(len(rows))
+    nearest = np.abs(sightings.middle_s[:, None] - middle_s).argmin(axis=0)
+    return np.asarray(each[nearest, np.arange(len(rows))])
 
 
 def _reranked(queries: np.ndarray, snapshot: Snapshot, rows: np.ndarray) -> np.ndarray:

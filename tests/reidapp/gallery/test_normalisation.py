@@ -1,0 +1,176 @@
+"""Camera normalisation: searches are held against all centred cosines by numpy, the switch against worlds that are known."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reidapp.errors import UserError
+from reidapp.gallery.calibration import calibrate, current, stored_calibration
+from reidapp.gallery.camera_means import CameraMeans, current_means
+from reidapp.gallery.identities import Identities
+from reidapp.gallery.nearest import Centring, ExactIndex
+from reidapp.gallery.normalisation import normalise, switch_off
+from reidapp.gallery.queries import tracklet_vectors
+from reidapp.gallery.search import Hit, Searcher
+from reidapp.gallery.snapshot import Snapshots
+from reidapp.gallery.store import Gallery, utc
+
+from tests.reidapp.gallery.test_nearest import coded
+from tests.reidapp.gallery.test_search import DIM, START_MS, Model, add_video, chunk_of, new_gallery, unit
+
+CAMERAS, PEOPLE = ("gate", "hall", "yard"), 24
+
+
+def world(folder: Path, tint: float) -> tuple[Gallery, np.ndarray]:
+    """Everybody once before each camera, which adds a direction of its own to embeddings; and the people."""
+    rng = np.random.default_rng(3)
+    gallery, people, looks = new_gallery(folder), rng.normal(size=(PEOPLE, DIM)), rng.normal(size=(3, DIM))
+    for number, camera in enumerate(CAMERAS):
+        rows = [(2.0 + who % 6, _shots(rng, people[who] + tint * looks[number])) for who in range(PEOPLE)]
+        chunks = [chunk_of(part, [(60 * part + at, shots) for at, shots in rows[6 * part :][:6]]) for part in range(4)]
+        add_video(gallery, number, camera, chunks, START_MS)
+    return gallery, people
+
+
+def _shots(rng: np.random.Generator, person: np.ndarray) -> np.ndarray:
+    return unit(person + 0.4 * rng.normal(size=(int(rng.integers(1, 4)), DIM)))
+
+
+@pytest.fixture
+def tinted(tmp_path: Path) -> tuple[Gallery, np.ndarray]:
+    return world(tmp_path, 1.5)
+
+
+def test_cameras_that_tint_are_found_out_and_searches_find_people_again(tinted: tuple[Gallery, np.ndarray]) -> None:
+    gallery, people = tinted
+    searcher = Searcher(gallery, Model())
+
+    def found() -> int:
+        hits = [searcher.search(unit(person)[None], top=3).hits for person in people]
+        return sum(_who(hit) == number for number, each in enumerate(hits) for hit in each)
+
+    before = found()
+    switched = normalise(gallery)
+    assert switched.on and current_means(gallery, Model.identity) is not None
+    assert switched.before and switched.after and switched.after.improves(switched.before)
+    assert found() > before
+    assert not switch_off(gallery).on and found() == before
+
+
+def test_cameras_that_see_alike_are_left_alone(tmp_path: Path) -> None:
+    gallery, _ = world(tmp_path, 0.0)
+    switched = normalise(gallery)
+    assert not switched.on and "would not help" in str(switched)
+    assert current_means(gallery, Model.identity) is None
+
+
+def test_scores_are_centred_cosines_of_the_stored_rows(tinted: tuple[Gallery, np.ndarray]) -> None:
+    gallery, people = tinted
+    normalise(gallery)
+    means, snapshot = current_means(gallery, Model.identity), Snapshots(gallery, Model.identity).current()
+    assert means is not None
+    rows = snapshot.index.stored(np.arange(len(snapshot.crops))).astype(np.float64)
+    every = np.array([rows[snapshot.tracklet_of == id_].mean(0) for id_ in np.unique(snapshot.tracklet_of)])
+    np.testing.assert_allclose(means.means[0], every.mean(0), atol=1e-6)  # each tracklet counts once
+    first = snapshot.camera_of == means.cameras[0]
+    own = np.array([rows[snapshot.tracklet_of == id_].mean(0) for id_ in np.unique(snapshot.tracklet_of[first])])
+    drawn = (own.sum(0) + 10 * every.mean(0)) / (len(own) + 10)
+    np.testing.assert_allclose(means.means[1], drawn, atol=1e-6)
+
+    centred = rows - means.means[means.of(snapshot.camera_of)]
+    query = unit(people[0]) - means.means[0]
+    cosines = centred @ query / np.linalg.norm(centred, axis=1) / np.linalg.norm(query)
+    best = {int(id_): cosines[snapshot.tracklet_of == id_].max() for id_ in np.unique(snapshot.tracklet_of)}
+    hits = Searcher(gallery, Model()).search(unit(people[0])[None], top=len(best)).hits
+    assert [int(hit.tracklet, 16) for hit in hits] == sorted(best, key=lambda id_: -best[id_])
+    np.testing.assert_allclose([hit.reason.score for hit in hits if hit.reason], sorted(best.values())[::-1], atol=2e-6)
+
+
+def test_rows_that_come_later_are_compared_by_the_means_there_are(tinted: tuple[Gallery, np.ndarray]) -> None:
+    gallery, people = tinted
+    normalise(gallery)
+    searcher = Searcher(gallery, Model())
+    count = len(_all(searcher, people[:1]))
+    means = current_means(gallery, Model.identity)
+    add_video(gallery, 9, "new", [chunk_of(0, [(1.0, unit(people[:1]))])], START_MS)
+    hits = _all(searcher, people[:1])
+    assert len(hits) == count + 1
+    assert hits[0].camera == "new" and hits[0].score == pytest.approx(1.0, abs=1e-3)  # by the mean of all
+    after = current_means(gallery, Model.identity)
+    assert means and after and means.digest == after.digest
+
+
+def test_a_tracklet_that_asks_is_seen_as_by_no_camera_in_particular(tinted: tuple[Gallery, np.ndarray]) -> None:
+    gallery, _ = tinted
+    tracklet = next(one.id for one in gallery.tracklets() if one.camera == CAMERAS[0])
+    before = tracklet_vectors(gallery, Model.identity, [tracklet])[tracklet]
+    normalise(gallery)
+    means = current_means(gallery, Model.identity)
+    assert means is not None
+    after = tracklet_vectors(gallery, Model.identity, [tracklet])[tracklet]
+    np.testing.assert_allclose(after, unit(before - means.means[1] + means.means[0]), atol=1e-5)
+
+
+def test_p_match_holds_for_the_means_it_was_made_with(tinted: tuple[Gallery, np.ndarray]) -> None:
+    gallery, people = tinted
+    every = _all(Searcher(gallery, Model()), people[:1])
+    for person in range(PEOPLE):
+        Identities(gallery, by="").new(f"person {person}", [hit.tracklet for hit in every if _who(hit) == person])
+    calibrate(gallery, Model, "identities")
+    assert current(gallery, Model.identity)
+    switched = normalise(gallery)
+    assert switched.recalibrate and "calibrate again" in str(switched)
+    assert current(gallery, Model.identity) is None and stored_calibration(gallery, Model.identity)
+    assert Searcher(gallery, Model()).search(unit(people[0])[None]).hits[0].p_match is None
+    calibrate(gallery, Model, "identities")
+    assert Searcher(gallery, Model()).search(unit(people[0])[None]).hits[0].p_match is not None
+    assert switch_off(gallery).recalibrate
+
+
+def test_one_camera_has_nothing_to_normalise(tmp_path: Path) -> None:
+    gallery = new_gallery(tmp_path)
+    add_video(gallery, 0, "gate", [chunk_of(0, [(1.0, unit(np.eye(DIM)[:1]))])], START_MS)
+    with pytest.raises(UserError, match="fewer than two cameras"):
+        normalise(gallery)
+
+
+def test_means_are_stored_as_they_are() -> None:
+    means = CameraMeans("2026-01-01T00:00:00Z", 7, (3, 8), np.random.default_rng(0).normal(size=(3, 4)).astype("f4"))
+    again = CameraMeans.read(means.text)
+    np.testing.assert_array_equal(again.means, means.means)
+    assert again.digest == means.digest != replace(means, tracklets=8).digest
+    np.testing.assert_array_equal(means.of(np.array([8, 1, 3, 99])), [2, 0, 1, 0])
+
+
+@pytest.mark.parametrize("with_codes", [True, False])
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.02])
+def test_the_index_finds_the_best_by_centred_scores(with_codes: bool, share: float) -> None:
+    rng = np.random.default_rng(4)
+    camera = rng.integers(0, 5, 21_000)
+    rows = unit(rng.normal(size=(21_000, DIM)) + 0.7 * rng.normal(size=(5, DIM))[camera]).astype(np.float16)
+    rows[100:140] = rows[99]  # ties
+    camera[99:140] = 0
+    means = np.stack([rows[camera == each].astype(np.float64).mean(0) for each in range(5)])
+    length = np.linalg.norm(rows - means[camera], axis=1).astype(np.float32)
+    ids = rng.permutation(len(rows)).astype(np.uint64)
+    index = ExactIndex([rows], ids, [coded(rows)] if with_codes else [])
+    kept = rng.random(len(rows)) < share if share < 1 else None
+    for k, query in ((1, rng.normal(size=DIM)), (30, rows[99] - means.mean(0)), (400, rng.normal(size=DIM))):
+        query = unit(query)
+        shift = (means @ query.astype(np.float64))[camera]
+        scores = ((rows.astype(np.float64) @ query.astype(np.float64) - shift) / length).astype(np.float32)
+        order = np.lexsort((ids, -(scores if kept is None else np.where(kept, scores, -np.inf))))[:k]
+        found = index.search(query, k, kept, Centring(shift, length))
+        np.testing.assert_array_equal(found.rows, order)
+        np.testing.assert_array_equal(found.scores, scores[order])
+
+
+def _all(searcher: Searcher, people: np.ndarray) -> list[Hit]:
+    return searcher.search(unit(people), top=1000).hits
+
+
+def _who(hit: Hit) -> int:
+    part, second = divmod(round((hit.start - utc(START_MS)).total_seconds()), 60)
+    return 6 * part + second - 2
