@@ -133,7 +133,7 @@ def founding(folder: Path, url: str | None = None) -> Iterator[Session]:
             if owner not in (None, reference.gallery):
                 raise UserError(
                     f"{place(engine)}: holds a gallery already, of another folder than {folder}; give this one a "
-                    "database, or a schema, of its own"
+                    "database, or a schema, of its own (if that folder is lost, restore a back-up)"
                 )
             clear(session)
             session.add(Setting(key=_OWNER, value=reference.gallery))

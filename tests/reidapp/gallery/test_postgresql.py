@@ -18,6 +18,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from reidapp.cli import app
 from reidapp.errors import ReidappError, UserError
 from reidapp.gallery import database, deletion, postgresql, schema, snapshot, vectors
 from reidapp.gallery.backup import copy_gallery
@@ -36,7 +37,7 @@ from tests.reidapp.gallery import test_deletion as deletions
 from tests.reidapp.gallery import test_identities as identities
 from tests.reidapp.gallery import test_reembedding as reembedding
 from tests.reidapp.gallery.test_search import DIM, START_MS, Model, add_video, chunk_of, new_gallery, unit
-from tests.small_gallery import query_crop
+from tests.small_gallery import png, query_crop
 
 NewUrl = Callable[[], str]
 
@@ -429,6 +430,31 @@ def _restore_and_die(backup: Path, target: Path, url: str) -> None:
 
     module.verify = lambda *_: signal.raise_signal(signal.SIGKILL)
     copy_gallery(Gallery.open(backup), target, url=url)
+
+
+def test_the_commands(new_url: NewUrl, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The address is given once; from then on the folder is enough."""
+
+    def said(*command: object) -> dict[str, Any]:
+        app([*map(str, command), "--json"], standalone_mode=False)
+        return dict(json.loads(capsys.readouterr().out))
+
+    crops, gallery, url = tmp_path / "crops", tmp_path / "gallery", new_url()
+    (crops / "gate").mkdir(parents=True)
+    for second, shirt in enumerate(("red", "blue")):
+        (crops / f"gate/2026-03-02_10-00-0{second}.png").write_bytes(png(query_crop(shirt)))
+    index = ("index", crops, "--as", "crops", "--gallery")
+    assert said(*index, gallery, "--zone", "UTC", "--database", url)["crops"] == 2
+    assert said(*index, gallery, "--database", url)["crops"] == said(*index, gallery)["crops"] == 0
+    search = ("search", "--image", crops / "gate/2026-03-02_10-00-00.png", "--gallery")
+    hits = said(*search, gallery)["hits"]
+    assert [hit["start"] for hit in hits] == ["2026-03-02T10:00:00.000Z", "2026-03-02T10:00:01.000Z"]
+    assert said("gallery", "info", "--gallery", gallery)["rows"].startswith(url.partition("?")[0])
+    assert said("gallery", "backup", tmp_path / "backup", "--gallery", gallery)["whole"]
+    restore = ("gallery", "restore", tmp_path / "backup", "--gallery", tmp_path / "again", "--database", new_url())
+    assert said(*restore)["whole"]
+    again = said(*search, tmp_path / "again")["hits"]
+    assert [hit["tracklet"] for hit in again] == [hit["tracklet"] for hit in hits]
 
 
 # --- addresses, and what is wrong with them ---
