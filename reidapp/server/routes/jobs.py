@@ -33,7 +33,6 @@ router = APIRouter(tags=["jobs"])
 
 JobInPath = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 Named = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-_KEEP_ALIVE_S = 15.0
 
 
 class Footage(Model):
@@ -128,6 +127,16 @@ class FootagePlan(BaseModel):
     plan: dict[str, Any]
 
 
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"const": "job"},
+        "data": {"type": "string", "contentMediaType": "application/json", "description": "The job."},
+    },
+}
+
+
 @router.get("/jobs")
 def jobs(desk: Investigator, request: Request) -> JobList:
     """The gallery's jobs since the server began, the newest first."""
@@ -168,7 +177,7 @@ def job(desk: Investigator, request: Request, job_id: JobInPath) -> Job:
 @router.get(
     "/jobs/{job_id}/events",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events."}},
+    responses={200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "Events, until it is over."}},
 )
 def job_events(desk: Investigator, request: Request, job_id: JobInPath) -> StreamingResponse:
     """The job as server-sent events named `job`, one at each change, until it is over; its data is as of GET."""
