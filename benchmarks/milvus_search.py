@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import machine
-from benchmarks.search import CHUNK, MODEL, TOP, World, make_gallery
+from benchmarks.search import CHUNK, MODEL, TOP, World, in_turns, make_gallery
 from reidapp.gallery import mirror
 from reidapp.gallery.milvus import MilvusIndex
-from reidapp.gallery.nearest import ExactIndex
+from reidapp.gallery.nearest import ExactIndex, Nearest
 from reidapp.gallery.snapshot import Snapshots
 
 
@@ -64,23 +64,20 @@ def measured(world: World, folder: Path, queries: int) -> dict[str, Any]:
 
 
 def compared(own: ExactIndex, index: MilvusIndex, asked: np.ndarray, kept: np.ndarray | None) -> dict[str, float]:
-    """Medians over the queries, after one round to warm up."""
+    """Medians over the queries."""
     expression = index._expression(kept) or ""
     ways: dict[str, Callable[[np.ndarray], Any]] = {
         "reidapp_ms": lambda query: own.search(query, TOP, kept),
         "milvus_ms": lambda query: index.search(query, TOP, kept),
         "alone_ms": lambda query: index.collection.top(query, TOP, expression),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for query in np.concatenate([asked[:1], asked]):
-        found = []
-        for name, search in ways.items():
-            started = time.perf_counter()
-            found.append(search(query))
-            seconds[name].append(time.perf_counter() - started)
-        np.testing.assert_array_equal(found[0].rows, found[1].rows)
-        np.testing.assert_array_equal(found[0].scores, found[1].scores)
-    return {name: round(statistics.median(values[1:]) * 1e3, 2) for name, values in seconds.items()}
+    seconds = in_turns(ways, asked, lambda found: same(found["reidapp_ms"], found["milvus_ms"]))
+    return {name: round(statistics.median(values) * 1e3, 2) for name, values in seconds.items()}
+
+
+def same(one: Nearest, other: Nearest) -> None:
+    np.testing.assert_array_equal(one.rows, other.rows)
+    np.testing.assert_array_equal(one.scores, other.scores)
 
 
 if __name__ == "__main__":
