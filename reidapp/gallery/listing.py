@@ -5,10 +5,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Double, Select, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Double, Select, SQLColumnExpression, and_, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from reidapp.errors import UserError
@@ -149,7 +149,7 @@ def tracklets(
     begin = video.start_ms + piece.start_s * 1000
     with Session(gallery.engine) as session:
         # A piece that goes on with another counts where that one is too early.
-        first = piece.continues.is_(None)
+        first: ColumnElement[bool] = piece.continues.is_(None)
         if after is not None:
             first = or_(first, begin < _milliseconds(after))
         chosen = (
@@ -216,7 +216,7 @@ def _of_cameras(session: Session, names: Sequence[str] | None) -> list[ColumnEle
 
 
 def _within(
-    begin: ColumnElement[float], end: ColumnElement[float], after: datetime | None, before: datetime | None
+    begin: SQLColumnExpression[Any], end: SQLColumnExpression[Any], after: datetime | None, before: datetime | None
 ) -> list[ColumnElement[bool]]:
     later = [end >= _milliseconds(after)] if after else []
     return later + ([begin <= _milliseconds(before)] if before else [])
@@ -227,7 +227,7 @@ def _milliseconds(time: datetime) -> ColumnElement[float]:
 
 
 def _paged(
-    chosen: Select, begin: ColumnElement[float], id_: ColumnElement[str], limit: int, page: str | None
+    chosen: Select, begin: SQLColumnExpression[Any], id_: SQLColumnExpression[str], limit: int, page: str | None
 ) -> Select:
     """One row more than a page has, to tell whether there is another."""
     if page is not None:

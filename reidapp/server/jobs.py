@@ -235,8 +235,8 @@ class Jobs:
         result = _result(b"".join(printed))
         state: State = "cancelled" if cancelled and code else "done" if code == 0 else "failed"
         last = next((line for line in reversed(lines) if line.strip()), f"ended with exit code {code}")
-        error = last.removeprefix("reidapp: ") if state == "failed" else None
-        self._change(id_, state=state, ended=datetime.now(UTC), result=result, error=error)
+        why = last.removeprefix("reidapp: ") if state == "failed" else None
+        self._change(id_, state=state, ended=datetime.now(UTC), result=result, error=why)
 
     def _follow(self, id_: str, told: IO[bytes]) -> deque[str]:
         lines: deque[str] = deque(maxlen=_LINES)

@@ -1,6 +1,6 @@
 """Searches: who is meant, among what; the hits; and answers to them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Annotated, Literal
 from uuid import uuid4
@@ -125,7 +125,7 @@ class Hit(BaseModel):
     tracklet_url: str
     start_source: str
     uncertain: str | None = Field(description="Why the times may be wrong.")
-    recording: Literal["present", "gone", "replaced", "silent"]
+    recording: str = Field(description="present, gone, replaced or silent: its disk does not answer.")
     reason: Reason | None
     recording_token: str = Field(description="ONVIF: the recording's id.")
     start_point: Utc = Field(description="ONVIF: the start.")
@@ -264,7 +264,7 @@ def _search_images(desk: Desk, images: list[tuple[str, bytes]], fields: dict[str
 async def _form(request: Request) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
     """A form's images (name, bytes) and fields, held in memory: nothing of a query goes to disk."""
 
-    async def bounded() -> AsyncIterator[bytes]:
+    async def bounded() -> AsyncGenerator[bytes, None]:
         total = 0
         async for part in request.stream():
             total += len(part)
