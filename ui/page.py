@@ -21,7 +21,7 @@ from reidapp.server.service import SearchService
 
 FOLDER = Path(__file__).parent
 SERVED = ("pages", "components", "texts")
-PAGES = {"search": ""}  # module: path below the root
+PAGES = {"search": "", "browse": "browse", "identities": "identities"}  # module: path below the root
 SYSTEM_FONTS = (
     *("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans"),
     *("PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "sans-serif"),

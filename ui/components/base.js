@@ -60,6 +60,17 @@ export async function ask(path, { json, ...options } = {}) {
   throw Object.assign(new Error(told?.error || text("error.status", { status: answer.status })), { status: answer.status });
 }
 
+const AT_ONCE = 6;
+
+// Answers to many requests, in order, with a few of them at a time under way.
+export async function inTurns(items, work) {
+  const answers = [], waiting = [...items.entries()];
+  await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+    for (let turn = waiting.shift(); turn; turn = waiting.shift()) answers[turn[0]] = await work(turn[1]);
+  }));
+  return answers;
+}
+
 export const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
 
 // Kept while the browser's tab is open, so that another page can be visited in between.

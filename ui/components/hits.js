@@ -23,7 +23,8 @@ export function hitList({ open, actions }) {
     view = chosenView;
     at = Math.min(at, Math.max(hits.length - 1, 0));
     const narrow = window.innerWidth <= 640;
-    const wide = columns(cards, narrow ? 112 : 142, GAP), high = (narrow ? 246 : 304) + GAP;
+    const wide = columns(cards, narrow ? 112 : 142, GAP), scored = hits.some((hit) => hit.score !== null);
+    const high = (narrow ? 246 : 304) - (scored ? 0 : 24) + GAP;
     places = new Map();
     const rows = [];
     const grid = (group) => {
@@ -59,7 +60,7 @@ export function hitList({ open, actions }) {
   }
 
   const head = (name, count) =>
-    row("head", make("strong", { textContent: name }), make("span", { textContent: text("hits.count", { count }) }));
+    row("head", make("strong", { textContent: name }), make("span", { textContent: text(view === "days" ? "facts.tracklets" : "hits.count", { count, number: number(count) }) }));
 
   function card(hit, index) {
     const time = `${clock(hit.time, hit.zone)} ${zoneName(hit.time, hit.zone)}`;

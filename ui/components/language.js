@@ -30,6 +30,9 @@ export const day = (time, zone) => format(zone, { day: "numeric", month: "short"
 export const clock = (time, zone) => format(zone, { timeStyle: "medium" }).format(new Date(time));
 export const minutes = (time, zone) => format(zone, { hour: "2-digit", minute: "2-digit" }).format(new Date(time));
 export const shortDay = (time, zone) => format(zone, { day: "numeric", month: "short" }).format(new Date(time));
+// Of a date without a time: 2026-03-02.
+export const dayName = (date, options = { day: "numeric", month: "short", year: "numeric" }) =>
+  format("UTC", options).format(new Date(`${date}T12:00:00Z`));
 export const zoneName = (time, zone) =>
   format(zone, { hour: "numeric", timeZoneName: "short" }).formatToParts(new Date(time)).find((part) => part.type === "timeZoneName").value;
 export const number = (value) => new Intl.NumberFormat(locale).format(value);

@@ -1,21 +1,53 @@
-// The confirmed hits in time order: where the person went, and how long it took from one camera to the next.
-import { build, make } from "./base.js";
+// The confirmed hits in time order: where the person went, how long it took from one camera to the next, and who it is.
+import { ask, build, make } from "./base.js";
 import { clock, day, duration, text } from "./language.js";
 
 export function journey({ open, forget }) {
   const element = build(`
     <section class="journey" data-label="path.label" hidden>
-      <div class="head"><h2 data-text="path.label"></h2><span class="counts"></span></div>
+      <div class="head"><h2 data-text="path.label"></h2><span class="counts"></span>
+        <form>
+          <input type="text" maxlength="200" required list="names" data-placeholder="path.name" data-label="path.name">
+          <datalist id="names"></datalist>
+          <button class="quiet" data-text="path.keep"></button>
+        </form>
+      </div>
+      <p class="say" role="status"></p>
+      <p class="problem" role="alert"></p>
       <ol></ol>
     </section>`);
-  const list = element.querySelector("ol");
+  const find = (selector) => element.querySelector(selector);
+  const list = find("ol"), form = find("form"), field = find("input"), say = find(".say"), problem = find(".problem");
+  let tracklets = [];
+
+  field.addEventListener("focus", async () => {
+    const { identities } = await ask("api/v1/identities").catch(() => ({ identities: [] }));
+    find("datalist").replaceChildren(...identities.map(({ name }) => make("option", { value: name })));
+  });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    say.textContent = problem.textContent = "";
+    try {
+      const name = field.value.trim(), { identities } = await ask("api/v1/identities");
+      const known = identities.some((identity) => identity.name === name);
+      if (known) await ask(`api/v1/identities/${encodeURIComponent(name)}/tracklets`, { json: { tracklets } });
+      else await ask("api/v1/identities", { json: { name, tracklets } });
+      say.textContent = text("path.kept", { count: tracklets.length, name });
+      field.value = "";
+    } catch (error) {
+      problem.textContent = error.message;
+    }
+  });
 
   return {
     element,
     // confirmed: in time order; refused: how many hits are not the person.
     show(confirmed, refused) {
       element.hidden = confirmed.length + refused === 0;
-      element.querySelector(".counts").textContent = text("path.counts", { yes: confirmed.length, no: refused });
+      form.hidden = confirmed.length === 0;
+      tracklets = confirmed.map((hit) => hit.tracklet);
+      say.textContent = problem.textContent = "";
+      find(".counts").textContent = text("path.counts", { yes: confirmed.length, no: refused });
       list.replaceChildren(...confirmed.map((hit, index) => {
         const before = confirmed[index - 1];
         const away = before && (Date.parse(hit.start) - Date.parse(before.end)) / 1000;

@@ -68,7 +68,7 @@ export function player({ judge, similar }) {
     find(".caption").replaceChildren(
       make("span", { textContent: `${day(hit.start, hit.zone)}, ${span(hit.start, hit.end, hit.zone)}` }),
       make("span", { textContent: hit.zone }),
-      make("span", { textContent: hit.file }),
+      hit.file ? make("span", { textContent: hit.file }) : "",
       hit.uncertain ? make("span", { className: "warn", textContent: hit.uncertain }) : "",
     );
     find("[data-go='-1']").disabled = index === 0;

@@ -1,5 +1,5 @@
 // Search: whom to look for, where and when; the hits, and what the user says of them; the recording of a hit.
-import { ask, build, button, hear, make, remember, remembered, root, tell } from "../components/base.js";
+import { ask, build, button, inTurns, make, remember, remembered, root, tell } from "../components/base.js";
 import { cameraChoice } from "../components/cameras.js";
 import { emptyGallery } from "../components/empty.js";
 import { frame, keys } from "../components/frame.js";
@@ -172,7 +172,9 @@ export async function start(element, about) {
     stop.hidden = false;
     try {
       const answer = await question(turn.signal);
-      result = { ...answer, hits: answer.hits.map((hit) => ({ ...ofSearch(hit), judgeable: true })) };
+      // What was judged since the question was asked is gone from here already.
+      const judged = new Set(state.judged.map((each) => each.hit.tracklet));
+      result = { ...answer, hits: answer.hits.filter((hit) => !judged.has(hit.tracklet)).map((hit) => ({ ...ofSearch(hit), judgeable: true })) };
       takenBack = [];
       render();
     } catch (error) {
@@ -305,7 +307,7 @@ export async function start(element, about) {
   async function openSaved({ name, pictures, filters, yes, no }) {
     const crop = pictures.length ? new URL(`api/v1/saved-searches/${encodeURIComponent(name)}/pictures/0`, root).href : null;
     const { cameras: names = [], after = null, before = null } = filters;
-    const seen = async (ids, verdict) => Promise.all(ids.map(async (id) => ({ verdict, hit: ofTracklet(await ask(`api/v1/tracklets/${id}`), null) })));
+    const seen = async (ids, verdict) => inTurns(ids, async (id) => ({ verdict, hit: ofTracklet(await ask(`api/v1/tracklets/${id}`)) }));
     const judged = [...(await seen(yes, "yes")), ...(await seen(no, "no"))];
     change({ items: [{ saved: name, crop }], cameras: names, after, before, judged });
     query.set(state.items);
