@@ -41,6 +41,7 @@ from reidapp.wording import counted, counts
 
 RETENTION = "retention_days"  # the setting
 
+_MADE = ("clips", "exports")  # folders of what a server has made of recordings, and of archives of cases
 _MIN_PREFIX = 6  # digits of an id
 
 
@@ -117,7 +118,8 @@ def delete_from(writer: GalleryWriter, selection: Selection) -> Deletion:
             unwanted = _delete(session, gallery, videos, pieces)
             unnamed = _unnamed(session, gallery)
             unnamed |= {path for path in unwanted if path.parent not in unnamed}
-            _leave(session, gallery, unnamed | set((gallery.path / "vectors").rglob(f"*{SUFFIX}")))
+            made_of_it = {gallery.path / folder for folder in _MADE}
+            _leave(session, gallery, unnamed | made_of_it | set((gallery.path / "vectors").rglob(f"*{SUFFIX}")))
             outdate(session)
             next_generation(session)
     gallery.remove_leftovers()

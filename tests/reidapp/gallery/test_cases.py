@@ -1,0 +1,123 @@
+import csv
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reidapp.errors import UnknownError, UserError
+from reidapp.footage.decoding import frames, probe
+from reidapp.gallery.case_export import export_case
+from reidapp.gallery.cases import Cases, NewCaseHit
+from reidapp.gallery.deletion import Selection, delete_from
+from reidapp.gallery.store import Gallery
+from tests.small_gallery import FOOTAGE, HEIGHT, WIDTH, make_gallery
+
+SKIN = np.array((214, 172, 140))
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Gallery:
+    return make_gallery(tmp_path)
+
+
+def of_camera(gallery: Gallery, camera: str) -> list[str]:
+    return [each.id for each in gallery.tracklets() if each.camera == camera]
+
+
+def test_hits_are_kept_judged_and_taken_out(gallery: Gallery) -> None:
+    cases, ids = Cases(gallery, "me"), of_camera(gallery, "Gate")
+    cases.new("coat", "whose?")
+    cases.add("coat", [NewCaseHit(ids[0], score=0.9), NewCaseHit(ids[1][:8], verdict="no")])
+    cases.judge("coat", ids[0], verdict="yes", note="certain")
+    hits = {hit.info.id: hit for hit in cases.hits("coat")}
+    assert (hits[ids[0]].verdict, hits[ids[0]].note, hits[ids[0]].score) == ("yes", "certain", 0.9)
+    assert hits[ids[1]].crop == gallery.tracklet(ids[1]).crops[0].id
+    cases.judge("coat", ids[0], verdict=None)
+    assert next(hit for hit in cases.hits("coat") if hit.info.id == ids[0]).note == "certain"
+    cases.remove("coat", ids[:1])
+    assert cases.get("coat").hits == 1
+    cases.change("coat", "hat")
+    cases.delete("hat")
+    assert cases.all() == []
+    assert len(of_camera(gallery, "Gate")) == 2
+
+
+def test_what_is_not_there_or_taken_is_said(gallery: Gallery) -> None:
+    cases, ids = Cases(gallery, "me"), of_camera(gallery, "Gate")
+    cases.new("coat")
+    with pytest.raises(UserError, match="take another"):
+        cases.new("coat")
+    with pytest.raises(UserError, match="needs a letter"):
+        cases.new(" ")
+    with pytest.raises(UnknownError, match='did you mean "coat"'):
+        cases.get("coatt")
+    with pytest.raises(UnknownError, match="not in the case"):
+        cases.judge("coat", ids[0], verdict="yes")
+    other = gallery.tracklet(ids[1]).crops[0].id
+    with pytest.raises(UserError, match="not of tracklet"):
+        cases.add("coat", [NewCaseHit(ids[0], crop=other)])
+    with pytest.raises(UserError, match="nothing in it"):
+        export_case(gallery, "coat", gallery.path / "x.zip", "me")
+
+
+def test_what_is_deleted_goes_from_cases(gallery: Gallery) -> None:
+    cases, ids = Cases(gallery, "me"), of_camera(gallery, "Gate")
+    cases.new("coat")
+    cases.add("coat", [NewCaseHit(id_) for id_ in ids])
+    with gallery.writing() as writer:
+        assert delete_from(writer, Selection(tracklets=ids[:1])).said == 1
+    assert [hit.info.id for hit in cases.hits("coat")] == ids[1:]
+
+
+@pytest.mark.parametrize("show_heads", [False, True])
+def test_an_archive_is_whole_and_heads_are_blurred_in_it(gallery: Gallery, tmp_path: Path, show_heads: bool) -> None:
+    cases, ids = Cases(gallery, "me"), of_camera(gallery, "Gate")
+    cases.new("coat")
+    cases.add("coat", [NewCaseHit(ids[0], verdict="yes", note="=1+1")])
+    cases.add("coat", [NewCaseHit(of_camera(gallery, "Hall")[0])])
+    gallery.tracklet(of_camera(gallery, "Hall")[0]).video.path.unlink()
+    found = export_case(gallery, "coat", tmp_path / "coat.zip", "me", show_heads=show_heads)
+    assert (found.hits, found.clips) == (2, 1)
+    assert "clip 2: recording gone" in found.left_out[0]
+    assert found.sha256 == hashlib.sha256(found.file.read_bytes()).hexdigest()
+    with pytest.raises(UserError, match="is there already"):
+        export_case(gallery, "coat", found.file, "me")
+
+    archive = zipfile.ZipFile(found.file)
+    manifest = dict(reversed(line.split("  ", 1)) for line in archive.read("manifest.sha256").decode().splitlines())
+    assert sorted([*manifest, "manifest.sha256"]) == sorted(archive.namelist())
+    for name, digest in manifest.items():
+        assert hashlib.sha256(archive.read(name)).hexdigest() == digest
+    told = json.loads(archive.read("case.json"))
+    assert told["heads_blurred"] != show_heads
+    assert str(tmp_path) not in archive.read("case.json").decode()
+    rows = list(csv.DictReader(io.StringIO(archive.read("hits.csv").decode("utf-8-sig"))))
+    assert [row["camera"] for row in rows] == ["Gate", "Hall"]
+    assert rows[0]["note"] == "'=1+1"  # no spreadsheet shall take it for a formula
+
+    (name,) = (name for name in archive.namelist() if name.endswith(".mp4"))
+    (clip := tmp_path / "clip.mp4").write_bytes(archive.read(name))
+    assert probe(clip).codec == "h264"
+    walks = FOOTAGE["Gate", "Europe/Berlin"]
+    heads = [
+        np.abs(frame.image[y, x].astype(int) - SKIN).max() < 25
+        for frame in frames(clip, 0, 10, None)
+        for walk in walks
+        if walk.start_s <= frame.time_s <= walk.end_s  # the clip begins with the recording
+        for box in [walk.box(frame.time_s)]
+        for x in [round(box.centre[0] * WIDTH)]
+        for y in [round((box.y1 + 0.1 * box.height) * HEIGHT)]
+        if 0 <= x < WIDTH
+    ]
+    edges = [
+        frame.image[round((box.y1 + 0.02 * box.height) * HEIGHT), round(box.centre[0] * WIDTH)].astype(int)
+        for frame in frames(clip, 2, 5, None)
+        for box in [walks[0].box(frame.time_s)]
+    ]
+    assert np.mean(heads) > 0.9 if show_heads else True
+    sharp = np.mean([np.abs(edge - SKIN).max() < 25 for edge in edges])
+    assert sharp > 0.9 if show_heads else sharp < 0.1  # at its edge, a blurred head has the wall's colours in it
