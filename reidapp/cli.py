@@ -1013,7 +1013,7 @@ def gallery_prune(
     found = [model for model in opened.models() if not model.active]
     if found and not dry_run:
         _confirm(f"delete from {gallery} the vectors of {'; '.join(map(str, found))}", yes)
-        with opened.writing() as writer:
+        with opened.writing() as writer, opened.embedding_anew():
             found = drop_other_models(writer)
             let_go(opened)
     said = "\n".join([f"{gallery}: {'would go' if dry_run else 'deleted'}: {len(found)} models", *map(str, found)])

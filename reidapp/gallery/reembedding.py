@@ -15,7 +15,7 @@ import numpy as np
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
 from reidapp.gallery.snapshot import Snapshots
-from reidapp.gallery.store import Gallery, ModelInfo, StoredChunk
+from reidapp.gallery.store import Gallery, GalleryWriter, ModelInfo, StoredChunk
 from reidapp.imaging import read_image
 from reidapp.wording import counted
 
@@ -62,6 +62,9 @@ def reembed(
 ) -> ReembedReport:
     """Embed every stored crop that has no vector of a model, chunk by chunk, and then search with that model.
 
+    Others may index into the gallery, search it and delete from it meanwhile; the model is used once it has everything,
+    and who indexes then is told to begin again with it.
+
     A run that is stopped, or killed, leaves whole chunks, and the next one goes on from there. An interrupt
     (KeyboardInterrupt) ends the run, and the report says so.
 
@@ -70,31 +73,53 @@ def reembed(
 
     Raises:
         UserError: a stored crop is gone or damaged.
-        ReidappError: the gallery is being written by another process, or the final count is wrong.
+        ReidappError: another process embeds the gallery anew, or the final count is wrong.
     """
     report = ReembedReport(f"{embedder.card.name}/{embedder.card.version}")
-    with gallery.writing() as writer:
+    with gallery.embedding_anew() as writer:
         writer.add_model(file, embedder.card, embedder.identity)
         chunks = writer.chunks_without(embedder.identity)
-        total = sum(len(chunk.crops) for chunk in chunks)
-        report.reused = gallery.summary().crops - total
+        report.reused = gallery.summary().crops - _crops(chunks)
         try:
-            for camera, some in _together(chunks):
-                progress(report.embedded, total, camera)
-                crops = [read_image(path) for chunk in some for path in chunk.crops]
-                ends = itertools.accumulate(len(chunk.crops) for chunk in some)
-                made = np.split(embedder.embed(crops, camera), list(ends)[:-1])
-                for chunk, vectors in zip(some, made, strict=True):
-                    writer.add_vectors(chunk.id, embedder.identity, vectors)
-                    report.embedded += len(vectors)
-            progress(total, total, "")
-            snapshots = Snapshots(gallery, embedder.identity)
-            snapshots.derive()  # so that the first search is as quick as the last was
-            snapshots.catch_up()
-            writer.use_model(embedder.identity)
+            while True:
+                _embed(writer, embedder, chunks, report, progress)
+                snapshots = Snapshots(gallery, embedder.identity)
+                snapshots.derive()  # so that the first search is as quick as the last was
+                snapshots.catch_up()
+                if writer.use_model(embedder.identity):
+                    break
+                chunks = writer.chunks_without(embedder.identity)  # indexed meanwhile
         except KeyboardInterrupt:
             report.interrupted = True
     return report
+
+
+def _embed(
+    writer: GalleryWriter,
+    embedder: Embeds,
+    chunks: Sequence[StoredChunk],
+    report: ReembedReport,
+    progress: Progress,
+) -> None:
+    total = report.embedded + _crops(chunks)
+    for camera, some in _together(chunks):
+        progress(report.embedded, total, camera)
+        try:
+            crops = [read_image(path) for chunk in some for path in chunk.crops]
+        except UserError:
+            if all(map(writer.is_as_listed, some)):
+                raise
+            continue  # deleted meanwhile; what is left of these chunks is listed again
+        ends = itertools.accumulate(len(chunk.crops) for chunk in some)
+        made = np.split(embedder.embed(crops, camera), list(ends)[:-1])
+        for chunk, vectors in zip(some, made, strict=True):
+            if writer.add_vectors(chunk, embedder.identity, vectors):
+                report.embedded += len(vectors)
+    progress(total, total, "")
+
+
+def _crops(chunks: Sequence[StoredChunk]) -> int:
+    return sum(len(chunk.crops) for chunk in chunks)
 
 
 def _together(chunks: Sequence[StoredChunk]) -> Iterator[tuple[str, list[StoredChunk]]]:

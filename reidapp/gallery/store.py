@@ -23,7 +23,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from sqlalchemy import Engine, delete, exists, func, select, true
+from sqlalchemy import Engine, Select, delete, exists, func, select, true
 from sqlalchemy.orm import Session
 
 from reidapp import files
@@ -472,9 +472,22 @@ class Gallery:
         Raises:
             ReidappError: another process is writing to this gallery; or, from within, its disk is full.
         """
-        busy = f"{self.path}: another `reidapp index` or `reembed` is writing to this gallery; wait until it ends"
+        busy = f"{self.path}: another process, such as `reidapp index`, is writing to this gallery; wait until it ends"
         with files.disk_named(self.path), self._held("writer", busy):
             self.remove_leftovers()  # of a deletion that was killed
+            yield GalleryWriter(self)
+
+    @contextmanager
+    def embedding_anew(self) -> Iterator["GalleryWriter"]:
+        """The right to add vectors of a model that is not searched yet, for one process at a time.
+
+        Beside it another may be `writing`: indexing goes on, and the model is used only when it has everything.
+
+        Raises:
+            ReidappError: another process does; or, from within, the disk is full.
+        """
+        busy = f"{self.path}: another process, such as `reidapp reembed`, is embedding it anew; wait until it ends"
+        with files.disk_named(self.path), self._held("reembedding", busy):
             yield GalleryWriter(self)
 
     @contextmanager
@@ -677,6 +690,7 @@ class GalleryWriter:
         """Commit a chunk: its crops, vectors and rows become visible together."""
         self._write_crops(video_id, chunk)
         with database.changing(self.gallery.engine) as session:
+            self._check_model(session)
             self._add_chunk(session, video_id, chunk)
             next_generation(session)
 
@@ -685,10 +699,16 @@ class GalleryWriter:
         for picture in pictures:
             self._write_crops(picture.video.id, picture.chunk)
         with database.changing(self.gallery.engine) as session:
+            self._check_model(session)
             for picture in pictures:
                 self._add_video(session, picture.camera, zone, picture.video)
                 self._add_chunk(session, picture.video.id, picture.chunk)
             next_generation(session)
+
+    def _check_model(self, session: Session) -> None:
+        """What is added has vectors of this writer's model; meanwhile another process may have moved the gallery."""
+        if session.get_one(schema.Setting, "model").value != self.model_id:
+            raise ReidappError(f"{self.gallery.path}: it was moved to another model just now; run the command again")
 
     def _add_chunk(self, session: Session, video_id: str, chunk: NewChunk) -> None:
         chunk_id = schema.identifier(video_id, chunk.number)
@@ -727,7 +747,7 @@ class GalleryWriter:
             .join(schema.Video, schema.Video.id == schema.Chunk.video_id)
             .join(schema.Camera, schema.Camera.id == schema.Video.camera_id)
             .join(schema.Crop, schema.Crop.chunk_id == schema.Chunk.id)
-            .where(~exists().where(schema.Block.chunk_id == schema.Chunk.id, schema.Block.model_id == model_id))
+            .where(schema.Chunk.id.in_(_chunks_waiting(model_id)))
             .order_by(schema.Camera.name, schema.Video.start_ms, schema.Video.id, schema.Chunk.number)
             .order_by(schema.Crop.position)
         )
@@ -741,30 +761,49 @@ class GalleryWriter:
             for (id_, camera), group in groups
         ]
 
-    def add_vectors(self, chunk_id: str, model_id: str, embeddings: np.ndarray) -> None:
-        """Commit the vectors ``[crops, D]`` of a chunk, in the crops' order, under a model that is not searched yet."""
+    def add_vectors(self, chunk: StoredChunk, model_id: str, embeddings: np.ndarray) -> bool:
+        """Commit the vectors ``[crops, D]`` of a chunk, in its crops' order, under a model that is not searched yet.
+
+        Returns:
+            whether the chunk still has these crops; otherwise nothing was committed.
+        """
         with database.changing(self.gallery.engine) as session:
-            days = select(schema.Block.day).filter_by(chunk_id=chunk_id).order_by(schema.Block.model_id)
+            if not self._is_as_listed(session, chunk):
+                return False
+            days = select(schema.Block.day).filter_by(chunk_id=chunk.id).order_by(schema.Block.model_id)
             day = session.scalars(days).first()
             assert day is not None  # what indexing wrote with the crops
-            session.add(self._write_vectors(session, model_id, chunk_id, day, embeddings))
+            session.add(self._write_vectors(session, model_id, chunk.id, day, embeddings))
+            return True
 
-    def use_model(self, model_id: str) -> None:
-        """Search the vectors of another model from now on.
+    def is_as_listed(self, chunk: StoredChunk) -> bool:
+        """Whether a chunk still has the crops that it had; some may have been deleted by another process."""
+        with Session(self.gallery.engine) as session:
+            return self._is_as_listed(session, chunk)
+
+    def _is_as_listed(self, session: Session, chunk: StoredChunk) -> bool:
+        crops = select(schema.Crop.id).filter_by(chunk_id=chunk.id).order_by(schema.Crop.position)
+        return [self.gallery.crop_path(chunk.id, id_) for id_ in session.scalars(crops)] == chunk.crops
+
+    def use_model(self, model_id: str) -> bool:
+        """Search the vectors of another model from now on; whether every chunk has some by now.
 
         Raises:
-            ReidappError: not every crop has a vector of it.
+            ReidappError: vectors are missing in the shards.
         """
         self.model_id = model_id
-        crops, written, searchable = self.counted()
-        if not crops == written == searchable:
-            raise ReidappError(
-                f"{self.gallery.path}: {crops} crops, {written} vectors written, {searchable} searchable; these must "
-                "be equal. The gallery is still searched with the old model; restore a back-up of its vectors"
-            )
         with database.changing(self.gallery.engine) as session:
+            if session.scalar(_chunks_waiting(model_id).limit(1)) is not None:
+                return False
             session.get_one(schema.Setting, "model").value = model_id
             next_generation(session)
+            crops, written, searchable = self.counted()
+            if not crops == written == searchable:
+                raise ReidappError(
+                    f"{self.gallery.path}: {crops} crops, {written} vectors written, {searchable} searchable; these "
+                    "must be equal. The gallery is still searched with the old model; restore a back-up of its vectors"
+                )
+            return True
 
     def border(self, video_id: str, number: int) -> list[tuple[str, PathPoint, np.ndarray]]:
         """The tracklets that reach the end of a committed chunk: (id, last point, mean embedding ``[D]``)."""
@@ -832,6 +871,12 @@ class GalleryWriter:
             rows=len(embeddings),
             sha256=digest,
         )
+
+
+def _chunks_waiting(model_id: str) -> Select[str]:
+    """Ids of chunks with crops that have no vectors of a model."""
+    block = exists().where(schema.Block.chunk_id == schema.Crop.chunk_id, schema.Block.model_id == model_id)
+    return select(schema.Crop.chunk_id).distinct().where(~block)
 
 
 def roots(session: Session) -> dict[str, str]:

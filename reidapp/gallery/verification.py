@@ -385,7 +385,7 @@ def repair(
     Raises:
         ReidappError: the gallery is being written by another process, or its database can't be read.
     """
-    with gallery.writing():
+    with gallery.writing(), gallery.embedding_anew():
         before = verify(gallery, progress)
         mending = _Mending(gallery, open_model)
         mending.leftovers(before.leftovers)

@@ -82,7 +82,7 @@ def reembed(gallery: Gallery, model: type[Model]) -> None:
         writer.add_model(gallery.model_file, model.card, model.identity)
         for chunk in writer.chunks_without(model.identity):
             rng = np.random.default_rng([int(chunk.id, 16), int(model.identity[:4], 16)])
-            writer.add_vectors(chunk.id, model.identity, unit(rng.normal(size=(len(chunk.crops), DIM))))
+            writer.add_vectors(chunk, model.identity, unit(rng.normal(size=(len(chunk.crops), DIM))))
         writer.use_model(model.identity)
 
 
