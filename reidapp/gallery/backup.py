@@ -47,7 +47,7 @@ def copy_gallery(
         raise UserError(f"{target}: not an empty folder; nothing is overwritten, give another name")
     half_made = target.with_name(f"{target.name}.new")
     with files.disk_named(target):
-        database.empty_again(half_made)
+        database.empty_again(half_made, url)
         with source.files_kept():
             database.copy_rows(source.engine, half_made, url)
             copy = Gallery.open(half_made, url)

@@ -127,7 +127,6 @@ def founding(folder: Path, url: str | None = None) -> Iterator[Session]:
         upgrade(engine)
         begun = Reference.read(half_made)
         reference = Reference(place(engine), begun.gallery if begun else uuid.uuid4().hex)
-        reference.write(half_made)
         with changing(engine) as session:
             owner = session.scalar(_OWNED)
             if owner not in (None, reference.gallery):
@@ -135,6 +134,7 @@ def founding(folder: Path, url: str | None = None) -> Iterator[Session]:
                     f"{place(engine)}: holds a gallery already, of another folder than {folder}; give this one a "
                     "database, or a schema, of its own (if that folder is lost, restore a back-up)"
                 )
+            reference.write(half_made)
             clear(session)
             session.add(Setting(key=_OWNER, value=reference.gallery))
             yield session
@@ -144,13 +144,13 @@ def founding(folder: Path, url: str | None = None) -> Iterator[Session]:
     files.flush_folder(folder)
 
 
-def empty_again(folder: Path) -> None:
-    """An empty folder, in which `founding` begins anew what it has begun there, on a server, too."""
+def empty_again(folder: Path, url: str | None) -> None:
+    """An empty folder, in which `founding` begins anew what it has begun there and on a server."""
     half_made = folder / f"{REFERENCE}.new"
     begun = Reference.read(folder / REFERENCE) or Reference.read(half_made)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    if begun:
+    if url and begun:
         begun.write(half_made)
 
 

@@ -35,9 +35,10 @@ from tests.reidapp.footage import test_indexing as indexing
 from tests.reidapp.gallery import test_cameras as cameras
 from tests.reidapp.gallery import test_deletion as deletions
 from tests.reidapp.gallery import test_identities as identities
+from tests.reidapp.gallery import test_listing as listing
 from tests.reidapp.gallery import test_reembedding as reembedding
 from tests.reidapp.gallery.test_search import DIM, START_MS, Model, add_video, chunk_of, new_gallery, unit
-from tests.small_gallery import png, query_crop
+from tests.small_gallery import make_gallery, png, query_crop
 
 NewUrl = Callable[[], str]
 
@@ -250,6 +251,15 @@ def test_to_another_model_and_back(pictured: Gallery, tmp_path: Path) -> None:
     assert set(after["block"]) > set(before["block"])
 
 
+def test_lists_by_time_and_a_deletion_by_time(on_server: None, tmp_path: Path) -> None:
+    gallery = make_gallery(tmp_path)
+    listing.test_pages_hold_everything_once_and_in_order(gallery)
+    listing.test_filters_of_videos(gallery)
+    listing.test_tracklets_of_a_time(gallery)
+    listing.test_a_video_says_what_of_it_is_indexed(gallery)
+    deletions.test_a_part_of_a_recording_goes_and_its_crops_keep_their_vectors(gallery)
+
+
 def test_a_deletion_that_is_killed_is_whole_or_was_not(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
     (first, second) = sorted(tracklet.id for tracklet in gallery.tracklets())
     for where, left in ((deletion, [first, second]), (Gallery, [second])):
@@ -423,6 +433,7 @@ def test_a_restore_that_is_not_whole_or_was_killed_can_be_done_again(
     crop.write_bytes(content)
     copy_gallery(backup, target, url=url)
     assert rows_of(Gallery.open(target)) == rows_of(gallery)
+    assert not list(target.glob("*.new"))
 
 
 def _restore_and_die(backup: Path, target: Path, url: str) -> None:
@@ -518,7 +529,7 @@ def test_folders_and_databases_that_do_not_belong_together(
     url = gallery.engine.url.set(drivername="postgresql").render_as_string()
     with pytest.raises(UserError, match="holds a gallery already, of another folder"):
         create(tmp_path / "second", url)
-    assert not (tmp_path / "second/gallery/models").exists()
+    assert [entry.name for entry in (tmp_path / "second/gallery").iterdir()] == ["files.lock"]
     other = create(tmp_path / "third", new_url())
     theirs = database.Reference.read(other.path / database.REFERENCE)
     assert theirs
