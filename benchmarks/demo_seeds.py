@@ -29,6 +29,7 @@ def main() -> None:
             {
                 "seed": report.seed,
                 "right": report.right,
+                "right_by_shipped": report.right_by_shipped,
                 "people": len(report.found),
                 "wrong": [found.person for found in report.found if not found.right],
                 "seconds": {step: round(seconds, 1) for step, seconds in report.seconds.items()},
@@ -39,6 +40,8 @@ def main() -> None:
         "command": f"python benchmarks/demo_seeds.py --seeds {arguments.seeds}",
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
         "mean_right": round(statistics.mean(report.right for report in reports), 2),
+        "mean_right_by_shipped": round(statistics.mean(report.right_by_shipped for report in reports), 2),
+        "shipped": reports[0].shipped,
         "of": len(reports[0].found),
         "runs": runs,
     }

@@ -496,6 +496,9 @@ def test_demo(tmp_path: Path) -> None:
         assert found.right == (bool(verdicts) and verdicts[0])
     with Image.open(report.sheet) as sheet:
         assert sheet.height > 12 * 128
+    assert report.shipped.startswith("small/")
+    assert report.right_by_shipped >= 9 > report.right  # 2,000 images teach little
+    assert Gallery.open(report.gallery).summary().model == "demo/1"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/precious.txt").touch()
     with pytest.raises(UserError, match="holds things that no demo made"):
