@@ -93,15 +93,9 @@ class Found:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--detector", default=DETECTOR)
-    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="worlds of reidapp bench")
-    parser.add_argument("--work", type=Path, help="folder that keeps the worlds, for another run")
-    arguments = parser.parse_args()
+    arguments = options(__doc__).parse_args()
     found: dict[str, list[Found]] = {}
-    with tempfile.TemporaryDirectory() as name:
-        work = arguments.work or Path(name)
-        worlds = [indexed(work / str(seed), seed, arguments.detector) for seed in arguments.seeds]
+    with opened(arguments) as worlds:
         for world, before in zip(worlds, [worlds[-1], *worlds[:-1]], strict=True):
             for way, searches in measured(world, before).items():
                 found.setdefault(way, []).append(searches)
@@ -116,6 +110,23 @@ def main() -> None:
         "machine": machine(),
     }
     print(json.dumps(result, indent=1))
+
+
+def options(description: str | None) -> argparse.ArgumentParser:
+    """Those of all that is measured on these worlds."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--detector", default=DETECTOR)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="worlds of reidapp bench")
+    parser.add_argument("--work", type=Path, help="folder that keeps the worlds, for another run")
+    return parser
+
+
+@contextmanager
+def opened(arguments: argparse.Namespace) -> Iterator[list[World]]:
+    """The worlds of `options`."""
+    with tempfile.TemporaryDirectory() as name:
+        work = arguments.work or Path(name)
+        yield [indexed(work / str(seed), seed, arguments.detector) for seed in arguments.seeds]
 
 
 def world_facts(benchmark: str, detector: str, seeds: Sequence[int], worlds: Sequence[World]) -> dict[str, Any]:

@@ -6,29 +6,20 @@ The worlds and searches of `benchmarks.calibration`, everybody from each camera 
 other worlds. There is no goal: what re-ranking does is reported as it is.
 """
 
-import argparse
 import json
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.calibration import DETECTOR, SEEDS, World, indexed, world_facts
+from benchmarks.calibration import World, opened, options, world_facts
 from benchmarks.machine import machine
 from reidapp.measures import Query, RankedHit
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--detector", default=DETECTOR)
-    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="worlds of reidapp bench")
-    parser.add_argument("--work", type=Path, help="folder that keeps the worlds, for another run")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        work = arguments.work or Path(name)
-        worlds = [indexed(work / str(seed), seed, arguments.detector) for seed in arguments.seeds]
+    arguments = options(__doc__).parse_args()
+    with opened(arguments) as worlds:
         rows = []
         for seed, world in zip(arguments.seeds, worlds, strict=True):
             rows.append({"world": seed} | measured(world))

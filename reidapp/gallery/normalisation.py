@@ -5,6 +5,7 @@ With it neighbours should come from their own camera less often, and tracklets b
 (`LabelFreeScores.improves`). How often that is right: benchmarks/camera_normalisation.py.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -67,7 +68,10 @@ def normalise(gallery: Gallery) -> Normalisation:
     snapshot = Snapshots(gallery, gallery.model_id).current()
     if len(np.unique(snapshot.camera_of[snapshot.crops != 0])) < 2:
         raise UserError(f"{gallery.path}: crops of fewer than two cameras, so there is nothing to normalise")
-    means = fitted(snapshot)
+    rows = np.flatnonzero(snapshot.crops)
+    means = fitted(
+        snapshot.tracklet_of[rows], snapshot.camera_of[rows], lambda some: decoded(snapshot.index.stored(rows[some]))
+    )
     before, after = compared(gallery, snapshot, means)
     on = after.improves(before)
     return Normalisation(on, before, after, _switch(gallery, means if on else None))
@@ -78,18 +82,22 @@ def switch_off(gallery: Gallery) -> Normalisation:
     return Normalisation(on=False, recalibrate=_switch(gallery, None))
 
 
-def fitted(snapshot: Snapshot) -> CameraMeans:
-    """The means of all rows of a snapshot."""
-    rows = np.flatnonzero(snapshot.crops)
-    _, of, shots = np.unique(snapshot.tracklet_of[rows], return_inverse=True, return_counts=True)
-    cameras, camera = np.unique(snapshot.camera_of[rows], return_inverse=True)
+def fitted(tracklet: np.ndarray, camera: np.ndarray, rows: Callable[[slice], np.ndarray]) -> CameraMeans:
+    """The means of rows.
+
+    Args:
+        tracklet, camera: of each row, ``[N]``.
+        rows: gives some of them, float32 ``[some, D]``.
+    """
+    _, of, shots = np.unique(tracklet, return_inverse=True, return_counts=True)
+    cameras, place = np.unique(camera, return_inverse=True)
     weight = 1 / shots[of]
-    counts = np.bincount(camera, weight, len(cameras))[:, None]
-    sums: np.ndarray = np.zeros((len(cameras), snapshot.index.stored(rows[:1]).shape[1]))
-    for i in range(0, len(rows), _AT_ONCE):
+    counts = np.bincount(place, weight, len(cameras))[:, None]
+    sums: np.ndarray = np.zeros((len(cameras), rows(slice(1)).shape[1]))
+    for i in range(0, len(tracklet), _AT_ONCE):
         some = slice(i, i + _AT_ONCE)
-        of_camera = np.where(camera[some] == np.arange(len(cameras))[:, None], weight[some], 0)
-        sums += of_camera @ decoded(snapshot.index.stored(rows[some]))
+        of_camera = np.where(place[some] == np.arange(len(cameras))[:, None], weight[some], 0)
+        sums += of_camera @ rows(some)
     every = sums.sum(axis=0) / max(counts.sum(), 1)
     means = np.vstack([every, (sums + _DRAWN * every) / (counts + _DRAWN)]).astype(np.float32)
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -21,7 +21,7 @@ from reidapp.gallery.travel_times import Sightings, TravelTimes, current_travel_
 from reidapp.kreciprocal import Reranking
 
 _RERANKED = 200  # first tracklets that are re-ranked, or ordered by travel times
-_PRIOR = 0.3  # of a score's standing, for each unit of log r (benchmarks/travel_times.py)
+PRIOR = 0.3  # of a score's standing, for each unit of log r (benchmarks/travel_times.py)
 _NEIGHBOURS = {"k1": 10, "k2": 3}  # half of the paper's: one person's tracklets are few. Chosen on other worlds
 _BEST_SHOTS, _SHOTS_NEAR = 2, 64
 
@@ -248,7 +248,7 @@ class Searcher:
             absent = calibration.probably_absent(scores, background, int(kept.sum()))
         distances = _reranked(queries, snapshot, rows[:_RERANKED]) if rerank and found else np.empty(0)
         priors = _priors(times, snapshot, rows[:_RERANKED], seen) if times and found else np.empty(0)
-        first = -standing(scores[: len(priors)], background) - _PRIOR * priors if times and found else distances
+        first = -standing(scores[: len(priors)], background) - PRIOR * priors if times and found else distances
         places = [*np.argsort(first, kind="stable").tolist(), *range(len(first), len(found))][:top]
         tracklets = [self.gallery.tracklet(f"{snapshot.tracklet_of[rows[place]]:016x}") for place in places]
         recordings = self._recordings.states([tracklet.video for tracklet in tracklets])

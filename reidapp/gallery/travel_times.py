@@ -215,10 +215,11 @@ def _of_looks(gallery: Gallery, snapshot: Snapshot) -> tuple[Sightings, list[tup
     starts = np.searchsorted(of[order], np.arange(len(last)))
     means = np.add.reduceat(snapshot.vectors(rows[order]), starts) if len(rows) else np.empty((0, 1), np.float32)
     means /= np.linalg.norm(means, axis=1, keepdims=True) + 1e-12
-    return sightings, list(_mutual(means, sightings.camera))
+    return sightings, list(mutual(means, sightings.camera))
 
 
-def _mutual(means: np.ndarray, camera: np.ndarray) -> Iterator[tuple[int, int]]:
+def mutual(means: np.ndarray, camera: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Places of tracklets of two cameras, each of which is the other's most similar; means ``[N, D]`` of length one."""
     for first, second in combinations(np.unique(camera).tolist(), 2):
         ones, others = np.flatnonzero(camera == first), np.flatnonzero(camera == second)
         scores = means[ones] @ means[others].T

@@ -1,0 +1,116 @@
+"""What `search --travel-times` is worth: mAP and Rank-1 over cameras, without and with it.
+
+    python -m benchmarks.travel_times --market DIR [--work DIR] > docs/results/travel_times.json
+
+``market``: real crops of Market-500/251 as tracklets (a gap of 10 s begins another), the shipped model, times by the
+frames' numbers, learnt without labels; ``random``: the same with times changed about within each camera, so that they
+say nothing. ``rows``: generated worlds, searched as users do, see `benchmarks.calibration`; learnt without labels, and
+from names of the other half of the people. Generated people all take about the same time from camera to camera, which
+real ones do not: there it can only be said that it works. The weight of log r was chosen on other worlds and people.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.calibration import World, named, opened, options, world_facts
+from benchmarks.machine import machine
+from benchmarks.market_crops import Crops, market_crops
+from reidapp.gallery.calibration import standing
+from reidapp.gallery.search import PRIOR
+from reidapp.gallery.travel_times import Sightings, TravelTimes, learn, learnt, mutual
+from reidapp.measures import Query, RankedHit
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--market", type=Path, required=True, help="folder of Market-1501's training images")
+    arguments = parser.parse_args()
+    crops = market_crops(arguments.market, arguments.work and arguments.work / "market.npy").test
+    result = {"market": measured(crops), "random": measured(at_random(crops))}
+    print(result, file=sys.stderr)
+    rows = []
+    with opened(arguments) as worlds:
+        for seed, world in zip(arguments.seeds, worlds, strict=True):
+            rows.append({"world": seed} | searched(world))
+            print(rows[-1], file=sys.stderr)
+        facts = world_facts("travel_times", arguments.detector, arguments.seeds, worlds)
+    print(json.dumps(facts | result | {"rows": rows, "machine": machine()}, indent=1))
+
+
+def at_random(crops: Crops) -> Crops:
+    """Tracklets at times of others of their camera."""
+    rng = np.random.default_rng(0)
+    first, of = np.unique(crops.tracklet, return_index=True, return_inverse=True)[1:]
+    time_s, camera = crops.time_s[first].copy(), crops.camera[first]
+    for each in np.unique(camera):
+        time_s[camera == each] = rng.permutation(time_s[camera == each])
+    return replace(crops, time_s=time_s[of])
+
+
+def measured(crops: Crops) -> dict[str, Any]:
+    """The first crop of each identity in each camera in all other cameras, by tracklets' best crops."""
+    tracklets, first, of = np.unique(crops.tracklet, return_index=True, return_inverse=True)
+    shots = np.bincount(of)
+    sightings = Sightings(tracklets, crops.camera[first], np.bincount(of, crops.time_s) / shots)
+    means = np.zeros((len(tracklets), crops.embeddings.shape[1]), np.float32)
+    np.add.at(means, of, crops.embeddings)
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    times = learnt("label-free", sightings, list(mutual(means, sightings.camera)))
+    order = np.argsort(of, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(shots)[:-1]])
+    found: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+    for query in crops.queries:
+        scores = crops.embeddings @ crops.embeddings[query]
+        z = standing(np.maximum.reduceat(scores[order], starts), scores)
+        prior = times.log_ratio(int(crops.camera[query]), crops.time_s[query], sightings.camera, sightings.middle_s)
+        elsewhere = sightings.camera != crops.camera[query]
+        right = (crops.pid[first] == crops.pid[query])[elsewhere]
+        if right.any():
+            for with_times, each in found.items():
+                ranked = np.argsort(-(z + PRIOR * prior * with_times)[elsewhere], kind="stable")
+                places = np.flatnonzero(right[ranked])
+                each.append((float(np.mean(np.arange(1, len(places) + 1) / (places + 1))), float(places[0] == 0)))
+    return {"tracklets": len(tracklets), "pairs": times.pairs} | compared(found[False], found[True])
+
+
+def searched(world: World) -> dict[str, Any]:
+    """Everybody from each camera in all others."""
+    plain = _searched(world, None, 0) + _searched(world, None, 1)
+    times = learn(world.gallery, "label-free")
+    free = _searched(world, times, 0) + _searched(world, times, 1)
+    by_names = []
+    for number in (0, 1):
+        with named(world, world.half(1 - number)):
+            by_names += _searched(world, learn(world.gallery, "identities"), number)
+    return {"label-free": {"pairs": times.pairs} | compared(plain, free), "identities": compared(plain, by_names)}
+
+
+def _searched(world: World, times: TravelTimes | None, half: int) -> list[tuple[float, float]]:
+    tracklet_of = {crop.id: one.id for one in world.gallery.tracklets() for crop in one.crops}
+    found = []
+    for (person, camera), (crop, image) in world.crops.items():
+        cameras = world.others(camera)
+        if person in world.half(half) and world.tracklets(person, cameras):
+            asked = {"travel_times": True, "seen": [tracklet_of[crop.id]]} if times else {}
+            hits = world.searcher.search(image, cameras=cameras, top=len(world.who), **asked).hits
+            ranked = tuple(RankedHit(hit, world.who[hit.tracklet]) for hit in hits)
+            found.append(Query(person, camera, crop, ranked).precision_and_rank1)
+    return found
+
+
+def compared(before: Sequence[tuple[float, float]], after: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    (mAP, rank1), (mAP_with, rank1_with) = (100 * np.mean(each, axis=0) for each in (before, after))  # noqa: N806
+    changes = np.subtract(after, before)[:, 0]
+    numbers = {"mAP": mAP, "mAP_with": mAP_with, "rank1": rank1, "rank1_with": rank1_with}
+    counts = {"queries": len(before), "better": int((changes > 0).sum()), "worse": int((changes < 0).sum())}
+    return {key: round(float(value), 2) for key, value in numbers.items()} | counts
+
+
+if __name__ == "__main__":
+    main()
