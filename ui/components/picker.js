@@ -112,8 +112,8 @@ export function picker(changed) {
   }
 
   // A picture's thumbnail is the part that is meant.
-  function cut({ picture, box }) {
-    const canvas = make("canvas", { width: 96, height: 128 }), whole = new Image();
+  function cut(item) {
+    const { picture, box } = item, canvas = make("canvas", { width: 96, height: 128 }), whole = new Image();
     whole.onload = () => {
       const [x1, y1, x2, y2] = box || [0, 0, 1, 1];
       const wide = (x2 - x1) * whole.naturalWidth, high = (y2 - y1) * whole.naturalHeight;
@@ -122,6 +122,11 @@ export function picker(changed) {
         whole, x1 * whole.naturalWidth, y1 * whole.naturalHeight, wide, high,
         (96 - wide * scale) / 2, (128 - high * scale) / 2, wide * scale, high * scale,
       );
+    };
+    whole.onerror = () => {
+      if (!items.includes(item)) return;
+      remove(items.indexOf(item));
+      problem.textContent = text("picker.gone");
     };
     whole.src = shown(picture.id);
     return canvas;

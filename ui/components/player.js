@@ -207,7 +207,7 @@ export function player({ judge, similar }) {
     shape();
     // Sound that a browser can play, in a recording whose picture it cannot.
     if (!video.videoWidth) return failed();
-    if (shift) say.textContent = text("player.converted");
+    if (video.src !== hits[at].video) say.textContent = text("player.converted");
     seekToWanted();
   });
   still.addEventListener("load", () => {

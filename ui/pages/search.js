@@ -145,12 +145,14 @@ export async function start(element, about) {
     remember("search", state);
   }
 
-  const verdicts = (verdict) => state.judged.filter((each) => each.verdict === verdict).map((each) => each.hit.tracklet);
-  const confirmed = () => state.judged.filter((each) => each.verdict === "yes").map((each) => each.hit)
+  const judged = (verdict) => state.judged.filter((each) => each.verdict === verdict);
+  // What a saved search keeps need not be said again.
+  const verdicts = (verdict) => judged(verdict).filter((each) => !each.hit.kept).map((each) => each.hit.tracklet);
+  const confirmed = () => judged("yes").map((each) => each.hit)
     .sort((a, b) => Date.parse(a.time) - Date.parse(b.time));
 
   // --- Searching.
-  async function run({ scroll = false, focus = false } = {}) {
+  async function run({ scroll = false } = {}) {
     problem.textContent = "";
     const unclear = state.items.findIndex((item) => item.picture && item.chosen === null);
     if (unclear >= 0) return query.complain(text("search.unclear"), unclear);
@@ -160,7 +162,6 @@ export async function start(element, about) {
       return undefined;
     }
     await answered((signal) => ask("api/v1/search", { json: request(), signal }));
-    if (focus) list.focus(Math.min(list.at, result.hits.length - 1));
     if (scroll && tools.getBoundingClientRect().top > window.innerHeight - 160) tools.scrollIntoView({ behavior: "smooth" });
   }
 
@@ -173,8 +174,8 @@ export async function start(element, about) {
     try {
       const answer = await question(turn.signal);
       // What was judged since the question was asked is gone from here already.
-      const judged = new Set(state.judged.map((each) => each.hit.tracklet));
-      result = { ...answer, hits: answer.hits.filter((hit) => !judged.has(hit.tracklet)).map((hit) => ({ ...ofSearch(hit), judgeable: true })) };
+      const said = new Set(state.judged.map((each) => each.hit.tracklet));
+      result = { ...answer, hits: answer.hits.filter((hit) => !said.has(hit.tracklet)).map((hit) => ({ ...ofSearch(hit), judgeable: true })) };
       takenBack = [];
       render();
     } catch (error) {
@@ -207,7 +208,7 @@ export async function start(element, about) {
     told.classList.remove("start");
     told.replaceChildren(...sentences());
     tools.hidden = hits.length === 0 && state.judged.length === 0;
-    way.show(confirmed(), verdicts("no").length);
+    way.show(confirmed(), judged("no").length);
     look(state.view);
   }
 
@@ -256,7 +257,7 @@ export async function start(element, about) {
     result.hits = result.hits.filter((each) => each !== hit);
     if (playing === hit && result.hits.length) tell("open", { hits: result.hits, index: Math.min(Math.max(from, 0), result.hits.length - 1) });
     else if (playing === hit) tell("close", { focus: false });
-    way.show(confirmed(), verdicts("no").length);
+    way.show(confirmed(), judged("no").length);
     look(state.view);
     if (!playing) list.focus(Math.min(list.at, result.hits.length - 1));
     refine();
@@ -265,12 +266,13 @@ export async function start(element, about) {
   function takeBack(hit) {
     state.judged = state.judged.filter((each) => each.hit.tracklet !== hit.tracklet);
     takenBack.push(hit.tracklet);
-    way.show(confirmed(), verdicts("no").length);
+    way.show(confirmed(), judged("no").length);
     refine(true);
   }
 
   function undo() {
-    if (state.judged.length) takeBack(state.judged.at(-1).hit);
+    const last = state.judged.findLast((each) => !each.hit.kept);
+    if (last) takeBack(last.hit);
   }
 
   function refine(now = false) {
@@ -307,9 +309,9 @@ export async function start(element, about) {
   async function openSaved({ name, pictures, filters, yes, no }) {
     const crop = pictures.length ? new URL(`api/v1/saved-searches/${encodeURIComponent(name)}/pictures/0`, root).href : null;
     const { cameras: names = [], after = null, before = null } = filters;
-    const seen = async (ids, verdict) => inTurns(ids, async (id) => ({ verdict, hit: ofTracklet(await ask(`api/v1/tracklets/${id}`)) }));
-    const judged = [...(await seen(yes, "yes")), ...(await seen(no, "no"))];
-    change({ items: [{ saved: name, crop }], cameras: names, after, before, judged });
+    const seen = async (ids, verdict) => inTurns(ids, async (id) => ({ verdict, hit: { ...ofTracklet(await ask(`api/v1/tracklets/${id}`)), kept: true } }));
+    const answers = [...(await seen(yes, "yes")), ...(await seen(no, "no"))];
+    change({ items: [{ saved: name, crop }], cameras: names, after, before, judged: answers });
     query.set(state.items);
     cameraBox.set(state.cameras);
     timeBox.set(state);
