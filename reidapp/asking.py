@@ -1,7 +1,7 @@
 """A search as users ask for it: pictures, tracklets, an identity or a saved search, refined by answers."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from reidapp.embedding import Embeds
 from reidapp.errors import UserError
 from reidapp.footage.detection import Detector
 from reidapp.gallery.identities import Identities
-from reidapp.gallery.queries import Asked, asked, first_pieces
+from reidapp.gallery.queries import Asked, asked, first_pieces, tracklets_of_shots
 from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import read_image
@@ -98,6 +98,8 @@ def ask(
         no=[id_ for id_, verdict in said.items() if verdict == "no"] + _contradicted(new, question),
         combine=question.combine or (saved.filters.get("combine") if saved else None),
     )
+    shots = [file.stem for file, crop in zip(question.images, seen, strict=False) if crop.camera]
+    query = replace(query, seen=query.seen | tracklets_of_shots(gallery, shots))
     if question.save:
         first = list(first_pieces(gallery, question.tracklets).values())
         filters = question.filters | ({"combine": question.combine} if question.combine else {})

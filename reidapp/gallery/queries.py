@@ -46,7 +46,7 @@ class Asked:
         combine: see the module.
         without: tracklets that are not shown: those asked with, and those judged.
         refined: answers have changed the query.
-        seen: tracklets that show the person: those asked with, and those that are a yes.
+        seen: tracklets that show the person: those asked with, those that are a yes, and those of best shots.
     """
 
     embeddings: np.ndarray
@@ -226,6 +226,13 @@ def tracklet_vectors(gallery: Gallery, model_id: str, tracklets: Sequence[str]) 
     if empty := [id_ for id_, each in found.items() if not each]:
         raise UserError(f"tracklet {empty[0]}: the model in use has no vector of it; `reidapp reembed` makes them")
     return {id_: np.stack(each) for id_, each in found.items()}
+
+
+def tracklets_of_shots(gallery: Gallery, crops: Sequence[str]) -> frozenset[str]:
+    """First pieces of the tracklets that best shots are of, by their ids."""
+    with Session(gallery.engine) as session:
+        pieces = session.scalars(select(schema.Crop.tracklet_id).where(schema.Crop.id.in_(crops))).all()
+    return frozenset(first_pieces(gallery, pieces).values())
 
 
 def first_pieces(gallery: Gallery, tracklets: Sequence[str], missing_ok: bool = False) -> dict[str, str]:
