@@ -63,7 +63,7 @@ def connect(url: str, new: bool = False) -> Engine:
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "handle_error", partial(_say, place(engine)))
     tables = inspect(engine).get_table_names()
-    if "setting" not in tables and (tables or not new):
+    if not {"setting", "tracklet"} <= set(tables) and (tables or not new):
         raise UserError(
             f"{place(engine)}: holds "
             + ("other tables; give a gallery a database, or a schema, of its own" if tables else "no gallery")

@@ -540,10 +540,10 @@ def test_folders_and_databases_that_do_not_belong_together(
     assert Gallery.open(other.path, theirs.url).summary().crops == 0  # said anew, and kept
     assert Gallery.open(other.path).summary().crops == 0
     name = postgres.new_database()
-    postgres.execute(name, "CREATE TABLE holiday (id int)")
+    postgres.execute(name, "CREATE TABLE setting (id int)")
     with pytest.raises(UserError, match="holds other tables; give a gallery a database, or a schema, of its own"):
         create(tmp_path / "fourth", postgres.url(name))
-    postgres.execute(name, "DROP TABLE holiday")
+    postgres.execute(name, "DROP TABLE setting")
     replace(theirs, url=postgres.url(name)).write(other.path / database.REFERENCE)
     with pytest.raises(UserError, match="holds no gallery"):
         Gallery.open(other.path)
