@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -120,11 +120,8 @@ class Desk:
             UnknownError: no such recording may be seen.
         """
         video = self.gallery.video(video_id)
-        if not self.asker.sees_all:
-            after, before = self.period(None, None)
-            found = listing.videos(self.gallery, self.chosen(None), after, before, limit=1_000_000).items
-            if video_id not in {entry.info.id for entry in found}:
-                raise UnknownError(f"video {video_id}: not in this gallery")
+        if not self._shows(video.camera, video.start, video.start + timedelta(seconds=video.duration_s)):
+            raise UnknownError(f"video {video_id}: not in this gallery")
         return video
 
     def tracklet(self, tracklet_id: str) -> TrackletInfo:
@@ -133,12 +130,7 @@ class Desk:
             UnknownError: no such tracklet may be seen.
         """
         tracklet = self.gallery.tracklet(tracklet_id)
-        asker = self.asker
-        if not asker.sees_all and (
-            (asker.cameras is not None and tracklet.camera not in {camera.name for camera in self.cameras()})
-            or (asker.after is not None and tracklet.end < asker.after)
-            or (asker.before is not None and tracklet.start > asker.before)
-        ):
+        if not self._shows(tracklet.camera, tracklet.start, tracklet.end):
             raise UnknownError(f"tracklet {tracklet_id}: not in this gallery")
         return tracklet
 
@@ -164,6 +156,12 @@ class Desk:
         """Write down what was done here, by whom, and what for."""
         said = {"action": action, "by": self.asker.name, "gallery": self.gallery.path.name, **about}
         _log.info(json.dumps(said, ensure_ascii=False))
+
+    def _shows(self, camera: str, start: datetime, end: datetime) -> bool:
+        asker = self.asker
+        if asker.cameras is not None and camera not in {each.name for each in self.cameras()}:
+            return False
+        return not (asker.after and end < asker.after) and not (asker.before and start > asker.before)
 
 
 def asker_of(request: Request) -> Asker:

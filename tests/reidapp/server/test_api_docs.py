@@ -1,0 +1,96 @@
+"""The calls of docs/api.md, as they stand there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from reidapp.asking import Question
+from reidapp.server.app import build_app
+from reidapp.server.jobs import Jobs, export_file
+from reidapp.server.security import OneTimeLink
+from reidapp.server.service import SearchService, Wanted
+from reidapp.settings import CameraSettings
+from tests.reidapp.server.live import live
+from tests.small_gallery import HOSTILE, make_service, png, query_crop
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "api.md"
+SLEEPS = (sys.executable, "-c", "import time; time.sleep(600)")
+
+
+def blocks(language: str) -> str:
+    return "\n".join(re.findall(rf"^```{language}\n(.*?)^```", DOCS.read_text(), re.MULTILINE | re.DOTALL))
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> SearchService:
+    service = make_service(tmp_path)
+    with service.gallery.writing() as writer:
+        writer.change_camera(HOSTILE, CameraSettings(name="Gate 2", group="doors"))
+    return service
+
+
+@pytest.fixture
+def jobs() -> Iterator[Jobs]:
+    jobs = Jobs(command=SLEEPS)
+    yield jobs
+    jobs.close()
+
+
+@pytest.mark.slow
+def test_every_curl_is_answered(
+    service: SearchService, jobs: Jobs, tmp_path: Path, needs: Callable[[object, str], None]
+) -> None:
+    curl = shutil.which("curl")
+    needs(curl and "--json" in subprocess.check_output([curl, "--help", "all"], text=True), "no curl with --json")
+    gallery, link = service.gallery, OneTimeLink()
+    tracklets = [each for each in gallery.tracklets() if each.camera == "Hall"]
+    query = service.take_query(png(query_crop("red")), "query")
+    for name in ("query.png", "query2.png"):
+        (tmp_path / name).write_bytes(png(query_crop("red")))
+    service.searches.keep("5ea7c4", Wanted(Question(crops=[service.crop(query.id)])))
+    kinds = ("calibrate", "export", "calibrate")
+    running, export, waiting = (jobs.begin(kind, gallery.path, "me", {}, []) for kind in kinds)
+    ended = jobs.cancel(waiting.id)
+    export_file(gallery, export.id).parent.mkdir()
+    export_file(gallery, export.id).write_bytes(b"PK")
+    names = {
+        "VIDEO": tracklets[0].video.id,
+        "TRACKLET": tracklets[0].id,
+        "TRACKLET2": tracklets[1].id,
+        "CROP": tracklets[0].crops[0].id,
+        "QUERY": query.id,
+        "SEARCH": "5ea7c4",
+        "FOOTAGE": str(tmp_path),
+        "MODEL": gallery.model_id,
+        "JOB": running.id,
+        "ENDED": ended.id,
+        "EXPORT": export.id,
+    }
+    with live(build_app(service, link, asker=None, jobs=jobs)) as url:
+        script = blocks("bash").replace("http://127.0.0.1:7860", url).replace("token=…", f"token={link.token}")
+        script = script.replace("jobs/$JOB/retry", "jobs/$ENDED/retry")  # the other one takes a moment to end
+        script = script.replace("ask() { curl -sS", "ask() { curl -sS --fail-with-body -w '\\n'")
+        script = re.sub(r"^ask -N (\S+).*$", r"ask -m 2 -N \1 || [ $? = 28 ]", script, flags=re.MULTILINE)  # it goes on
+        script = re.sub(r"^reidapp serve.*$", "", script, flags=re.MULTILINE).replace("curl -s http", "curl -sf http")
+        script = f"trap 'echo \"FAILED $BASH_COMMAND\" >&2' ERR\n{script}"
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=tmp_path, env=os.environ | names, capture_output=True, text=True, check=False
+        )
+        missed = [line for line in done.stderr.splitlines() if line.startswith("FAILED")]
+        assert not missed, "\n".join([*missed, *re.findall(r'.*"error":".*', done.stdout)])
+        assert b"ftyp" in (tmp_path / "clip.mp4").read_bytes()[:100]
+        assert script.count("ask ") > 60
+
+        (tmp_path / "query.jpg").write_bytes(png(query_crop("red")))
+        told = subprocess.run(
+            [sys.executable, "-c", f"link = {url!r} + '/?token={link.token}'\n{blocks('python')}"],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert told.returncode == 0, told.stderr
+        assert told.stdout.startswith("1 ")

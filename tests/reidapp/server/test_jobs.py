@@ -1,0 +1,116 @@
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reidapp.errors import UnknownError, UserError
+from reidapp.server.jobs import Job, Jobs, allowed
+
+G = Path("/galleries/one")
+SCRIPT = """
+import json, sys, time
+kind = sys.argv[3]
+if kind == "fail":
+    print("reidapp: g: the disk is full", file=sys.stderr)
+    sys.exit(1)
+print("note: begun", file=sys.stderr, flush=True)
+for done in range(3):
+    print(json.dumps({"step": "indexing", "done": done, "total": 2, "text": "a.mp4"}), file=sys.stderr, flush=True)
+if kind == "sleep":
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:
+        sys.exit(130)
+if kind == "deaf":
+    import signal
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print(json.dumps({"step": "deaf", "done": 1, "total": 2}), file=sys.stderr, flush=True)
+    time.sleep(600)
+print(json.dumps({"given": sys.argv[1:]}))
+"""
+
+
+@pytest.fixture
+def jobs() -> Iterator[Jobs]:
+    jobs = Jobs(command=(sys.executable, "-c", SCRIPT))
+    yield jobs
+    jobs.close()
+
+
+def until(jobs: Jobs, id_: str, *states: str) -> Job:
+    job = jobs.get(id_)
+    ends = time.monotonic() + 60
+    while job.state not in states and time.monotonic() < ends:
+        job = jobs.wait(id_, job.version, 1)
+    return job
+
+
+def test_a_job_tells_its_progress_and_result(jobs: Jobs) -> None:
+    job = until(jobs, jobs.begin("backup", G, "me", {"x": 1}, ["work"]).id, "done", "failed")
+    assert job.state == "done"
+    assert (job.step, job.done, job.total, job.text) == ("indexing", 2, 2, "a.mp4")
+    assert job.log == ("note: begun",)
+    assert job.result == {"given": ["--progress", "json", "work"]}
+    assert job.error is None
+    assert job.seconds > 0
+    assert [each.id for each in jobs.all(G)] == [job.id]
+    assert jobs.all(Path("/galleries/other")) == []
+
+
+def test_what_failed_says_why_and_can_be_done_again(jobs: Jobs) -> None:
+    job = until(jobs, jobs.begin("index", G, "me", {}, ["fail"]).id, "done", "failed")
+    assert (job.state, job.error) == ("failed", "g: the disk is full")
+    again = jobs.retry(job.id)
+    assert (again.retry_of, again.command) == (job.id, job.command)
+    assert jobs.retry(until(jobs, again.id, "failed").id).retry_of == job.id
+    with pytest.raises(UnknownError):
+        jobs.retry("none")
+
+
+def test_writers_wait_for_one_another_and_are_cancelled(jobs: Jobs) -> None:
+    first, second = (jobs.begin("index", G, "me", {}, ["sleep"]).id for _ in range(2))
+    until(jobs, first, "running")
+    other = jobs.begin("backup", G, "me", {}, ["work"]).id
+    assert until(jobs, other, "done").state == "done"  # reads, and need not wait
+    assert jobs.get(second).state == "queued"
+    assert jobs.cancel(second).state == "cancelled"
+    while jobs.get(first).step != "indexing":  # now it can be interrupted
+        time.sleep(0.01)
+    jobs.cancel(first)
+    assert until(jobs, first, "cancelled", "failed", "done").state == "cancelled"
+    with pytest.raises(UserError, match="already"):
+        jobs.cancel(first)
+    with pytest.raises(UserError, match="is done"):
+        jobs.retry(other)
+    assert jobs.counts()["cancelled"] == 2
+
+
+def test_what_does_not_hear_is_ended_all_the_same(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reidapp.server.jobs._PATIENCE_S", 0.2)
+    job = jobs.begin("adapt", G, "me", {}, ["deaf"]).id
+    while jobs.get(job).step != "deaf":
+        time.sleep(0.01)
+    jobs.close()
+    assert until(jobs, job, "cancelled").state == "cancelled"
+
+
+def test_a_program_that_is_not_there_is_said() -> None:
+    jobs = Jobs(command=("/no/such/program",))
+    job = until(jobs, jobs.begin("index", G, "me", {}, []).id, "failed")
+    assert job.error == "cannot be started (No such file or directory)"
+    jobs.close()
+
+
+def test_only_folders_below_those_that_are_allowed(tmp_path: Path) -> None:
+    (inside := tmp_path / "in" / "a").mkdir(parents=True)
+    (outside := tmp_path / "out").mkdir()
+    (tmp_path / "in" / "link").symlink_to(outside)
+    jobs = Jobs([tmp_path / "in"])
+    assert allowed(jobs, str(inside)) == inside
+    for folder in (outside, tmp_path / "in" / "link", tmp_path / "in" / ".." / "out", tmp_path / "in" / "none"):
+        with pytest.raises(UserError, match="folder"):
+            allowed(jobs, str(folder))
+    assert allowed(Jobs(), str(outside)) == outside
+    jobs.close()
