@@ -104,20 +104,24 @@ class Collection:
     _changed: bool = field(default=False, init=False, compare=False)
 
     @property
-    def name(self) -> str:
-        """Milvus Lite keeps deleted vectors in its files as long as their collection is there, so each erasure begins
-        another."""
-        return f"{self.base}_{self.erasures or 0}" if _keeps_deleted(self.address) else self.base
+    def renewed(self) -> bool:
+        """Whether each erasure begins another: Milvus Lite keeps deleted vectors while their collection is there."""
+        return _keeps_deleted(self.address)
 
-    def make(self) -> None:
-        """Make it where it is not there, or see to it that it can be searched; those of before an erasure go."""
+    @property
+    def name(self) -> str:
+        return f"{self.base}_{self.erasures or 0}" if self.renewed else self.base
+
+    def make(self) -> bool:
+        """Make it where it is not there, or see to it that it can be searched; those of before an erasure go. Returns
+        whether it was made."""
         for name in collections(self.address, self.base):
             if name != self.name:
                 drop(self.address, name)
         if self._is_there():
             with _said(self.address):
                 _client(self.address).load_collection(self.name, timeout=_SLOW_S)
-            return
+            return False
 
         from pymilvus import DataType, MilvusClient
 
@@ -132,6 +136,7 @@ class Collection:
         options = {"consistency_level": "Strong", "timeout": _TIMEOUT_S}
         with _said(self.address):
             _client(self.address).create_collection(self.name, schema=schema, index_params=indexes, **options)
+        return True
 
     def top(self, query: np.ndarray, k: int, wanted: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The k best rows that an expression keeps, best first: their blocks, positions and scores."""

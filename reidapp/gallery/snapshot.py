@@ -16,13 +16,13 @@ from sqlalchemy.orm import Session
 
 from reidapp import files
 from reidapp.errors import ReidappError, UserError
-from reidapp.gallery import milvus, schema, vectors
+from reidapp.gallery import database, milvus, schema, vectors
 from reidapp.gallery.camera_means import CameraMeans, key
 from reidapp.gallery.coarse import SAMPLE, Coarse
-from reidapp.gallery.derived import ERASURES, SUFFIX, Columns, Segment
+from reidapp.gallery.derived import ERASURES, SUFFIX, Columns, Segment, outdate
 from reidapp.gallery.milvus import MilvusIndex
 from reidapp.gallery.nearest import Centring, ExactIndex, decoded
-from reidapp.gallery.store import Gallery
+from reidapp.gallery.store import Gallery, next_generation
 from reidapp.registry import suggestion
 
 _WORTH = 20_000  # rows without a derived file that are worth one: reading them costs about a millisecond
@@ -241,7 +241,14 @@ class Snapshots:
         if not isinstance(index, MilvusIndex):
             return
         with self.gallery.copying():
-            index.collection.make()
+            if index.collection.make() and not index.collection.renewed:
+                # One that was lost may be made anew: who has known what was in it, is to ask again.
+                with database.changing(self.gallery.engine) as session:
+                    outdate(session)
+                    next_generation(session)
+                index = self._reload().index
+                if not isinstance(index, MilvusIndex):
+                    return
             for _ in range(_ROUNDS):
                 there = index.collection.blocks()  # asked first: what is committed meanwhile is not taken for unwanted
                 now = self._reload().index

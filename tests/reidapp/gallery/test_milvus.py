@@ -210,6 +210,27 @@ def test_what_a_killed_writer_left_is_put_right(filled: Gallery, address: str, m
     check(filled, Snapshots(filled, filled.model_id).current(), np.random.default_rng(3))
 
 
+def test_a_collection_that_is_lost_is_made_anew(
+    filled: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no search counts on what was in it."""
+    monkeypatch.setattr(milvus, "_keeps_deleted", lambda address: False)
+    mirror.move(filled, f"milvus://{tmp_path}/copy.db")
+    searching, rng = Snapshots(filled, filled.model_id), np.random.default_rng(9)
+    check(filled, searching.current(), rng)
+    milvus.drop(mirror.place(filled), copied(filled).collection.name)
+    with pytest.raises(ReidappError, match="--to faiss"):
+        check(filled, searching.current(), rng)
+    with monkeypatch.context() as patch:
+        patch.setattr(MilvusIndex, "catch_up", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            mirror.catch_up(filled)
+    check(filled, searching.current(), rng)
+    mirror.catch_up(filled)
+    assert copied(filled).lacking == 0
+    check(filled, searching.current(), rng)
+
+
 def _strays(dim: int) -> tuple[np.ndarray, ...]:
     """Rows of a block that is not whole, and of no gallery."""
     return np.arange(5), np.full(5, 9), np.arange(1, 6), np.ones((5, dim), np.float16)
