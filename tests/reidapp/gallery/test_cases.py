@@ -102,22 +102,11 @@ def test_an_archive_is_whole_and_heads_are_blurred_in_it(gallery: Gallery, tmp_p
     (name,) = (name for name in archive.namelist() if name.endswith(".mp4"))
     (clip := tmp_path / "clip.mp4").write_bytes(archive.read(name))
     assert probe(clip).codec == "h264"
-    walks = FOOTAGE["Gate", "Europe/Berlin"]
-    heads = [
-        np.abs(frame.image[y, x].astype(int) - SKIN).max() < 25
-        for frame in frames(clip, 0, 10, None)
-        for walk in walks
-        if walk.start_s <= frame.time_s <= walk.end_s  # the clip begins with the recording
-        for box in [walk.box(frame.time_s)]
-        for x in [round(box.centre[0] * WIDTH)]
-        for y in [round((box.y1 + 0.1 * box.height) * HEIGHT)]
-        if 0 <= x < WIDTH
-    ]
+    walk = FOOTAGE["Gate", "Europe/Berlin"][0]
     edges = [
         frame.image[round((box.y1 + 0.02 * box.height) * HEIGHT), round(box.centre[0] * WIDTH)].astype(int)
-        for frame in frames(clip, 2, 5, None)
-        for box in [walks[0].box(frame.time_s)]
+        for frame in frames(clip, 2, 5, None)  # the clip begins with the recording
+        for box in [walk.box(frame.time_s)]
     ]
-    assert np.mean(heads) > 0.9 if show_heads else True
     sharp = np.mean([np.abs(edge - SKIN).max() < 25 for edge in edges])
     assert sharp > 0.9 if show_heads else sharp < 0.1  # at its edge, a blurred head has the wall's colours in it

@@ -54,6 +54,8 @@ def test_every_curl_is_answered(
     for name in ("query.png", "query2.png"):
         (tmp_path / name).write_bytes(png(query_crop("red")))
     service.searches.keep("5ea7c4", Wanted(Question(crops=[service.crop(query.id)])))
+    (footage := tmp_path / "footage" / "Gate").mkdir(parents=True)
+    shutil.copy(tracklets[0].video.path, footage / "2026-03-02_10-00-00.mp4")
     kinds = ("calibrate", "export", "calibrate")
     running, export, waiting = (jobs.begin(kind, gallery.path, "me", {}, []) for kind in kinds)
     ended = jobs.cancel(waiting.id)
@@ -66,7 +68,7 @@ def test_every_curl_is_answered(
         "CROP": tracklets[0].crops[0].id,
         "QUERY": query.id,
         "SEARCH": "5ea7c4",
-        "FOOTAGE": str(tmp_path),
+        "FOOTAGE": str(footage.parent),
         "MODEL": gallery.model_id,
         "JOB": running.id,
         "ENDED": ended.id,
