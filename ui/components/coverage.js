@@ -55,7 +55,7 @@ export function coverageMap(chosen) {
     const minutes = today ? minutesOf(camera.name, today)[column] || 0 : sum(minutesOf(camera.name, column));
     const share = minutes / (today ? 60 : 1440);
     const when = today ? `${dayName(today)}, ${String(column).padStart(2, "0")}:00 – ${String(column + 1).padStart(2, "0")}:00` : dayName(column);
-    const words = text("browse.cell", { camera: camera.name, when, minutes: number(Math.round(minutes)) });
+    const words = text("browse.cell", { camera: camera.name, when, minutes: number(Math.ceil(minutes)) });
     const button = make("button", { type: "button", className: "cell", title: words, "aria-label": words, disabled: minutes === 0 });
     // Even a minute is seen.
     if (minutes) button.style.setProperty("--full", `${Math.round(22 + 78 * clamp(share, 0, 1))}%`);
