@@ -1,4 +1,4 @@
-"""Camera normalisation: searches are held against all centred cosines by numpy, the switch against worlds that are known."""
+"""Camera normalisation: searches are held against all centred cosines, the switch against worlds that are known."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,6 @@ from reidapp.gallery.queries import tracklet_vectors
 from reidapp.gallery.search import Hit, Searcher
 from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery, utc
-
 from tests.reidapp.gallery.test_nearest import coded
 from tests.reidapp.gallery.test_search import DIM, START_MS, Model, add_video, chunk_of, new_gallery, unit
 
@@ -53,16 +52,21 @@ def test_cameras_that_tint_are_found_out_and_searches_find_people_again(tinted: 
 
     before = found()
     switched = normalise(gallery)
-    assert switched.on and current_means(gallery, Model.identity) is not None
-    assert switched.before and switched.after and switched.after.improves(switched.before)
+    assert switched.on
+    assert current_means(gallery, Model.identity) is not None
+    assert switched.before
+    assert switched.after
+    assert switched.after.improves(switched.before)
     assert found() > before
-    assert not switch_off(gallery).on and found() == before
+    assert not switch_off(gallery).on
+    assert found() == before
 
 
 def test_cameras_that_see_alike_are_left_alone(tmp_path: Path) -> None:
     gallery, _ = world(tmp_path, 0.0)
     switched = normalise(gallery)
-    assert not switched.on and "would not help" in str(switched)
+    assert not switched.on
+    assert "would not help" in str(switched)
     assert current_means(gallery, Model.identity) is None
 
 
@@ -97,9 +101,12 @@ def test_rows_that_come_later_are_compared_by_the_means_there_are(tinted: tuple[
     add_video(gallery, 9, "new", [chunk_of(0, [(1.0, unit(people[:1]))])], START_MS)
     hits = _all(searcher, people[:1])
     assert len(hits) == count + 1
-    assert hits[0].camera == "new" and hits[0].score == pytest.approx(1.0, abs=1e-3)  # by the mean of all
+    assert hits[0].camera == "new"
+    assert hits[0].score == pytest.approx(1.0, abs=1e-3)
     after = current_means(gallery, Model.identity)
-    assert means and after and means.digest == after.digest
+    assert means
+    assert after
+    assert means.digest == after.digest
 
 
 def test_a_tracklet_that_asks_is_seen_as_by_no_camera_in_particular(tinted: tuple[Gallery, np.ndarray]) -> None:
@@ -121,8 +128,10 @@ def test_p_match_holds_for_the_means_it_was_made_with(tinted: tuple[Gallery, np.
     calibrate(gallery, Model, "identities")
     assert current(gallery, Model.identity)
     switched = normalise(gallery)
-    assert switched.recalibrate and "calibrate again" in str(switched)
-    assert current(gallery, Model.identity) is None and stored_calibration(gallery, Model.identity)
+    assert switched.recalibrate
+    assert "calibrate again" in str(switched)
+    assert current(gallery, Model.identity) is None
+    assert stored_calibration(gallery, Model.identity)
     assert Searcher(gallery, Model()).search(unit(people[0])[None]).hits[0].p_match is None
     calibrate(gallery, Model, "identities")
     assert Searcher(gallery, Model()).search(unit(people[0])[None]).hits[0].p_match is not None
