@@ -132,7 +132,6 @@ def test_a_deletion_leaves_its_files_until_a_back_up_is_done(gallery: Gallery, t
             pass
         with Session(gallery.engine) as session:
             waiting = session.scalars(select(schema.Leftover.path)).all()
-        assert waiting
-        assert all((gallery.path / path).exists() for path in waiting)
+        assert {path.split("/")[0] for path in waiting if (gallery.path / path).exists()} == {"crops", "vectors"}
     worker.join()
     assert not any((gallery.path / path).exists() for path in waiting)

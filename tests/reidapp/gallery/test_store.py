@@ -215,7 +215,7 @@ def _write(path: Path) -> None:
 
 def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
     gallery = new_gallery(tmp_path)
-    busy = pytest.raises(ReidappError, match="another `reidapp index` or `reembed` is writing")
+    busy = pytest.raises(ReidappError, match="another process, such as `reidapp index`, is writing")
     with gallery.writing(), multiprocessing.get_context("spawn").Pool(1) as pool, busy:
         pool.apply(_write, (gallery.path,))
     _write(gallery.path)
