@@ -61,9 +61,19 @@ class LoopbackGuard:
         elif origin is not None and origin != self.public and (by_proxy or origin != f"http://{host}"):
             refusal = "Refused: the request comes from another web page."
         else:
-            await self.app(scope, receive, with_headers(send))
+            await self.app(self._as_users_know_it(scope), receive, with_headers(send))
             return
         await refused(scope, refusal)(scope, receive, send)
+
+    def _as_users_know_it(self, scope: Scope) -> Scope:
+        """With the host and scheme of the public address, whatever the proxy has passed on: the page builds on them."""
+        if self.public is None:
+            return scope
+        scheme, _, host = self.public.partition("://")
+        if scope["type"] == "websocket":
+            scheme = scheme.replace("http", "ws")
+        headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
+        return {**scope, "scheme": scheme, "headers": [(b"host", host.encode()), *headers]}
 
 
 class BelowPath:

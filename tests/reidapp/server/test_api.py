@@ -212,12 +212,13 @@ def test_several_galleries_in_one_server(tmp_path: Path) -> None:
         assert client.get(f"/galleries/gallery-2/media/tracklet/{entry['id']}").json()["camera"] == "Garden"
 
 
-@pytest.mark.parametrize("prefix", ["", "/reid"])  # some proxies take the path off again, some don't
-def test_behind_a_proxy_under_a_path(service: SearchService, prefix: str) -> None:
+@pytest.mark.parametrize("host", ["cams.example", "127.0.0.1:7860"])  # some proxies pass on the one that was asked for
+@pytest.mark.parametrize("prefix", ["", "/reid"])  # some take the path off again
+def test_behind_a_proxy_under_a_path(service: SearchService, prefix: str, host: str) -> None:
     link = OneTimeLink()
     app = build_app(service, link, public="https://cams.example/reid")
     with TestClient(app, base_url="http://127.0.0.1", follow_redirects=False) as client:
-        client.headers["Host"] = "cams.example"
+        client.headers["Host"] = host
         assert client.get(f"{prefix}/healthz").status_code == 200
         assert client.get(f"{prefix}{API}/cameras").status_code == 403
         entered = client.get(f"{prefix}/?token={link.token}")
