@@ -67,14 +67,14 @@ export function hitList({ open, actions }) {
     const worth = hit.p !== null ? percent(hit.p) : hit.score !== null ? text("hits.similarity", { score: hit.score.toFixed(2) }) : "";
     const shot = make("span", { className: "shot" },
       make("img", { src: hit.crop, alt: "", loading: "lazy", decoding: "async" }),
-      hit.rank ? make("span", { className: "rank", textContent: number(hit.rank) }) : null);
+      hit.rank ? make("span", { className: "rank", textContent: number(hit.rank) }) : null,
+      hit.identity ? make("span", { className: "badge name", textContent: hit.identity, title: text("hits.identity") }) : null);
     const main = make("button", { type: "button", className: "card", tabIndex: index === at ? 0 : -1 },
       shot,
       worth ? score(hit, worth) : null,
       make("span", { className: "camera", textContent: hit.camera, title: hit.camera }),
       make("span", { className: "time", textContent: time, title: hit.zone }),
       make("span", { className: "date", textContent: day(hit.time, hit.zone) }),
-      hit.identity ? make("span", { className: "badge name", textContent: hit.identity, title: text("hits.identity") }) : null,
       ...[["hits.uncertain", hit.uncertain], ["hits.gone", hit.gone]].filter(([, why]) => why)
         .map(([key, title]) => make("span", { className: "badge", textContent: text(key), title })));
     main.dataset.index = index;
