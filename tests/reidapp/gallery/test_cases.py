@@ -25,7 +25,9 @@ def gallery(tmp_path: Path) -> Gallery:
 
 
 def of_camera(gallery: Gallery, camera: str) -> list[str]:
-    return [each.id for each in gallery.tracklets() if each.camera == camera]
+    """Its tracklets, in order of time."""
+    found = [each for each in gallery.tracklets() if each.camera == camera]
+    return [each.id for each in sorted(found, key=lambda each: each.start)]
 
 
 def test_hits_are_kept_judged_and_taken_out(gallery: Gallery) -> None:
