@@ -5,6 +5,7 @@ gallery/
   vectors/            embeddings, raw fp16, one shard per model and day
   crops/ab/<chunk>/   the best shots of a chunk's tracklets, WebP
   models/             the embedding model, so that a gallery can be searched wherever it is
+  clips/, exports/, adapted/   what a server has made: parts of recordings, archives of cases, versions of the model
 """
 
 import dataclasses
