@@ -1,7 +1,17 @@
 """Browse and Identities: each page's main job."""
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from reidapp.box import Box
+from reidapp.gallery import schema
 from reidapp.gallery.identities import Identities
-from tests.small_gallery import FOOTAGE, HOSTILE
+from reidapp.gallery.store import Gallery, NewChunk, NewCrop, NewTracklet, PathPoint
+from reidapp.imaging import encode_crop
+from reidapp.server.service import SearchService
+from tests.small_gallery import FOOTAGE, HOSTILE, START, ColourEmbedder, make_service
 from tests.ui.conftest import Site
 from tests.ui.test_page import Visit, playing
 
@@ -53,3 +63,44 @@ def test_people_are_merged_taken_apart_and_actions_undone(small: Site, visit: Vi
     page.wait_for_selector(".card")
     for name in (HOSTILE, "Bea"):
         people.delete(name)
+
+
+def test_no_more_than_200_pictures_are_in_the_page(
+    tmp_path: Path, serve: Callable[[SearchService], Site], visit: Visit
+) -> None:
+    service = make_service(tmp_path)
+    add_many(service.gallery, 1200)
+    page = visit(serve(service))
+    page.get_by_role("link", name="Browse").click()
+    page.wait_for_selector(".browse.ready")
+    page.wait_for_selector("text=500 so far")
+    page.mouse.move(640, 600)
+    for _ in range(40):
+        assert 0 < page.locator(".page img").count() <= 200
+        if "1,206 tracklets" in page.inner_text(".told"):
+            break
+        page.mouse.wheel(0, 6000)
+        page.wait_for_timeout(250)
+    assert "1,206 tracklets" in page.inner_text(".told")
+    page.locator(".card").last.focus()
+    page.keyboard.press("End")
+    assert page.evaluate("document.activeElement.dataset.index") == "1205"
+
+
+def add_many(gallery: Gallery, count: int) -> None:
+    """Tracklets of one recording more, of random likeness."""
+    rng, box = np.random.default_rng(0), Box(0.1, 0.2, 0.2, 0.9)
+    crop = encode_crop(rng.integers(0, 255, (32, 16, 3), np.uint8))
+    embeddings = rng.random((count, ColourEmbedder.card.dim), np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    tracklets = [
+        NewTracklet([PathPoint(float(i), box), PathPoint(i + 1.0, box)], [NewCrop(i + 0.5, box, 0.9, crop)])
+        for i in range(count)
+    ]
+    with gallery.writing() as writer:
+        row = schema.Video(
+            id=schema.identifier("many"), path="many.mp4", size=1, mtime_ns=1, start_ms=int(START.timestamp() * 1000),
+            start_source="name", duration_s=count, width=480, height=270, settings={}, done=True, note=None,
+        )  # fmt: skip
+        writer.add_video("Many", "Europe/Berlin", row)
+        writer.add_chunk(row.id, NewChunk(0, 0.0, count, count, float(count), tracklets, embeddings))

@@ -71,16 +71,20 @@ class RedDetector:
         return [[Detection(box, 0.9)] if (box := red(frame)) else [] for frame in frames]
 
 
-def write(path: Path, times_s: Sequence[float], turned: bool, pixel: int, sound: bool = False) -> None:
+def write(
+    path: Path, times_s: Sequence[float], turned: bool, pixel: int, sound: bool = False, codec: str = "libx264"
+) -> None:
     """A recording that looks upright and in proportion only if its header is heeded.
 
     Args:
         turned: stored lying, with a matrix that turns it upright, as telephones do.
         pixel: width of a pixel by its height.
         sound: from time 0 on.
+        codec: libx265's browsers refuse, and are given a clip.
     """
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("libx264", rate=10, options={"g": "10", "crf": "16"})
+        options = {"g": "10", "crf": "16"} | ({"x265-params": "log-level=none"} if codec == "libx265" else {})
+        stream: Any = container.add_stream(codec, rate=10, options=options)
         stream.width, stream.height = (HEIGHT, WIDTH) if turned else (WIDTH // pixel, HEIGHT)
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
@@ -103,13 +107,14 @@ def write(path: Path, times_s: Sequence[float], turned: bool, pixel: int, sound:
     os.utime(path, (1e9, 1e9))  # not so young that it may still be growing
 
 
-# Camera: times, turned, width of a pixel, sound.
+# Camera: times, turned, width of a pixel, sound, codec.
 CAMERAS = {
     "steady": (STEADY, False, 1),
     "unsteady": (UNSTEADY, False, 1),
     "turned": (UNSTEADY, True, 1),
     "wide": (STEADY, False, 2),
     "sound first": ([round(1.5 + time_s, 3) for time_s in STEADY], False, 1, True),
+    "hevc": (STEADY, False, 1, False, "libx265"),
 }
 
 

@@ -279,6 +279,7 @@ export async function start(element, about) {
     keep();
     clearTimeout(later);
     if (!now && !state.atOnce) return;
+    page.setAttribute("aria-busy", "true");
     later = setTimeout(async () => {
       const said = { yes: verdicts("yes"), no: verdicts("no"), clear: takenBack };
       await answered((signal) => ask(`api/v1/search/${result.search}/feedback`, { json: said, signal }));
