@@ -97,7 +97,7 @@ def _searched(world: World, times: TravelTimes | None, half: int) -> list[tuple[
     for (person, camera), (crop, image) in world.crops.items():
         cameras = world.others(camera)
         if person in world.half(half) and world.tracklets(person, cameras):
-            asked = {"travel_times": True, "seen": [tracklet_of[crop.id]]} if times else {}
+            asked: dict[str, Any] = {"travel_times": True, "seen": [tracklet_of[crop.id]]} if times else {}
             hits = world.searcher.search(image, cameras=cameras, top=len(world.who), **asked).hits
             ranked = tuple(RankedHit(hit, world.who[hit.tracklet]) for hit in hits)
             found.append(Query(person, camera, crop, ranked).precision_and_rank1)
