@@ -5,7 +5,7 @@
 ``market``: Market-500/251, real crops and the shipped model; a query's camera is not known, as of a picture, or known,
 as of a hit. ``shuffled``: the same crops with cameras drawn at random for tracklets, where there is nothing to gain.
 ``parts``: 60 small galleries of the first 500 identities: 15, 40 or 120 people, 2, 3 or 6 cameras, in half of them 70 %
-of the people before one camera alone. The check switches on or not; ``gain`` is of mAP, of galleries with 20 queries or
+of the people before one camera alone. The check switches on or not; ``gain`` is of mAP; galleries have 20 queries or
 more. ``worlds``: generated ones, searched as users do, see `benchmarks.calibration`. The 10 tracklets that the mean of
 all weighs as much as were chosen on parts, and on other worlds.
 """
@@ -38,7 +38,7 @@ def main() -> None:
     camera = rng.permutation(crops.test.camera[np.unique(crops.test.tracklet, return_index=True)[1]])
     of = np.unique(crops.test.tracklet, return_inverse=True)[1]
     shuffled = measured(crops.test, camera[of])
-    parts = [row for row in (measured(each) for each in some_parts(crops, rng)) if row["queries"] >= QUERIES]
+    parts = [measured(each) for each in some_parts(crops, rng)]
     rows = []
     with opened(arguments) as worlds:
         for seed, world in zip(arguments.seeds, worlds, strict=True):
@@ -59,7 +59,10 @@ def some_parts(crops: Crops, rng: np.random.Generator) -> list[Crops]:
             own = kept & (crops.pid == person)
             if own.any():
                 kept &= ~own | (crops.camera == rng.choice(crops.camera[own]))
-        found.append(crops.of(kept))
+        part = crops.of(kept)
+        cameras_of = np.unique(part.pid[part.queries], return_counts=True)[1]
+        if cameras_of[cameras_of > 1].sum() >= QUERIES:
+            found.append(part)
     return found
 
 
@@ -88,12 +91,8 @@ def summary(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     gain = np.array([part["camera_not_known"]["mAP"] - part["as_they_are"]["mAP"] for part in parts])
     on = np.array([part["check"]["on"] for part in parts])
     rows = {"switched_on": gain[on], "left_off": gain[~on]}
-    facts = {
-        "galleries": len(parts),
-        "better_with_it": int((gain > 0).sum()),
-        "switched_rightly": int(((gain > 0) == on).sum()),
-    }
-    return facts | {key: _gains(each) for key, each in rows.items() if len(each)}
+    rightly = {"better_with_it": int((gain > 0).sum()), "switched_rightly": int(((gain > 0) == on).sum())}
+    return {"galleries": len(parts)} | rightly | {key: _gains(each) for key, each in rows.items() if len(each)}
 
 
 def _gains(gain: np.ndarray) -> dict[str, Any]:

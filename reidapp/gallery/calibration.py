@@ -281,7 +281,7 @@ def calibrate(
             else:
                 people = read_labels(gallery, labels) if labels else Identities(gallery, by="").of()
                 trials = _of_people(gallery, snapshot, people)
-            found = calibrated(name, trials, len(snapshot.crops), snapshot.means and snapshot.means.digest)
+            found = calibrated(name, trials, len(snapshot.crops), snapshot.means.digest if snapshot.means else None)
         except _TooFewError as error:
             lacking.append(f"{name}: {error}")
             continue

@@ -121,4 +121,4 @@ def _switch(gallery: Gallery, means: CameraMeans | None) -> bool:
     """Whether P(match) is not for these means."""
     keep_means(gallery, gallery.model_id, means)
     calibration = stored_calibration(gallery, gallery.model_id)
-    return calibration is not None and calibration.means != (means and means.digest)
+    return calibration is not None and calibration.means != (means.digest if means else None)
