@@ -434,6 +434,10 @@ def search(
     rerank: Annotated[
         bool, typer.Option("--rerank", help="Order the first 200 by k-reciprocal neighbours: who resembles whom there.")
     ] = False,
+    travel_times: Annotated[
+        bool,
+        typer.Option("--travel-times", help="Order the first 200 also by how long people take from camera to camera."),
+    ] = False,
     model: Annotated[str | None, typer.Option(help="Refused unless it is the model that made the gallery.")] = None,
     detector: DetectorOption = None,
     json: JsonOption = False,
@@ -466,6 +470,8 @@ def search(
         without=found.asked.without,
         partial=found.asked.partial,
         rerank=rerank,
+        travel_times=travel_times,
+        seen=found.asked.seen,
     )
     facts = {
         "hits": [hit.to_dict() for hit in result.hits],
@@ -852,6 +858,27 @@ def gallery_normalise(
 
     opened = Gallery.open(gallery)
     found = switch_off(opened) if off else normalise(opened)
+    _show(found.to_dict(), f"{gallery}: {found}", json)
+
+
+@gallery_.command("travel-times")
+def gallery_travel_times(
+    gallery: GalleryOption,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="identities (named people), answers (yes, to saved searches) or label-free. Without it the first of "
+            "which there is enough.",
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Learn how long people take from camera to camera, for `search --travel-times`."""
+    from reidapp.gallery.store import Gallery
+    from reidapp.gallery.travel_times import learn
+
+    found = learn(Gallery.open(gallery), from_)
     _show(found.to_dict(), f"{gallery}: {found}", json)
 
 
@@ -1562,9 +1589,8 @@ def _outline(facts: dict[str, Any], indent: str = "") -> Iterator[str]:
 
 def _odds(result: "SearchResult", partial: bool, filtered: bool, gallery: Path) -> Iterator[str]:
     """What P(match) says of the hits together."""
-    if result.calibration:
-        yield from result.told(filtered)
-    elif result.hits:
+    yield from result.told(filtered)
+    if result.hits and not result.calibration:
         how = f"for P(match): reidapp gallery calibrate -g {gallery}"
         yield f"The scores only rank; {'P(match) is for pictures alone' if partial else how}"
 
