@@ -253,10 +253,16 @@ def commit(gallery: Gallery, snapshots: Snapshots, world: World) -> float:
 
 
 def make_gallery(world: World, folder: Path) -> Gallery:
-    """Chunk after chunk on the cameras and days in turn; a block of rows is one camera's day, or a part of it."""
+    """With rows of a model that is made up, too."""
     model = folder / "model.onnx"
     model.write_bytes(b"stands for a model")
     gallery = Gallery.create(folder / "gallery", model, ModelCard("made up", "1", 128, 64, world.dim), MODEL)
+    fill(gallery, world)
+    return gallery
+
+
+def fill(gallery: Gallery, world: World) -> None:
+    """Chunk after chunk on the cameras and days in turn; a block of rows is one camera's day, or a part of it."""
     rows: dict[type[schema.Base], list[dict[str, Any]]] = {}
     ends: dict[str, int] = {}
     with Session(gallery.engine) as session, session.begin():
@@ -267,19 +273,19 @@ def make_gallery(world: World, folder: Path) -> Gallery:
         for number, embeddings in enumerate(world.blocks()):
             video = number % (CAMERAS * DAYS)
             day = utc(START_MS + video // CAMERAS * 86_400_000).strftime("%Y-%m-%d")
-            path = vectors.shard_path(gallery.path, MODEL, day)
+            path = vectors.shard_path(gallery.path, gallery.model_id, day)
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as shard:
                 shard.write(embeddings.astype("<f2").tobytes())
             rows = {table: [] for table in (schema.Chunk, schema.Tracklet, schema.Crop, schema.Block)}
             for part in range(0, len(embeddings), CHUNK):
                 count = min(CHUNK, len(embeddings) - part)
-                _add_chunk(rows, number * 100 + part // CHUNK, video, day, ends.get(day, 0), count)
+                place = (gallery.model_id, day, ends.get(day, 0))
+                _add_chunk(rows, number * 100 + part // CHUNK, video, place, count)
                 ends[day] = ends.get(day, 0) + count
             for table, new in rows.items():
                 session.execute(insert(table), new)
         next_generation(session)
-    return gallery
 
 
 def _video(number: int) -> dict[str, Any]:
@@ -292,8 +298,13 @@ def _video(number: int) -> dict[str, Any]:
 
 
 def _add_chunk(
-    rows: dict[type[schema.Base], list[dict[str, Any]]], number: int, video: int, day: str, first_row: int, count: int
+    rows: dict[type[schema.Base], list[dict[str, Any]]],
+    number: int,
+    video: int,
+    place: tuple[str, str, int],
+    count: int,
 ) -> None:
+    model_id, day, first_row = place
     chunk = schema.identifier("chunk", number)
     of_video = number // 100 // (CAMERAS * DAYS) * 100 + number % 100
     at = of_video * 60.0
@@ -301,7 +312,14 @@ def _add_chunk(
         {"id": chunk, "video_id": f"{video:016x}", "number": of_video, "frames": 1, "detections": count}
     )
     rows[schema.Block].append(
-        {"chunk_id": chunk, "model_id": MODEL, "day": day, "first_row": first_row, "rows": count, "sha256": chunk * 4}
+        {
+            "chunk_id": chunk,
+            "model_id": model_id,
+            "day": day,
+            "first_row": first_row,
+            "rows": count,
+            "sha256": chunk * 4,
+        }
     )
     for position in range(count):
         tracklet = f"{number * 64 + position // TRACKLET:016x}"

@@ -30,7 +30,7 @@ def test_moving_to_the_model_it_has(world: World, refused_here: Callable[..., st
     name = f"small/{model.card.version}"
     assert as_json("reembed", "--gallery", world.gallery, "--model", name)["embedded"] == 0
     line = refused_here(2, "reembed", "--gallery", world.gallery, "--model", "large")
-    assert line.endswith(f'model "large": no such file or model; shipped: small; {world.gallery} has {name}')
+    assert line.endswith(f'model "large": no such file or model; shipped: base, small; {world.gallery} has {name}')
 
 
 @pytest.mark.parametrize(

@@ -327,7 +327,11 @@ def machine(gallery: Gallery, folder: Path) -> Gallery:
 
 def test_one_machine_writes_at_a_time(gallery: Gallery, tmp_path: Path) -> None:
     other = machine(gallery, tmp_path / "other")
-    with gallery.writing(), pytest.raises(ReidappError, match="another process, such as `reidapp index`"), other.writing():
+    with (
+        gallery.writing(),
+        pytest.raises(ReidappError, match="another process, such as `reidapp index`"),
+        other.writing(),
+    ):
         pass
     with other.writing() as writer:
         writer.clock_of("gate")
