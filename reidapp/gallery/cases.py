@@ -118,10 +118,10 @@ class Cases:
         """
         with Session(self.gallery.engine) as session:
             rows = session.scalars(select(schema.CaseHit).filter_by(case_id=_called(session, name).id)).all()
+        infos = self.gallery.tracklets_called([row.tracklet_id for row in rows])
         hits = [
             CaseHit(info, row.crop_id or _best(info), row.verdict, row.note, row.score, row.p_match, row.by, row.at)
-            for row in rows
-            for info in [self.gallery.tracklet(row.tracklet_id)]
+            for row, info in zip(rows, infos, strict=True)
         ]
         return sorted(hits, key=lambda hit: (hit.info.start, hit.info.id))
 

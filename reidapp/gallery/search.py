@@ -250,7 +250,7 @@ class Searcher:
         priors = _priors(times, snapshot, rows[:_RERANKED], seen) if times and found else np.empty(0)
         first = -standing(scores[: len(priors)], background) - PRIOR * priors if times and found else distances
         places = [*np.argsort(first, kind="stable").tolist(), *range(len(first), len(found))][:top]
-        tracklets = [self.gallery.tracklet(f"{snapshot.tracklet_of[rows[place]]:016x}") for place in places]
+        tracklets = self.gallery.tracklets_called([f"{snapshot.tracklet_of[rows[place]]:016x}" for place in places])
         recordings = self._recordings.states([tracklet.video for tracklet in tracklets])
         hits = [
             _hit(

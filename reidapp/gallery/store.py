@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -371,44 +371,42 @@ class Gallery:
             UserError: no such video.
         """
         with Session(self.engine) as session:
-            return self._video(session, video_id)
+            found = self._videos(session, [video_id])
+        if not found:
+            raise UnknownError(f"video {video_id}: not in this gallery")
+        return found[video_id]
 
     def tracklet(self, tracklet_id: str) -> TrackletInfo:
         """A tracklet, joined with all that it continues and that continue it.
 
         Raises:
-            UserError: no such tracklet.
+            UnknownError: no such tracklet.
+        """
+        return self.tracklets_called([tracklet_id])[0]
+
+    def tracklets_called(self, ids: Sequence[str]) -> list[TrackletInfo]:
+        """Tracklets in the order of their ids, or of any of their pieces' ids; with a few questions for all of them.
+
+        Raises:
+            UnknownError: there is no such tracklet.
         """
         with Session(self.engine) as session:
-            pieces = _pieces(session, tracklet_id)
-            video_id = session.execute(select(schema.Chunk.video_id).where(schema.Chunk.id == pieces[0].chunk_id))
-            video = self._video(session, video_id.scalar_one())
-            crops = session.scalars(
-                select(schema.Crop)
-                .where(schema.Crop.tracklet_id.in_([piece.id for piece in pieces]))
-                .order_by(schema.Crop.time_s)
-            ).all()
-            return TrackletInfo(
-                id=pieces[0].id,
-                camera=video.camera,
-                video=video,
-                start=video.start + timedelta(seconds=pieces[0].start_s),
-                end=video.start + timedelta(seconds=pieces[-1].end_s),
-                start_s=pieces[0].start_s,
-                end_s=pieces[-1].end_s,
-                path=[PathPoint(point[0], Box(*point[1:])) for piece in pieces for point in piece.path],
-                crops=[
-                    CropInfo(c.id, c.time_s, Box(c.x1, c.y1, c.x2, c.y2), c.quality, self.crop_path(c.chunk_id, c.id))
-                    for c in crops
-                ],
+            found = _pieces(session, ids)
+            chunks = {pieces[0].chunk_id for pieces in found.values()}
+            of_chunks = select(schema.Chunk.id, schema.Chunk.video_id).where(
+                schema.Chunk.id.in_(database.listed(chunks))
             )
+            video_of = dict(session.execute(of_chunks).all())
+            videos = self._videos(session, set(video_of.values()))
+            crops = self._crops(session, [piece.id for pieces in found.values() for piece in pieces])
+            return [_tracklet_info(found[id_], videos[video_of[found[id_][0].chunk_id]], crops) for id_ in ids]
 
     def tracklets(self) -> list[TrackletInfo]:
         """All tracklets, by id; those that go on across a chunk's border once."""
         begun = select(schema.Tracklet.id).where(schema.Tracklet.continues.is_(None)).order_by(schema.Tracklet.id)
         with Session(self.engine) as session:
             ids = session.scalars(begun).all()
-        return [self.tracklet(id_) for id_ in ids]
+        return self.tracklets_called(ids)
 
     def crop_file(self, crop_id: str) -> Path:
         """The WebP file of a best shot.
@@ -530,25 +528,19 @@ class Gallery:
         with Session(self.engine) as session:
             return session.get_one(schema.Setting, key).value
 
-    def _video(self, session: Session, video_id: str) -> VideoInfo:
-        video = session.get(schema.Video, video_id)
-        if video is None:
-            raise UnknownError(f"video {video_id}: not in this gallery")
-        camera = session.get_one(schema.Camera, video.camera_id)
-        return VideoInfo(
-            id=video.id,
-            camera=camera.name,
-            zone=camera.zone,
-            path=Path(video.path),
-            size=video.size,
-            mtime_ns=video.mtime_ns,
-            start=utc(video.start_ms),
-            start_source=video.start_source,
-            uncertain=cameras.uncertain(video.start_source, video.written, camera.zone),
-            duration_s=video.duration_s,
-            width=video.width,
-            height=video.height,
-        )
+    def _videos(self, session: Session, ids: Collection[str]) -> dict[str, VideoInfo]:
+        cameras_of = {camera.id: camera for camera in session.scalars(select(schema.Camera))}
+        rows = session.scalars(select(schema.Video).where(schema.Video.id.in_(database.listed(ids))))
+        return {row.id: _video_info(row, cameras_of[row.camera_id]) for row in rows}
+
+    def _crops(self, session: Session, pieces: Collection[str]) -> dict[str, list[CropInfo]]:
+        """{piece: its best shots in order of time}."""
+        of_pieces = select(schema.Crop).where(schema.Crop.tracklet_id.in_(database.listed(pieces)))
+        crops: dict[str, list[CropInfo]] = defaultdict(list)
+        for c in session.scalars(of_pieces.order_by(schema.Crop.time_s)):
+            box, path = Box(c.x1, c.y1, c.x2, c.y2), self.crop_path(c.chunk_id, c.id)
+            crops[c.tracklet_id].append(CropInfo(c.id, c.time_s, box, c.quality, path))
+        return crops
 
     def model_path(self, model_id: str) -> Path:
         return self.path / "models" / f"{model_id[:16]}.onnx"
@@ -957,14 +949,64 @@ def _crop_rows(chunk_id: str, chunk: NewChunk) -> list[schema.Crop]:
     ]
 
 
-def _pieces(session: Session, tracklet_id: str) -> list[schema.Tracklet]:
-    """A tracklet's pieces in order of time, whichever of them was asked for."""
-    piece = session.get(schema.Tracklet, tracklet_id)
-    if piece is None:
-        raise UnknownError(f"tracklet {tracklet_id}: not in this gallery")
-    while piece.continues:
-        piece = session.get_one(schema.Tracklet, piece.continues)
-    pieces = [piece]
-    while following := session.scalar(select(schema.Tracklet).filter_by(continues=pieces[-1].id)):
-        pieces.append(following)
-    return pieces
+def _pieces(session: Session, ids: Collection[str]) -> dict[str, list[schema.Tracklet]]:
+    """{id: all pieces of its tracklet in order of time}; the id may be any piece's."""
+    piece = schema.Tracklet
+    found = dict[str, schema.Tracklet]()
+    waiting = set(ids)
+    while waiting:  # back to where they begin
+        rows = session.scalars(select(piece).where(piece.id.in_(database.listed(waiting)))).all()
+        found |= {row.id: row for row in rows}
+        waiting = {row.continues for row in rows if row.continues} - found.keys()
+    if unknown := set(ids) - found.keys():
+        raise UnknownError(f"tracklet {min(unknown)}: not in this gallery")
+    waiting = set(found)
+    while waiting:  # and on to where they end
+        rows = session.scalars(select(piece).where(piece.continues.in_(database.listed(waiting)))).all()
+        waiting = {row.id for row in rows} - found.keys()
+        found |= {row.id: row for row in rows}
+    following = {row.continues: row for row in found.values() if row.continues}
+
+    def joined(row: schema.Tracklet) -> list[schema.Tracklet]:
+        while row.continues:
+            row = found[row.continues]
+        pieces = [row]
+        while later := following.get(pieces[-1].id):
+            pieces.append(later)
+        return pieces
+
+    return {id_: joined(found[id_]) for id_ in ids}
+
+
+def _tracklet_info(
+    pieces: Sequence[schema.Tracklet], video: VideoInfo, crops: Mapping[str, list[CropInfo]]
+) -> TrackletInfo:
+    first, last = pieces[0], pieces[-1]
+    return TrackletInfo(
+        id=first.id,
+        camera=video.camera,
+        video=video,
+        start=video.start + timedelta(seconds=first.start_s),
+        end=video.start + timedelta(seconds=last.end_s),
+        start_s=first.start_s,
+        end_s=last.end_s,
+        path=[PathPoint(point[0], Box(*point[1:])) for piece in pieces for point in piece.path],
+        crops=[crop for piece in pieces for crop in crops.get(piece.id, [])],
+    )
+
+
+def _video_info(video: schema.Video, camera: schema.Camera) -> VideoInfo:
+    return VideoInfo(
+        id=video.id,
+        camera=camera.name,
+        zone=camera.zone,
+        path=Path(video.path),
+        size=video.size,
+        mtime_ns=video.mtime_ns,
+        start=utc(video.start_ms),
+        start_source=video.start_source,
+        uncertain=cameras.uncertain(video.start_source, video.written, camera.zone),
+        duration_s=video.duration_s,
+        width=video.width,
+        height=video.height,
+    )

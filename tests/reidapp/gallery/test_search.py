@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reidapp.box import Box
-from reidapp.errors import UserError
+from reidapp.errors import UnknownError, UserError
 from reidapp.gallery import schema, search
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery, NewChunk, NewCrop, NewTracklet, PathPoint, utc
@@ -206,6 +206,17 @@ def test_pieces_that_continue_are_one_hit_that_spans_them(tmp_path: Path) -> Non
     assert [point.time_s for point in whole.path] == [57.0, 59.0, 60.5, 62.5, 120.5, 122.5]
     assert len(whole.crops) == 6
     assert gallery.cameras()[0].tracklets == 1
+
+
+def test_tracklets_are_told_in_the_order_they_were_asked_for(filled: tuple) -> None:
+    gallery, _ = filled
+    everybody = gallery.tracklets()
+    some = [everybody[3], everybody[0], everybody[3]]
+    assert gallery.tracklets_called([tracklet.id for tracklet in some]) == some
+    assert [tracklet.id for tracklet in everybody] == sorted(tracklet.id for tracklet in everybody)
+    assert gallery.tracklets_called([]) == []
+    with pytest.raises(UnknownError, match="tracklet none: not in this gallery"):
+        gallery.tracklets_called([everybody[0].id, "none"])
 
 
 def test_several_images_are_one_query(filled: tuple) -> None:
