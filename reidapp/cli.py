@@ -385,6 +385,12 @@ def index(
             _note(f"{on}; model {embedder.card.name} on {embedder.provider}")
 
         def index_all(footage: Footage) -> "IndexReport":
+            nonlocal embedder
+            if watcher and embedder.identity != target.model_id:  # `reembed` has moved the gallery
+                embedder = _own_model(target, **session)
+                if cluster:
+                    cluster.send(ModelFiles.read(embedder.path, settings.detector, cluster.provider))
+                _note(f"model {embedder.card.name}/{embedder.card.version} from now on")
             with _progress("indexing", "s of video" if settings.kind == "videos" else "pictures") as advance:
                 return index_footage(footage, target, embedder, finder, settings, advance, workers, cluster, again)
 

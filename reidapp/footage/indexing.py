@@ -29,7 +29,7 @@ from reidapp.footage.tracking import MAX_GAP_S, continuations, is_sparse
 from reidapp.gallery import mirror, schema
 from reidapp.gallery.deletion import Selection, delete_from, delete_outdated, retention
 from reidapp.gallery.snapshot import Snapshots
-from reidapp.gallery.store import DAMAGED, Gallery, NewChunk, PathPoint
+from reidapp.gallery.store import DAMAGED, Gallery, MovedError, NewChunk, PathPoint
 from reidapp.registry import suggestion
 from reidapp.settings import CameraSettings, IndexSettings
 from reidapp.wording import counted
@@ -115,20 +115,24 @@ def index_footage(
     Raises:
         UserError: none of the videos could be read.
         BusyError: the gallery is being written by another process.
+        MovedError: so was it to another model.
         ReidappError: the final count is wrong.
     """
     report = IndexReport(skipped=list(footage.skipped), notes=list(footage.notes))
     with gallery.writing() as writer:
         if embedder.identity != writer.model_id:  # while this process was waiting, or loading its model
-            raise ReidappError(f"{gallery.path}: it was moved to another model just now; run the command again")
+            raise MovedError(f"{gallery.path}: it was moved to another model just now; run the command again")
         workers = elsewhere.workers if elsewhere else workers or cores()
         deleted, detector = set() if again else writer.deleted(), detector or WholePicture()
         run = _Run(writer, embedder, detector, settings, report, progress, workers, deleted, elsewhere=elsewhere)
         try:
             run.set_cameras(footage)
             run.index(footage.sources)
-            if gone := delete_outdated(writer):
-                report.notes.append(f"deleted, since the gallery keeps {retention(gallery)} days: {gone}")
+            try:
+                if gone := delete_outdated(writer):
+                    report.notes.append(f"deleted, since the gallery keeps {retention(gallery)} days: {gone}")
+            except files.BusyError as error:
+                report.notes.append(f"what is too old is deleted by the next run: {error}")
             Snapshots(gallery, writer.model_id).derive()
             try:
                 mirror.catch_up(gallery)

@@ -15,6 +15,7 @@ from reidapp.files import BusyError
 from reidapp.footage.indexing import Footage
 from reidapp.footage.report import IndexReport
 from reidapp.footage.sources import Skipped, Source, scan
+from reidapp.gallery.store import MovedError
 from reidapp.settings import CameraSettings, IndexSettings
 
 EVERY_S = 10.0  # between two looks
@@ -109,7 +110,8 @@ def watch(
 ) -> IndexReport:
     """Index what is there and what comes, until an interrupt (KeyboardInterrupt), or ``stop`` at the end of a pass.
 
-    A gallery that another process writes to, or a folder that went away, is waited for.
+    A gallery that another process writes to, or has just moved to another model, and a folder that went away are waited
+    for.
 
     Args:
         took: called with the report of the first pass, and of every other that had something to do.
@@ -143,7 +145,7 @@ def watch(
                     if report.interrupted:
                         break
                 passes, waiting_for = passes + 1, ""
-            except (BusyError, UserError) as error:
+            except (BusyError, MovedError, UserError) as error:
                 if isinstance(error, UserError) and not passes:
                     raise
                 if str(error) != waiting_for:

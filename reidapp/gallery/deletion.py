@@ -109,8 +109,13 @@ def delete_from(writer: GalleryWriter, selection: Selection) -> Deletion:
 
     Raises:
         UserError: an unknown video, camera or tracklet, or nothing is given.
+        BusyError: another process embeds the gallery anew, and reads what would go.
     """
-    gallery = writer.gallery
+    with writer.gallery.embedding_anew():
+        return _delete_from(writer.gallery, selection)
+
+
+def _delete_from(gallery: Gallery, selection: Selection) -> Deletion:
     with database.changing(gallery.engine) as session:
         videos, pieces = _resolved(session, gallery, selection)
         found = _counted(session, videos, pieces)

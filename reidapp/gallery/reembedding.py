@@ -4,22 +4,25 @@ The vectors of the old model stay, so moving back embeds no more than what was i
 that refers to them, are not touched.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from reidapp.embedding import Embeds
-from reidapp.errors import UserError
+from reidapp.errors import ReidappError, UserError
 from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery, GalleryWriter, ModelInfo, StoredChunk
 from reidapp.imaging import read_image
 from reidapp.wording import counted
 
 _BATCH = 64  # crops
+_LAST = 8  # chunks at most that are embedded while nobody else may write …
+_ROUNDS = 10  # … but for a gallery that grows faster than it is embedded
 
 Progress = Callable[[float, float, str], None]
 """Called with crops done, crops in all, and the camera at work."""
@@ -39,6 +42,7 @@ class ReembedReport:
     embedded: int = 0
     reused: int = 0
     interrupted: bool = False
+    notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -51,7 +55,7 @@ class ReembedReport:
                 f"interrupted: {done} with {self.model}, and kept. Searches use the old model until the same command "
                 "has gone on to the end"
             )
-        return f"searched with {self.model} now: {done}, {self.reused} had been before"
+        return "\n".join([f"searched with {self.model} now: {done}, {self.reused} had been before", *self.notes])
 
 
 def reembed(
@@ -62,8 +66,8 @@ def reembed(
 ) -> ReembedReport:
     """Embed every stored crop that has no vector of a model, chunk by chunk, and then search with that model.
 
-    Others may index into the gallery, search it and delete from it meanwhile; the model is used once it has everything,
-    and who indexes then is told to begin again with it.
+    Others may index into the gallery and search it meanwhile; the model is used once it has everything, and who
+    indexes then is told to go on with it.
 
     A run that is stopped, or killed, leaves whole chunks, and the next one goes on from there. An interrupt
     (KeyboardInterrupt) ends the run, and the report says so.
@@ -73,22 +77,23 @@ def reembed(
 
     Raises:
         UserError: a stored crop is gone or damaged.
-        ReidappError: another process embeds the gallery anew, or the final count is wrong.
+        BusyError: another process embeds the gallery anew, or deletes from it.
+        ReidappError: the final count is wrong.
     """
     report = ReembedReport(f"{embedder.card.name}/{embedder.card.version}")
     with gallery.embedding_anew() as writer:
         writer.add_model(file, embedder.card, embedder.identity)
         chunks = writer.chunks_without(embedder.identity)
         report.reused = gallery.summary().crops - _crops(chunks)
+        snapshots = Snapshots(gallery, embedder.identity)
         try:
-            while True:
+            for _ in range(_ROUNDS):
                 _embed(writer, embedder, chunks, report, progress)
-                snapshots = Snapshots(gallery, embedder.identity)
-                snapshots.derive()  # so that the first search is as quick as the last was
-                snapshots.catch_up()
-                if writer.use_model(embedder.identity):
-                    break
+                _make_ready(snapshots, report)
                 chunks = writer.chunks_without(embedder.identity)  # indexed meanwhile
+                if len(chunks) <= _LAST:
+                    break
+            report.embedded += writer.use_model(embedder.identity, functools.partial(_embedded, embedder))
         except KeyboardInterrupt:
             report.interrupted = True
     return report
@@ -104,18 +109,26 @@ def _embed(
     total = report.embedded + _crops(chunks)
     for camera, some in _together(chunks):
         progress(report.embedded, total, camera)
-        try:
-            crops = [read_image(path) for chunk in some for path in chunk.crops]
-        except UserError:
-            if all(map(writer.is_as_listed, some)):
-                raise
-            continue  # deleted meanwhile; what is left of these chunks is listed again
+        crops = [read_image(path) for chunk in some for path in chunk.crops]
         ends = itertools.accumulate(len(chunk.crops) for chunk in some)
         made = np.split(embedder.embed(crops, camera), list(ends)[:-1])
         for chunk, vectors in zip(some, made, strict=True):
-            if writer.add_vectors(chunk, embedder.identity, vectors):
-                report.embedded += len(vectors)
+            writer.add_vectors(chunk, embedder.identity, vectors)
+            report.embedded += len(vectors)
     progress(total, total, "")
+
+
+def _embedded(embedder: Embeds, chunk: StoredChunk) -> np.ndarray:
+    return embedder.embed([read_image(path) for path in chunk.crops], chunk.camera)
+
+
+def _make_ready(snapshots: Snapshots, report: ReembedReport) -> None:
+    """So that the first search is as quick as the last was."""
+    snapshots.derive()
+    try:
+        snapshots.catch_up()
+    except ReidappError as error:
+        report.notes.append(f"the copy of the vectors is behind, what it lacks is searched here: {error}")
 
 
 def _crops(chunks: Sequence[StoredChunk]) -> int:

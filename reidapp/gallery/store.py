@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from sqlalchemy import Engine, Select, delete, exists, func, select, true
+from sqlalchemy import ColumnElement, Engine, delete, exists, func, select, true
 from sqlalchemy.orm import Session
 
 from reidapp import files
@@ -241,6 +241,10 @@ class StoredChunk:
     id: str
     camera: str
     crops: list[Path]
+
+
+class MovedError(ReidappError):
+    """Another process has moved the gallery to another model than the one at hand."""
 
 
 class Gallery:
@@ -480,13 +484,14 @@ class Gallery:
     def embedding_anew(self) -> Iterator["GalleryWriter"]:
         """The right to add vectors of a model that is not searched yet, for one process at a time.
 
-        Beside it another may be `writing`: indexing goes on, and the model is used only when it has everything.
+        Beside it another may be `writing`: indexing goes on. Who deletes has both rights.
 
         Raises:
             ReidappError: another process does; or, from within, the disk is full.
         """
         busy = f"{self.path}: another process, such as `reidapp reembed`, is embedding it anew; wait until it ends"
         with files.disk_named(self.path), self._held("reembedding", busy):
+            self.remove_leftovers()  # of a deletion that was killed
             yield GalleryWriter(self)
 
     @contextmanager
@@ -701,7 +706,7 @@ class GalleryWriter:
     def _check_model(self, session: Session) -> None:
         """What is added has vectors of this writer's model; meanwhile another process may have moved the gallery."""
         if session.get_one(schema.Setting, "model").value != self.model_id:
-            raise ReidappError(f"{self.gallery.path}: it was moved to another model just now; run the command again")
+            raise MovedError(f"{self.gallery.path}: it was moved to another model just now; run the command again")
 
     def _add_chunk(self, session: Session, video_id: str, chunk: NewChunk) -> None:
         chunk_id = schema.identifier(video_id, chunk.number)
@@ -735,68 +740,65 @@ class GalleryWriter:
 
     def chunks_without(self, model_id: str) -> list[StoredChunk]:
         """The chunks whose crops have no vectors of a model yet, camera by camera."""
+        with Session(self.gallery.engine) as session:
+            return self._chunks_without(session, model_id)
+
+    def _chunks_without(self, session: Session, model_id: str) -> list[StoredChunk]:
         waiting = (
             select(schema.Chunk.id, schema.Camera.name, schema.Crop.id)
             .join(schema.Video, schema.Video.id == schema.Chunk.video_id)
             .join(schema.Camera, schema.Camera.id == schema.Video.camera_id)
             .join(schema.Crop, schema.Crop.chunk_id == schema.Chunk.id)
-            .where(schema.Chunk.id.in_(_chunks_waiting(model_id)))
+            .where(~exists().where(schema.Block.chunk_id == schema.Chunk.id, schema.Block.model_id == model_id))
             .order_by(schema.Camera.name, schema.Video.start_ms, schema.Video.id, schema.Chunk.number)
             .order_by(schema.Crop.position)
         )
-        with Session(self.gallery.engine) as session:
-            rows = session.execute(waiting).all()
-            known = session.get_one(schema.Model, model_id).card.get("cameras", [])
-            in_model = cameras.names_in_model(session, known)
+        rows = session.execute(waiting).all()
+        known = session.get_one(schema.Model, model_id).card.get("cameras", [])
+        in_model = cameras.names_in_model(session, known)
         groups = itertools.groupby(rows, key=lambda row: (row[0], row[1]))
         return [
             StoredChunk(id_, in_model[camera], [self.gallery.crop_path(id_, row[2]) for row in group])
             for (id_, camera), group in groups
         ]
 
-    def add_vectors(self, chunk: StoredChunk, model_id: str, embeddings: np.ndarray) -> bool:
-        """Commit the vectors ``[crops, D]`` of a chunk, in its crops' order, under a model that is not searched yet.
+    def add_vectors(self, chunk: StoredChunk, model_id: str, embeddings: np.ndarray) -> None:
+        """Commit the vectors ``[crops, D]`` of a chunk, in its crops' order, under a model that is not searched yet."""
+        with database.changing(self.gallery.engine) as session:
+            session.add(self._vectors_of(session, chunk, model_id, embeddings))
+
+    def _vectors_of(self, session: Session, chunk: StoredChunk, model_id: str, embeddings: np.ndarray) -> schema.Block:
+        days = select(schema.Block.day).filter_by(chunk_id=chunk.id).order_by(schema.Block.model_id)
+        day = session.scalars(days).first()
+        assert day is not None  # what indexing wrote with the crops
+        return self._write_vectors(session, model_id, chunk.id, day, embeddings)
+
+    def use_model(self, model_id: str, embed: Callable[[StoredChunk], np.ndarray]) -> int:
+        """Search the vectors of another model from now on.
+
+        Args:
+            embed: of the chunks that have come since the others were embedded; nobody writes while these are.
 
         Returns:
-            whether the chunk still has these crops; otherwise nothing was committed.
-        """
-        with database.changing(self.gallery.engine) as session:
-            if not self._is_as_listed(session, chunk):
-                return False
-            days = select(schema.Block.day).filter_by(chunk_id=chunk.id).order_by(schema.Block.model_id)
-            day = session.scalars(days).first()
-            assert day is not None  # what indexing wrote with the crops
-            session.add(self._write_vectors(session, model_id, chunk.id, day, embeddings))
-            return True
-
-    def is_as_listed(self, chunk: StoredChunk) -> bool:
-        """Whether a chunk still has the crops that it had; some may have been deleted by another process."""
-        with Session(self.gallery.engine) as session:
-            return self._is_as_listed(session, chunk)
-
-    def _is_as_listed(self, session: Session, chunk: StoredChunk) -> bool:
-        crops = select(schema.Crop.id).filter_by(chunk_id=chunk.id).order_by(schema.Crop.position)
-        return [self.gallery.crop_path(chunk.id, id_) for id_ in session.scalars(crops)] == chunk.crops
-
-    def use_model(self, model_id: str) -> bool:
-        """Search the vectors of another model from now on; whether every chunk has some by now.
+            crops embedded by it.
 
         Raises:
             ReidappError: vectors are missing in the shards.
         """
         self.model_id = model_id
         with database.changing(self.gallery.engine) as session:
-            if session.scalar(_chunks_waiting(model_id).limit(1)) is not None:
-                return False
+            last = self._chunks_without(session, model_id)
+            session.add_all([self._vectors_of(session, chunk, model_id, embed(chunk)) for chunk in last])
             session.get_one(schema.Setting, "model").value = model_id
             next_generation(session)
-            crops, written, searchable = self.counted()
+            session.flush()
+            crops, written, searchable = self._counted(session, true())
             if not crops == written == searchable:
                 raise ReidappError(
                     f"{self.gallery.path}: {crops} crops, {written} vectors written, {searchable} searchable; these "
                     "must be equal. The gallery is still searched with the old model; restore a back-up of its vectors"
                 )
-            return True
+        return sum(len(chunk.crops) for chunk in last)
 
     def border(self, video_id: str, number: int) -> list[tuple[str, PathPoint, np.ndarray]]:
         """The tracklets that reach the end of a committed chunk: (id, last point, mean embedding ``[D]``)."""
@@ -821,11 +823,14 @@ class GalleryWriter:
         """(crop rows, vector rows, vector rows that the shards hold) of these videos, or all; they must be equal."""
         of_videos = true() if video_ids is None else schema.Chunk.video_id.in_(database.listed(video_ids))
         with Session(self.gallery.engine) as session:
-            crops = session.scalar(select(func.count(schema.Crop.id)).join(schema.Chunk).where(of_videos)) or 0
-            dim = session.get_one(schema.Model, self.model_id).card["dim"]
-            blocks = session.scalars(
-                select(schema.Block).join(schema.Chunk).where(of_videos).where(schema.Block.model_id == self.model_id)
-            ).all()
+            return self._counted(session, of_videos)
+
+    def _counted(self, session: Session, of_videos: ColumnElement[bool]) -> tuple[int, int, int]:
+        crops = session.scalar(select(func.count(schema.Crop.id)).join(schema.Chunk).where(of_videos)) or 0
+        dim = session.get_one(schema.Model, self.model_id).card["dim"]
+        blocks = session.scalars(
+            select(schema.Block).join(schema.Chunk).where(of_videos).where(schema.Block.model_id == self.model_id)
+        ).all()
         held = {day: self._rows_held(day, dim) for day in {block.day for block in blocks}}
         searchable = sum(block.rows for block in blocks if block.first_row + block.rows <= held[block.day])
         return crops, sum(block.rows for block in blocks), searchable
@@ -864,12 +869,6 @@ class GalleryWriter:
             rows=len(embeddings),
             sha256=digest,
         )
-
-
-def _chunks_waiting(model_id: str) -> Select[str]:
-    """Ids of chunks with crops that have no vectors of a model."""
-    block = exists().where(schema.Block.chunk_id == schema.Crop.chunk_id, schema.Block.model_id == model_id)
-    return select(schema.Crop.chunk_id).distinct().where(~block)
 
 
 def roots(session: Session) -> dict[str, str]:

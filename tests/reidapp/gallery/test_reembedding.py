@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,11 +15,13 @@ from sqlalchemy.orm import Session
 
 from models import zoo
 from reidapp.errors import ReidappError, UserError
+from reidapp.files import BusyError
 from reidapp.gallery import reembedding, schema, vectors
-from reidapp.gallery.deletion import Selection, delete_from
+from reidapp.gallery.deletion import Selection, delete_from, drop_other_models
 from reidapp.gallery.reembedding import model_called, reembed
 from reidapp.gallery.search import Searcher
-from reidapp.gallery.store import Gallery, GalleryWriter, NewChunk, NewCrop, NewTracklet
+from reidapp.gallery.snapshot import Snapshots
+from reidapp.gallery.store import Gallery, GalleryWriter, MovedError, NewChunk, NewCrop, NewTracklet
 from reidapp.gallery.verification import verify
 from reidapp.imaging import decode_crop, encode_crop
 from reidapp.model_card import model_identity
@@ -235,21 +238,54 @@ def test_what_is_indexed_meanwhile_is_embedded_too(gallery: Gallery, file: Path)
 def test_who_indexes_when_the_gallery_moves_is_told_and_adds_nothing(gallery: Gallery, file: Path) -> None:
     with gallery.writing() as writer:
         reembed(gallery, Half(), file)
-        with pytest.raises(ReidappError, match="moved to another model just now; run the command again"):
+        with pytest.raises(MovedError, match="moved to another model just now; run the command again"):
             writer.add_chunk(gallery.tracklets()[0].video.id, chunk(7, COLOURS[20:22]))
     assert gallery.summary().crops == 24
     assert sound(gallery)
 
 
-def test_what_is_deleted_meanwhile_is_not_missed(gallery: Gallery, file: Path) -> None:
-    def forget() -> None:
-        with gallery.writing() as writer:
-            first = next(tracklet.id for tracklet in gallery.tracklets() if tracklet.camera == "hall")
-            delete_from(writer, Selection(tracklets=[first]))
+def test_it_ends_though_something_is_committed_each_time_it_is_nearly_done(
+    gallery: Gallery, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    derive, numbers = Snapshots.derive, iter(range(2, 50))
 
-    report = reembed(gallery, Meanwhile(forget), file)
-    assert report.embedded == 22
+    def derived_late(snapshots: Snapshots) -> None:
+        derive(snapshots)
+        number = next(numbers)
+        add_video(gallery, number, f"yard {number}", [chunk(0, COLOURS[number : number + 1])], START_MS)
+
+    monkeypatch.setattr(Snapshots, "derive", derived_late)
+    report = reembed(gallery, Half(), file)
     assert gallery.model_id == Half.identity
+    assert report.embedded == gallery.summary().crops == 26
+    assert sound(gallery)
+
+
+def test_nothing_is_deleted_meanwhile(gallery: Gallery, file: Path) -> None:
+    first = Selection(tracklets=[gallery.tracklets()[0].id])
+
+    def forget() -> None:
+        with gallery.writing() as writer, pytest.raises(BusyError, match="is embedding it anew; wait until it ends"):
+            delete_from(writer, first)
+
+    assert reembed(gallery, Meanwhile(forget), file).embedded == 24
+    with gallery.writing() as writer:
+        delete_from(writer, first)
+    assert gallery.summary().crops == 22
+    assert sound(gallery)
+
+
+def test_what_a_killed_prune_left_is_gone_before_its_model_comes_back(gallery: Gallery, file: Path) -> None:
+    reembed(gallery, Half(), file)
+    with gallery.writing() as writer, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Gallery, "remove_leftovers", Mock(side_effect=RuntimeError("killed")))
+        with pytest.raises(RuntimeError, match="killed"):
+            drop_other_models(writer)
+    first = gallery.path.parent / "colours.onnx"
+    reembed(gallery, ColourEmbedder(), first)
+    with gallery.writing():  # which removes what deletions have left
+        pass
+    assert gallery.model_file.read_bytes() == first.read_bytes()
     assert sound(gallery)
 
 

@@ -16,7 +16,7 @@ from reidapp.gallery import schema, snapshot, vectors
 from reidapp.gallery.derived import SUFFIX, Segment, outdate
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.snapshot import Snapshot, Snapshots
-from reidapp.gallery.store import Gallery, next_generation, utc
+from reidapp.gallery.store import Gallery, StoredChunk, next_generation, utc
 from reidapp.gallery.verification import repair, verify
 from tests.reidapp.gallery.test_search import DAY_MS, DIM, START_MS, Model, add_video, chunk_of, new_gallery, unit
 
@@ -80,10 +80,14 @@ def erase(gallery: Gallery, rng: np.random.Generator) -> None:
 def reembed(gallery: Gallery, model: type[Model]) -> None:
     with gallery.writing() as writer:
         writer.add_model(gallery.model_file, model.card, model.identity)
-        for chunk in writer.chunks_without(model.identity):
+
+        def made(chunk: StoredChunk) -> np.ndarray:
             rng = np.random.default_rng([int(chunk.id, 16), int(model.identity[:4], 16)])
-            writer.add_vectors(chunk, model.identity, unit(rng.normal(size=(len(chunk.crops), DIM))))
-        writer.use_model(model.identity)
+            return unit(rng.normal(size=(len(chunk.crops), DIM)))
+
+        for chunk in writer.chunks_without(model.identity)[1:]:
+            writer.add_vectors(chunk, model.identity, made(chunk))
+        writer.use_model(model.identity, made)
 
 
 def truth(gallery: Gallery) -> list[tuple[str, str, float, float, np.ndarray]]:
