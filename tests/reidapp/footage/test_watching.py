@@ -15,7 +15,7 @@ from reidapp.footage import decoding, watching
 from reidapp.footage.indexing import Footage, index_footage
 from reidapp.footage.report import IndexReport
 from reidapp.footage.watching import QUIET_S, Watcher, watch
-from reidapp.gallery.store import Gallery
+from reidapp.gallery.store import Gallery, MovedError
 from reidapp.settings import CameraSettings, IndexSettings
 from tests.reidapp.footage.test_indexing import Interrupting, ShirtEmbedder, new_gallery
 from tests.small_gallery import FPS, ShirtDetector, Walk, frame_at, write_video
@@ -213,9 +213,25 @@ def test_a_gallery_that_is_busy_and_a_folder_that_went_away_are_waited_for(
         *[lambda: None] * 2,
     )
     total = watch(Watcher(folder, SETTINGS), indexing(gallery), lambda report: None, said.append, stop=script)
-    assert ["another `reidapp index`" in said[0], "no such file or folder" in said[1]] == [True, True]
+    assert ["such as `reidapp index`, is writing" in said[0], "no such file or folder" in said[1]] == [True, True]
     assert len(said) == 2
     assert (total.videos, total.unchanged) == (2, 1)  # the first was looked up again when the folder was back
+
+
+def test_a_gallery_that_moves_to_another_model_is_gone_on_with(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "gate_2026-03-02_10-00-00.mp4").touch()
+    set_date(tmp_path / "gate_2026-03-02_10-00-00.mp4", 0)
+    seen, said = [], list[str]()
+
+    def index(footage: Footage) -> IndexReport:
+        seen.append(names(footage))
+        if len(seen) == 1:
+            raise MovedError("moved just now")
+        return IndexReport(videos=1)
+
+    total = watch(Watcher(tmp_path, SETTINGS), index, lambda report: None, said.append, stop=Script(clock, *[bool] * 2))
+    assert seen == [["gate_2026-03-02_10-00-00.mp4"]] * 2
+    assert (total.videos, said) == (1, ["moved just now"])
 
 
 def test_ctrl_c_ends_it_with_the_sum(tmp_path: Path, clock: Clock, videos: dict[str, Path]) -> None:
