@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Double, Select, SQLColumnExpression, and_, func, literal, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from reidapp.errors import UserError
 from reidapp.gallery import schema
@@ -145,17 +145,18 @@ def tracklets(
     page: str | None = None,
 ) -> Page[TrackletEntry]:
     """Tracklets of which some part lies between two times, each once; arguments and errors as for `videos`."""
-    piece, video = schema.Tracklet, schema.Video
+    piece, video, earlier = schema.Tracklet, schema.Video, aliased(schema.Tracklet)
     begin = video.start_ms + piece.start_s * 1000
     with Session(gallery.engine) as session:
-        # A piece that goes on with another counts where that one is too early.
+        # A piece that goes on with another, of the chunk before, counts where that one is too early.
         first: ColumnElement[bool] = piece.continues.is_(None)
         if after is not None:
-            first = or_(first, begin < _milliseconds(after))
+            first = or_(first, video.start_ms + earlier.end_s * 1000 < _milliseconds(after))
         chosen = (
             select(piece.id, begin)
             .join(schema.Chunk, schema.Chunk.id == piece.chunk_id)
             .join(video, video.id == schema.Chunk.video_id)
+            .outerjoin(earlier, earlier.id == piece.continues)
             .where(first, *_within(begin, video.start_ms + piece.end_s * 1000, after, before))
             .where(*_of_cameras(session, cameras), *([video.id == video_id] if video_id else []))
         )

@@ -1,11 +1,14 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from reidapp.box import Box
 from reidapp.errors import UserError
+from reidapp.gallery import schema
 from reidapp.gallery.listing import coverage, tracklets, video, videos
-from reidapp.gallery.store import Gallery
+from reidapp.gallery.store import Gallery, NewChunk, NewTracklet, PathPoint
 from reidapp.settings import CameraSettings
 from tests.small_gallery import FOOTAGE, HOSTILE, SECONDS, START, make_gallery
 
@@ -74,3 +77,30 @@ def test_coverage_has_gaps_and_minutes_of_the_cameras_day(gallery: Gallery, tmp_
     assert len(both.indexed) == 2
     assert both.gaps[0].start == both.indexed[0].end
     assert both.gaps[0].end == both.indexed[1].start
+
+
+def across_chunks(gallery: Gallery, pieces: list[tuple[float, float]]) -> list[str]:
+    """A recording of one tracklet, a piece (from, to) in each chunk; the pieces' ids."""
+    box, video_id, ids = Box(0.1, 0.1, 0.2, 0.5), schema.identifier("video", "long"), list[str]()
+    row = schema.Video(
+        id=video_id, path="/none/long.mp4", size=1, mtime_ns=1, start_ms=int(START.timestamp() * 1000), duration_s=90,
+        start_source="name", width=640, height=360, settings={}, done=True, note=None,
+    )  # fmt: skip
+    with gallery.writing() as writer:
+        writer.add_video("Gate", "Europe/Berlin", row)
+        for number, piece in enumerate(pieces):
+            new = NewTracklet([PathPoint(at, box) for at in piece], [], ids[-1] if ids else None)
+            none = np.empty((0, 64), np.float32)
+            writer.add_chunk(video_id, NewChunk(number, 30.0 * number, 1, 1, piece[1], [new], none))
+            ids.append(schema.identifier(schema.identifier(video_id, number), 0))
+    return ids
+
+
+def test_a_tracklet_across_chunks_is_there_at_every_moment(tmp_path: Path) -> None:
+    gallery = make_gallery(tmp_path, empty=True)
+    ids = across_chunks(gallery, [(50, 59.5), (60, 75), (75, 90)])
+    for after_s, piece_s in ((0, 50), (59, 50), (59.5, 50), (59.8, 60), (60, 60), (75, 60), (80, 75)):
+        (entry,) = tracklets(gallery, after=START + timedelta(seconds=after_s)).items
+        assert (entry.id, entry.start) == (ids[0], START + timedelta(seconds=piece_s))
+    assert tracklets(gallery, after=START + timedelta(seconds=91)).items == []
+    assert tracklets(gallery, before=START + timedelta(seconds=49)).items == []
