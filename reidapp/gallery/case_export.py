@@ -59,8 +59,8 @@ class Export:
     left_out: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {**vars(self), "file": str(self.file)}
+        """As JSON has it: the file by its name alone, as its place is nobody's business but the server's."""
+        return {**vars(self), "file": self.file.name}
 
     def __str__(self) -> str:
         heads = "heads are blurred" if self.blurred else "heads are shown"
@@ -110,7 +110,7 @@ def export_case(
                 elif not is_picture(hit.info.video.path):
                     try:
                         _clip(gallery, hit, made := Path(folder) / "clip.mp4", show_heads)
-                        archive.add(clip := f"clips/{stem}.mp4", made.read_bytes())
+                        archive.add(clip := f"clips/{stem}.mp4", made)
                     except UserError as error:
                         left_out.append(f"clip {number}: {error}")
                 rows.append({"number": number, **hit.to_dict(), "clip": clip})
@@ -127,7 +127,7 @@ def export_case(
             archive.add("case.json", json.dumps(facts, ensure_ascii=False, indent=1).encode())
             archive.add("hits.csv", _csv(rows))
             archive.finish()
-        digest = hashlib.sha256(archive.path.read_bytes()).hexdigest()
+        digest = _digest(archive.path)
         os.replace(archive.path, target)
     files.flush_folder(target.absolute().parent)
     progress(len(hits), len(hits), "")
@@ -148,15 +148,28 @@ class _Archive:
     def __exit__(self, *error: object) -> None:
         self._zip.close()
 
-    def add(self, name: str, data: bytes) -> None:
+    def add(self, name: str, data: bytes | Path) -> None:
+        """
+        Args:
+            data: what is in it, or the file that has it.
+        """
         packed = zipfile.ZIP_STORED if name.endswith((".mp4", ".jpg")) else zipfile.ZIP_DEFLATED
-        self._zip.writestr(name, data, packed)
-        self._digests[name] = hashlib.sha256(data).hexdigest()
+        if isinstance(data, Path):
+            self._zip.write(data, name, packed)
+            self._digests[name] = _digest(data)
+        else:
+            self._zip.writestr(name, data, packed)
+            self._digests[name] = hashlib.sha256(data).hexdigest()
 
     def finish(self) -> None:
         """Add the manifest."""
         lines = [f"{digest}  {name}\n" for name, digest in sorted(self._digests.items())]
         self._zip.writestr("manifest.sha256", "".join(lines))
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _shot(gallery: Gallery, hit: CaseHit, show_heads: bool) -> np.ndarray | None:

@@ -1,9 +1,11 @@
 """Clips of hits, made when they are asked for, and kept for a while."""
 
+import os
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from reidapp.errors import UserError
 from reidapp.footage.clips import write_clip
@@ -35,7 +37,7 @@ class Window:
 
 @dataclass
 class Clips:
-    """Makes clips into a folder of the gallery, one at a time, and keeps those used last.
+    """Makes clips into a folder of the gallery, each once, and keeps those used last.
 
     Args:
         max_bytes: of all clips; the ones not asked for the longest go first.
@@ -43,7 +45,8 @@ class Clips:
 
     gallery: Gallery
     max_bytes: int = 2_000_000_000
-    _making: threading.Lock = field(default_factory=threading.Lock)
+    _making: WeakValueDictionary[str, threading.Lock] = field(default_factory=WeakValueDictionary)
+    _choosing: threading.Lock = field(default_factory=threading.Lock)
 
     def file(self, video: VideoInfo, window: Window) -> Path:
         """The clip's file.
@@ -55,11 +58,13 @@ class Clips:
             raise UserError(f"clip: longer than 0 and at most {LONGEST_S:.0f} seconds, please")
         name = identifier(video.id, window.start_s, window.end_s)
         path = self.gallery.path / FOLDER / f"{name}.mp4"
-        with self._making:
-            path.parent.mkdir(exist_ok=True)
-            if path.is_file():
-                path.touch()
-            else:
+        if _used(path):
+            return path
+        with self._choosing:
+            turn = self._making.setdefault(name, threading.Lock())
+        with turn:
+            if not _used(path):
+                path.parent.mkdir(exist_ok=True)
                 write_clip(video.path, path, window.start_s, window.end_s)
                 self._make_room(path)
         return path
@@ -75,3 +80,12 @@ class Clips:
                 break
             path.unlink(missing_ok=True)
             total -= size
+
+
+def _used(path: Path) -> bool:
+    """Whether a clip is there; if so, it was used now."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
