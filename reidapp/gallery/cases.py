@@ -5,10 +5,10 @@ gallery goes from its cases too.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -21,6 +21,13 @@ from reidapp.registry import suggestion
 from reidapp.wording import counted
 
 Verdict = Literal["yes", "no"]
+
+
+class Said(TypedDict, total=False):
+    """Of a hit. Verdict None: open; note None: as it is."""
+
+    verdict: Verdict | None
+    note: str | None
 
 
 @dataclass(frozen=True)
@@ -160,7 +167,7 @@ class Cases:
             session.delete(row)
 
     def add(self, name: str, hits: Sequence[NewCaseHit]) -> None:
-        """Put hits into a case; those that are in it are said anew.
+        """Put hits into a case; of those that are in it, what is not said anew stays.
 
         Raises:
             UserError: no such case or tracklet, or a best shot that is not the tracklet's.
@@ -172,24 +179,28 @@ class Cases:
         with database.changing(self.gallery.engine) as session:
             id_ = _called(session, name).id
             for hit in hits:
-                said = {"verdict": hit.verdict, "note": hit.note, "score": hit.score, "p_match": hit.p_match}
-                key = {"case_id": id_, "tracklet_id": first[hit.tracklet]}
-                session.merge(schema.CaseHit(**key, crop_id=hit.crop, **said, by=self.by, at=_now()))
+                found = {"crop_id": hit.crop, "score": hit.score, "p_match": hit.p_match}
+                judged = {"verdict": hit.verdict, "note": hit.note}
+                tracklet = first[hit.tracklet]
+                row = session.get(schema.CaseHit, (id_, tracklet))
+                if row is None:
+                    signed = {"by": self.by, "at": _now()}
+                    session.add(schema.CaseHit(case_id=id_, tracklet_id=tracklet, **found, **judged, **signed))
+                    continue
+                if any(value is not None for value in found.values()):  # they belong together
+                    _set(row, found)
+                if said := {key: value for key, value in judged.items() if value}:
+                    _set(row, said | {"by": self.by, "at": _now()})
 
-    def judge(self, name: str, tracklet: str, *, verdict: Verdict | None, note: str | None = None) -> None:
-        """Say what a hit shows.
-
-        Args:
-            verdict: None: open.
-            note: None leaves it.
+    def judge(self, name: str, tracklet: str, **said: Unpack[Said]) -> None:
+        """Say what a hit shows; what is left out stays.
 
         Raises:
             UnknownError: no such case, or the tracklet is not in it.
         """
+        new = {key: value for key, value in said.items() if (key, value) != ("note", None)}
         with database.changing(self.gallery.engine) as session:
-            row = self._hit(session, name, tracklet)
-            row.verdict, row.by, row.at = verdict, self.by, _now()
-            row.note = row.note if note is None else note
+            _set(self._hit(session, name, tracklet), new | {"by": self.by, "at": _now()})
 
     def remove(self, name: str, tracklets: Sequence[str]) -> None:
         """Take hits out of a case.
@@ -212,6 +223,11 @@ class Cases:
 def _info(session: Session, row: schema.CaseFile) -> CaseInfo:
     hits = select(func.count()).select_from(schema.CaseHit).filter_by(case_id=row.id)
     return CaseInfo(row.name, row.note, row.by, row.at, session.scalar(hits) or 0)
+
+
+def _set(row: schema.CaseHit, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        setattr(row, key, value)
 
 
 def _best(info: TrackletInfo) -> str | None:

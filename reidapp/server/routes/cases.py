@@ -88,6 +88,8 @@ class NewHits(Model):
 
 
 class HitChange(Model):
+    """What is left out stays."""
+
     verdict: Verdict = Field(None, description="null: open.")
     note: Text | None = Field(None, description="null leaves it.")
 
@@ -118,7 +120,7 @@ def case(desk: Investigator, name: NameInPath) -> CaseWithHits:
 @router.patch("/cases/{name:path}/hits/{tracklet_id}")
 def judge_case_hit(desk: Investigator, name: NameInPath, tracklet_id: TrackletId, change: HitChange) -> CaseWithHits:
     """Say what a hit shows."""
-    _cases(desk).judge(name, tracklet_id, verdict=change.verdict, note=change.note)
+    _cases(desk).judge(name, tracklet_id, **change.model_dump(exclude_unset=True))
     return _told(desk, name)
 
 
@@ -145,7 +147,7 @@ def delete_case(desk: Investigator, name: NameInPath) -> Done:
 
 @router.post("/cases/{name:path}/hits")
 def add_case_hits(desk: Investigator, name: NameInPath, new: NewHits) -> CaseWithHits:
-    """Put hits into a case."""
+    """Put hits into a case; of those that are in it, what is left out here stays."""
     for hit in new.hits:
         desk.tracklet(hit.tracklet)
     _cases(desk).add(name, [NewCaseHit(**hit.model_dump()) for hit in new.hits])

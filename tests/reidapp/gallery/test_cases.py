@@ -40,6 +40,14 @@ def test_hits_are_kept_judged_and_taken_out(gallery: Gallery) -> None:
     assert hits[ids[1]].crop == gallery.tracklet(ids[1]).crops[0].id
     cases.judge("coat", ids[0], verdict=None)
     assert next(hit for hit in cases.hits("coat") if hit.info.id == ids[0]).note == "certain"
+    cases.judge("coat", ids[0], verdict="yes")
+    other = Cases(gallery, "other")
+    other.add("coat", [NewCaseHit(ids[0])])
+    hit = next(hit for hit in cases.hits("coat") if hit.info.id == ids[0])
+    assert (hit.verdict, hit.note, hit.score, hit.by) == ("yes", "certain", 0.9, "me")
+    other.add("coat", [NewCaseHit(ids[0], verdict="no")])
+    hit = next(hit for hit in cases.hits("coat") if hit.info.id == ids[0])
+    assert (hit.verdict, hit.note, hit.score, hit.by) == ("no", "certain", 0.9, "other")
     cases.remove("coat", ids[:1])
     assert cases.get("coat").hits == 1
     cases.change("coat", "hat")
@@ -85,6 +93,7 @@ def test_an_archive_is_whole_and_heads_are_blurred_in_it(gallery: Gallery, tmp_p
     found = export_case(gallery, "coat", tmp_path / "coat.zip", "me", show_heads=show_heads)
     assert (found.hits, found.clips) == (2, 1)
     assert "clip 2: recording gone" in found.left_out[0]
+    assert found.to_dict()["file"] == "coat.zip"  # where it lies is the server's business
     assert found.sha256 == hashlib.sha256(found.file.read_bytes()).hexdigest()
     with pytest.raises(UserError, match="is there already"):
         export_case(gallery, "coat", found.file, "me")
