@@ -8,6 +8,8 @@ named by what the server knows.
 import atexit
 import contextlib
 import json
+import logging
+import math
 import os
 import signal
 import subprocess
@@ -28,6 +30,8 @@ Kind = Literal["index", "adapt", "reembed", "calibrate", "backup", "export"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 WRITING = frozenset({"index", "adapt", "reembed"})  # one of these at a time; others need not wait for them
 ADAPTED, EXPORTS = "adapted", "exports"  # folders of a gallery
+
+_log = logging.getLogger(__name__)
 
 _KEPT = 200  # jobs that are over
 _LINES = 50
@@ -101,6 +105,7 @@ class Jobs:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._cancelled: set[str] = set()
+        self._closing = False
         self._changed = threading.Condition()
         self._threads: dict[bool, threading.Thread] = {}
         atexit.register(self.close)
@@ -123,7 +128,11 @@ class Jobs:
     def begin(
         self, kind: Kind, gallery: Path, by: str, asked: dict[str, Any], command: Sequence[str], id_: str | None = None
     ) -> Job:
-        """Put a command into the queue."""
+        """Put a command into the queue.
+
+        Raises:
+            UserError: the server is ending.
+        """
         job = Job(id_ or new_id(), kind, gallery, by, asked, tuple(command), datetime.now(UTC))
         return self._add(job)
 
@@ -131,7 +140,7 @@ class Jobs:
         """Do a job again that failed or was cancelled; what it has done already is not done twice.
 
         Raises:
-            UserError: no such job, or it is not over, or was done.
+            UserError: no such job, or it is not over, or was done, or the server is ending.
         """
         job = self.get(id_)
         if job.state not in ("failed", "cancelled"):
@@ -172,19 +181,26 @@ class Jobs:
         return {state: states.count(state) for state in ("queued", "running", "done", "failed", "cancelled")}
 
     def close(self) -> None:
-        """End all that are not over."""
-        atexit.unregister(self.close)
+        """End all that are not over, and take no more."""
         with self._changed:
-            for job in self._jobs.values():
-                if not job.over:
+            self._closing = True
+            for job in list(self._jobs.values()):
+                if job.state == "queued":
+                    self._change(job.id, state="cancelled", ended=datetime.now(UTC))
+                elif job.state == "running":
                     self._cancelled.add(job.id)
-            processes = list(self._processes.values())
+            processes, workers = list(self._processes.values()), list(self._threads.values())
         for process in processes:
             _end(process)
+        for worker in workers:
+            worker.join(_PATIENCE_S)
+        atexit.unregister(self.close)
 
     def _add(self, job: Job) -> Job:
         writes = job.kind in WRITING
         with self._changed:
+            if self._closing:
+                raise UserError("the server is ending; begin the job again when it is back")
             self._jobs[job.id] = job
             for old in [each.id for each in self._jobs.values() if each.over][:-_KEPT]:
                 del self._jobs[old]
@@ -203,7 +219,12 @@ class Jobs:
                     del self._threads[writes]
                     return
                 self._change(id_, state="running", started=datetime.now(UTC))
-            self._run(id_)
+            try:
+                self._run(id_)
+            except Exception as error:  # those behind it must not wait for ever
+                _log.exception("job %s", id_)
+                why = f"it could not be followed ({type(error).__name__})"
+                self._change(id_, state="failed", ended=datetime.now(UTC), error=why)
 
     def _run(self, id_: str) -> None:
         arguments = [*self._command, "--progress", "json", *self.get(id_).command]
@@ -220,18 +241,24 @@ class Jobs:
         with self._changed:
             self._processes[id_] = process
             cancelled = id_ in self._cancelled
-        if cancelled:
-            _end(process)
-        printed: list[bytes] = []
-        reader = threading.Thread(target=lambda out: printed.append(out.read()), args=(process.stdout,), daemon=True)
-        reader.start()
-        lines = self._follow(id_, process.stderr)
-        code = process.wait()
-        reader.join()
-        with self._changed:
-            del self._processes[id_]
-            cancelled = id_ in self._cancelled
-            self._cancelled.discard(id_)
+        try:
+            if cancelled:
+                _end(process)
+            printed: list[bytes] = []
+            reader = threading.Thread(
+                target=lambda out: printed.append(out.read()), args=(process.stdout,), daemon=True
+            )
+            reader.start()
+            lines = self._follow(id_, process.stderr)
+            code = process.wait()
+            reader.join()
+        finally:
+            if process.poll() is None:
+                _end(process)
+            with self._changed:
+                del self._processes[id_]
+                cancelled = id_ in self._cancelled
+                self._cancelled.discard(id_)
         result = _result(b"".join(printed))
         state: State = "cancelled" if cancelled and code else "done" if code == 0 else "failed"
         last = next((line for line in reversed(lines) if line.strip()), f"ended with exit code {code}")
@@ -243,9 +270,8 @@ class Jobs:
         for raw in told:
             line = raw.decode(errors="replace").rstrip()
             said = _object(line)
-            if "done" in said and "total" in said:
-                step, text = str(said.get("step", "")), str(said.get("text", ""))
-                self._change(id_, step=step, done=float(said["done"]), total=float(said["total"] or 0), text=text)
+            if progress := _progress(said):
+                self._change(id_, **progress)
             elif line:
                 lines.append(str(said.get("note") or said.get("warning") or line))
                 self._change(id_, log=tuple(lines))
@@ -359,9 +385,20 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 def _object(line: str) -> dict[str, Any]:
     try:
         said = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
+
+
+def _progress(said: dict[str, Any]) -> dict[str, Any]:
+    """What a line says of how far the job is; nothing where it says something else."""
+    try:
+        done, total = float(said["done"]), float(said["total"] or 0)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return {}
+    if not (math.isfinite(done) and math.isfinite(total)):
+        return {}
+    return {"step": str(said.get("step", "")), "done": done, "total": total, "text": str(said.get("text", ""))}
 
 
 def _result(printed: bytes) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,9 @@ if kind == "fail":
 print("note: begun", file=sys.stderr, flush=True)
 for done in range(3):
     print(json.dumps({"step": "indexing", "done": done, "total": 2, "text": "a.mp4"}), file=sys.stderr, flush=True)
+if kind == "odd":
+    for odd in ('{"done": "x", "total": 1}', '{"done": NaN, "total": 1}', '{"done": [], "total": {}}', "[" * 9999):
+        print(odd, file=sys.stderr, flush=True)
 if kind == "sleep":
     try:
         time.sleep(600)
@@ -94,6 +98,33 @@ def test_what_does_not_hear_is_ended_all_the_same(jobs: Jobs, monkeypatch: pytes
         time.sleep(0.01)
     jobs.close()
     assert until(jobs, job, "cancelled").state == "cancelled"
+
+
+def test_what_waits_ends_with_the_server(jobs: Jobs) -> None:
+    first, second = (jobs.begin("index", G, "me", {}, ["sleep"]).id for _ in range(2))
+    while jobs.get(first).step != "indexing":
+        time.sleep(0.01)
+    jobs.close()
+    assert [jobs.get(id_).state for id_ in (first, second)] == ["cancelled", "cancelled"]
+    assert jobs.get(second).started is None
+    with pytest.raises(UserError, match="is ending"):
+        jobs.begin("backup", G, "me", {}, ["work"])
+
+
+def test_odd_lines_and_faults_do_not_stop_the_others(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert until(jobs, jobs.begin("index", G, "me", {}, ["odd"]).id, "done", "failed").state == "done"
+    follow = Jobs._follow
+
+    def fails(self: Jobs, id_: str, told: Any) -> Any:
+        if self.get(id_).by == "nobody":
+            raise RuntimeError("odd")
+        return follow(self, id_, told)
+
+    monkeypatch.setattr(Jobs, "_follow", fails)
+    first, second = (jobs.begin("index", G, by, {}, ["work"]).id for by in ("nobody", "me"))
+    assert until(jobs, first, "failed").error == "it could not be followed (RuntimeError)"
+    assert until(jobs, second, "done").state == "done"
+    assert jobs._processes == {}
 
 
 def test_a_program_that_is_not_there_is_said() -> None:
