@@ -153,7 +153,7 @@ class Desk:
         return file
 
     def note(self, action: str, **about: Any) -> None:
-        """Write down what was done here, by whom, and what for."""
+        """Tell the log `reidapp.access`, which nothing keeps unless whoever embeds the server sees to it."""
         said = {"action": action, "by": self.asker.name, "gallery": self.gallery.path.name, **about}
         _log.info(json.dumps(said, ensure_ascii=False))
 

@@ -17,7 +17,7 @@ from reidapp.server.jobs import Jobs
 from reidapp.server.media import media_routes
 from reidapp.server.metrics import Measured, Metrics
 from reidapp.server.routes import api_routes, health
-from reidapp.server.security import BelowPath, LinkGate, LoopbackGuard, OneTimeLink
+from reidapp.server.security import BelowPath, LinkGate, LoopbackGuard, OneTimeLink, origin_of
 from reidapp.server.service import SearchService
 
 _STATUS: tuple[tuple[type[ReidappError], int], ...] = (
@@ -52,9 +52,8 @@ def build_app(
     Raises:
         UserError: ``public`` is no address.
     """
+    origin = origin_of(public) if public else None
     outside = urlsplit(public or "")
-    if public and (outside.scheme not in ("http", "https") or not outside.netloc):
-        raise UserError(f'--behind-proxy: "{public}" is no address such as https://cams.example/reid')
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.galleries = served if isinstance(served, Galleries) else Galleries([served])
     app.state.asker = asker or Asker("link")
@@ -75,7 +74,7 @@ def build_app(
     # The one added last is asked first.
     if link is not None:
         app.add_middleware(LinkGate, link=link, secure=outside.scheme == "https")
-    app.add_middleware(LoopbackGuard, public=f"{outside.scheme}://{outside.netloc}" if public else None)
+    app.add_middleware(LoopbackGuard, public=origin)
     if root := outside.path.rstrip("/"):
         app.add_middleware(BelowPath, root=root)
     return app

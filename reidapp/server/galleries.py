@@ -3,9 +3,13 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
-from reidapp.errors import UnknownError
+from sqlalchemy.exc import SQLAlchemyError
+
+from reidapp.errors import ReidappError, UnknownError
 from reidapp.registry import suggestion
 from reidapp.server.service import SearchService
+
+UNREADABLE = (ReidappError, SQLAlchemyError, OSError)  # what reading a gallery fails by
 
 
 class Galleries:

@@ -8,10 +8,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reidapp import __version__
-from reidapp.errors import ReidappError
-from reidapp.server.galleries import Galleries
+from reidapp.server.galleries import UNREADABLE, Galleries
 from reidapp.server.jobs import Jobs
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -46,7 +46,8 @@ class Measured:
         async def send_counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = getattr(scope.get("endpoint"), "__name__", "none")  # a path would have names and ids in it
-                self.metrics.requests.labels(route, scope["method"], str(message["status"])).inc()
+                method = scope["method"] if scope["method"] in _METHODS else "other"  # anybody may invent some
+                self.metrics.requests.labels(route, method, str(message["status"])).inc()
                 self.metrics.seconds.labels(route).observe(time.perf_counter() - begun)
             await send(message)
 
@@ -73,7 +74,7 @@ class _Holdings:
         for name, service in self.galleries:
             try:
                 summary = service.gallery.summary()
-            except ReidappError:
+            except UNREADABLE:
                 up.add_metric([name], 0)
                 continue
             up.add_metric([name], 1)

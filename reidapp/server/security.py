@@ -8,14 +8,17 @@ only the terminal shows.
 import secrets
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from reidapp.errors import UserError
+
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 OPEN = frozenset({"/healthz", "/readyz"})
+_PORTS = {"http": 80, "https": 443}
 
 # Gradio's page starts from an inline script and its HTML component compiles its code with `new Function`; everything
 # else, above all where a page may fetch from, is this server only.
@@ -172,6 +175,23 @@ def refused(scope: Scope, text: str) -> Response:
     if path_inside(scope).startswith("/api/"):
         return JSONResponse({"error": text}, 403)
     return PlainTextResponse(text, 403)
+
+
+def origin_of(address: str) -> str:
+    """``https://Cams.example:443/reid`` → ``https://cams.example``, as browsers send it.
+
+    Raises:
+        UserError: it is no address.
+    """
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or parts.scheme not in _PORTS or "@" in parts.netloc:
+        raise UserError(f'--behind-proxy: "{address}" is no address such as https://cams.example/reid')
+    named = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{named}" + (f":{port}" if port and port != _PORTS[parts.scheme] else "")
 
 
 def host_name(host: str) -> str:

@@ -31,7 +31,13 @@ After = Annotated[AwareDatetime | None, Query(description="Only what was there a
 Before = Annotated[AwareDatetime | None, Query(description="Only what was there at this time or earlier.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Entries of a page at most.")]
 PageName = Annotated[
-    str | None, Query(alias="page", max_length=100, description="`next` of the answer before; the first page without.")
+    str | None,
+    Query(
+        alias="page",
+        max_length=100,
+        pattern=r"^[^\x00]*$",
+        description="`next` of the answer before; the first page without.",
+    ),
 ]
 
 

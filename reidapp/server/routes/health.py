@@ -6,8 +6,8 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from reidapp.errors import ReidappError
 from reidapp.server.access import Anybody, galleries_of
+from reidapp.server.galleries import UNREADABLE
 from reidapp.server.routes._shared import Problem
 
 router = APIRouter(tags=["health"])
@@ -29,8 +29,8 @@ def readyz(request: Request) -> Status | JSONResponse:
     try:
         for _, service in galleries_of(request):
             service.check()
-    except ReidappError:  # its text may name files; the log has it
-        return JSONResponse({"error": "a gallery cannot be read; the server's log says why"}, 503)
+    except UNREADABLE:  # its text may name files
+        return JSONResponse({"error": "a gallery cannot be read; `reidapp gallery verify` says why"}, 503)
     return Status(status="ready")
 
 

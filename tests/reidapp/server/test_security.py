@@ -5,8 +5,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from reidapp.errors import UserError
 from reidapp.server.app import build_app
-from reidapp.server.security import OneTimeLink, host_name
+from reidapp.server.security import OneTimeLink, host_name, origin_of
 from reidapp.server.service import SearchService
 
 BASE = "http://127.0.0.1:7860"
@@ -121,3 +122,13 @@ def test_websockets_are_guarded_too(app: FastAPI) -> None:
     scope = {"type": "websocket", "path": "/", "query_string": b"", "headers": [(b"host", b"evil.example")]}
     asyncio.run(app.build_middleware_stack()({**scope, "app": app}, receive, send))  # type: ignore[arg-type]
     assert sent[0]["type"] in ("websocket.close", "websocket.http.response.start")
+
+
+def test_a_public_address_is_as_browsers_send_it() -> None:
+    assert origin_of("https://Cams.example") == "https://cams.example"
+    assert origin_of("HTTPS://cams.example:443/reid") == "https://cams.example"
+    assert origin_of("http://cams.example:443") == "http://cams.example:443"
+    assert origin_of("http://[::1]:80") == "http://[::1]"
+    for address in ("cams.example", "ftp://cams.example", "https://", "https://x:y", "https://[", "https://a@b"):
+        with pytest.raises(UserError, match="--behind-proxy"):
+            origin_of(address)
