@@ -27,12 +27,13 @@ class Question:
         person: see `reidapp.query.QueryImage.crop`.
         tracklets: ids, or their beginnings.
         identity: a name; its tracklets ask, and those that were judged are no hits.
-        saved: name of a saved search, whose answers count too, and to which new ones are added.
+        saved: name of a saved search, whose answers count too, and to which `keep` adds the new ones.
         yes, no: tracklets that were judged.
         combine: see `reidapp.gallery.queries`.
         save: name to save the search under.
         filters: to be saved with it.
         crops: of pictures that were looked at before.
+        clear: tracklets, by first pieces' ids, of which the saved search's answers do not count.
     """
 
     images: Sequence[Path] = ()
@@ -46,13 +47,20 @@ class Question:
     save: str | None = None
     filters: dict[str, Any] = field(default_factory=dict)
     crops: Sequence[QueryCrop] = ()
+    clear: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Answerable:
-    """A question as the index takes it, and what to tell who asks."""
+    """A question as the index takes it, and what to tell who asks.
+
+    Attributes:
+        crops: of the pictures it asks with, without those of a saved search.
+        filters: of the saved search.
+    """
 
     asked: Asked
+    crops: list[QueryCrop]
     warnings: list[QueryWarning]
     filters: dict[str, Any]
 
@@ -60,11 +68,11 @@ class Answerable:
 def ask(
     gallery: Gallery, embedder: Embeds, detector: Callable[[], Detector], question: Question, by: str
 ) -> Answerable:
-    """Make a query of a question, and keep what is to be kept.
+    """Make a query of a question; nothing is written.
 
     Args:
         detector: opened only where there is a picture to look at.
-        by: who asks, for what is kept.
+        by: who asks.
 
     Raises:
         UserError: nothing to ask with, something unknown, or a picture in which it is not clear who is meant.
@@ -86,6 +94,7 @@ def ask(
     tracklets = [*question.tracklets, *(saved.tracklets if saved else []), *there]
     new = first_pieces(gallery, [*question.yes, *question.no])
     said = dict.fromkeys(saved.yes if saved else [], "yes") | dict.fromkeys(saved.no if saved else [], "no")
+    said = {id_: verdict for id_, verdict in said.items() if id_ not in question.clear}
     for verdict, given in (("yes", question.yes), ("no", question.no)):
         said |= {new[id_]: verdict for id_ in given}
     query = asked(
@@ -100,14 +109,28 @@ def ask(
     )
     shots = [file.stem for file, crop in zip(question.images, seen, strict=False) if crop.camera]
     query = replace(query, seen=query.seen | tracklets_of_shots(gallery, shots))
+    filters = {key: value for key, value in saved.filters.items() if key != "combine"} if saved else {}
+    return Answerable(query, crops, [warning for crop in crops for warning in crop.warnings], filters)
+
+
+def keep(gallery: Gallery, question: Question, crops: Sequence[QueryCrop], by: str) -> None:
+    """Save a question with its answers, or add these to the saved search that it asks with.
+
+    Args:
+        crops: of its pictures.
+        by: who asks.
+
+    Raises:
+        UserError: the name is taken, or something is unknown.
+    """
+    searches, name = SavedSearches(gallery, by), question.save or question.saved
     if question.save:
         first = list(first_pieces(gallery, question.tracklets).values())
         filters = question.filters | ({"combine": question.combine} if question.combine else {})
         searches.save(question.save, [crop.image for crop in crops], first, question.identity, filters)
-    if name := question.save or question.saved:
-        searches.answer(name, [new[id_] for id_ in question.yes], [new[id_] for id_ in question.no])
-    filters = {key: value for key, value in saved.filters.items() if key != "combine"} if saved else {}
-    return Answerable(query, [warning for crop in crops for warning in crop.warnings], filters)
+    if name:
+        yes, no = (list(first_pieces(gallery, given).values()) for given in (question.yes, question.no))
+        searches.answer(name, yes, no)
 
 
 def time_of(text: str | None, option: str, gallery: Gallery) -> datetime | None:

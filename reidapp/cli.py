@@ -449,7 +449,7 @@ def search(
     json: JsonOption = False,
 ) -> None:
     """Find a person: tracklets, best first. What was asked with or judged is not shown again."""
-    from reidapp.asking import Question, ask
+    from reidapp.asking import Question, ask, keep
     from reidapp.footage.detection import open_detector
     from reidapp.gallery.search import Searcher
     from reidapp.gallery.store import Gallery
@@ -465,6 +465,7 @@ def search(
         {key: value for key, value in filters.items() if value},
     )  # fmt: skip
     found = ask(opened, embedder, lambda: open_detector(detector or opened.detector), question, _who())
+    keep(opened, question, found.crops, _who())
     filters = found.filters | question.filters
     result = searcher.search(
         found.asked.embeddings,
@@ -962,16 +963,22 @@ def gallery_camera(
     if bool(given) == bool(merge_into):
         raise UserError("gallery camera: give --zone, --offset, --rename or --group, or --merge-into alone")
     opened = Gallery.open(gallery)
-    overlaps = []
+    merged = None
     with opened.writing() as writer:
         if merge_into:
-            overlaps = writer.merge_camera(name, merge_into)
+            merged = writer.merge_camera(name, merge_into)
         else:
             writer.change_camera(name, CameraSettings.checked("gallery camera: --", {"name": "rename"}, **given))
     camera = next((c for c in opened.cameras() if c.name == (merge_into or rename or name)), None)
-    facts = {"camera": camera.to_dict() if camera else None, "overlaps": [vars(overlap) for overlap in overlaps]}
+    overlaps, forgotten = (merged.overlaps, merged.forgotten) if merged else ([], [])
+    facts = {
+        "camera": camera.to_dict() if camera else None,
+        "overlaps": [vars(overlap) for overlap in overlaps],
+        "forgotten": forgotten,
+    }
     told = [str(camera or f"{rename or name}: no recordings yet")]
     told += [f"  {o.first} and {o.second} overlap by {o.seconds:.1f} s: two cameras after all?" for o in overlaps]
+    told += [f"  what `{command}` learnt was of the cameras as they were, and is forgotten" for command in forgotten]
     _show(facts, "\n".join(told), json)
 
 
@@ -1353,7 +1360,11 @@ def _serve(
     link, served = OneTimeLink(), Galleries(services)
     jobs = Jobs([path.resolve() for path in footage], {name: zoo.path_of(name) for name in zoo.names()})
     app = build_app(served, link, asker=Asker(_who()), public=behind_proxy, jobs=jobs)
-    run(mount(app, served.default), port, link=link, public=behind_proxy, open_browser=open_browser)
+    with _interruptible("the server has ended, and its jobs with it"):
+        try:
+            run(mount(app, served.default), port, link=link, public=behind_proxy, open_browser=open_browser)
+        finally:
+            jobs.close()
 
 
 def _gallery_to_write(

@@ -114,14 +114,19 @@ class SavedSearches:
                 )
             )  # fmt: skip
 
-    def answer(self, name: str, yes: Sequence[str], no: Sequence[str]) -> None:
+    def answer(self, name: str, yes: Sequence[str], no: Sequence[str], clear: Sequence[str] = ()) -> None:
         """Keep what a user said of hits, by first pieces' ids; a later word replaces an earlier one.
+
+        Args:
+            clear: what was said of these is taken back first.
 
         Raises:
             UserError: no such search.
         """
         with database.changing(self.gallery.engine) as session:
             id_ = self._called(session, name).id
+            of_these = schema.Answer.tracklet_id.in_(database.listed(clear))
+            session.execute(delete(schema.Answer).where(schema.Answer.search_id == id_, of_these))
             for verdict, tracklets in (("yes", yes), ("no", no)):
                 for tracklet in tracklets:
                     said = {"verdict": verdict, "by": self.by, "at": _now()}

@@ -5,7 +5,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -19,13 +19,15 @@ from reidapp.errors import UnknownError, UserError
 from reidapp.footage.detection import Detection, Detector
 from reidapp.gallery.search import Searcher, SearchResult
 from reidapp.gallery.store import Gallery
-from reidapp.imaging import cut, read_image
+from reidapp.imaging import MAX_PIXELS, as_stored, cut, read_image
 from reidapp.query import QueryCrop, QueryImage, read_query
 from reidapp.query_quality import QueryWarning, quality_warnings
 from reidapp.server.clips import Clips
 
 MAX_QUERY_BYTES = 30_000_000
+MAX_QUERY_PIXELS = 4 * MAX_PIXELS  # of a request's pictures together, each once
 WHOLE = Box(0.0, 0.0, 1.0, 1.0)
+_LEAST_SEARCH_BYTES = 100_000  # that a search counts as, besides its crops: ids, mostly
 
 Item = TypeVar("Item")
 
@@ -52,6 +54,21 @@ class Query:
 
     def image(self) -> np.ndarray:
         return read_image(io.BytesIO(self.data), "query")
+
+
+@dataclass(frozen=True)
+class Part:
+    """The person who is meant in a kept query picture.
+
+    Attributes:
+        query: the picture's id.
+        box: around them.
+        person: or their number, from 1, left to right; neither where there is no choice.
+    """
+
+    query: str
+    box: Box | None = None
+    person: int | None = None
 
 
 class Kept(Generic[Item]):
@@ -89,11 +106,19 @@ class Kept(Generic[Item]):
 
     def get(self, id_: str) -> Item:
         """Raises UnknownError where it is gone or never was."""
+        return self.change(id_, lambda item: item)
+
+    def change(self, id_: str, changed: Callable[[Item], Item]) -> Item:
+        """Put another in its place, made of it, and nobody comes in between.
+
+        Raises:
+            UnknownError: it is gone or never was.
+        """
         with self._lock:
             self._forget()
             if id_ not in self._kept:
                 raise UnknownError(self.gone)
-            _, item = self._kept[id_]
+            item = changed(self._kept[id_][1])
             self._kept[id_] = (self._clock(), item)
             self._kept.move_to_end(id_)
             return item
@@ -132,7 +157,7 @@ class Wanted:
 
     Attributes:
         question: whom; answers to hits are in it.
-        cameras: names of cameras or groups; None: all.
+        cameras: names of cameras or groups; None: all, or those that the saved search has.
         after, before: aware.
         top: hits at most.
         rerank: see `reidapp.gallery.search.Searcher.search`.
@@ -144,6 +169,11 @@ class Wanted:
     before: datetime | None = None
     top: int = 20
     rerank: bool = False
+
+    @property
+    def size(self) -> int:
+        """In memory, bytes."""
+        return _LEAST_SEARCH_BYTES + sum(crop.image.nbytes for crop in self.question.crops)
 
 
 @dataclass(frozen=True)
@@ -175,7 +205,8 @@ class SearchService:
     def __init__(self, gallery: Gallery, embedder: Embeds, detector: Detector) -> None:
         self.gallery = gallery
         self.queries = Queries()
-        self.searches: Kept[Wanted] = Kept("This search is no longer kept; search again.")
+        gone = "This search is no longer kept; search again."
+        self.searches: Kept[Wanted] = Kept(gone, max_size=256_000_000, size_of=lambda wanted: wanted.size)
         self.clips = Clips(gallery)
         self._detector = detector
         self._detecting = threading.Lock()  # OpenCV's HOG keeps buffers of its own
@@ -235,7 +266,7 @@ class SearchService:
 
         Args:
             query_id: of a picture that ``take_query`` took.
-            cameras: only these; all where None or empty.
+            cameras: only these; all where None.
             after, before: UTC; only tracklets that were visible in between.
             top: at most so many hits.
 
@@ -245,33 +276,27 @@ class SearchService:
         crop = cut(self.queries.get(query_id).image(), box)
         searcher = self._current()
         embeddings = searcher.embedder.embed([crop])
-        return searcher.search(embeddings, cameras=cameras or None, after=after, before=before, top=top)
+        return searcher.search(embeddings, cameras=cameras, after=after, before=before, top=top)
 
-    def crop(self, query_id: str, box: Box | None = None, person: int | None = None) -> QueryCrop:
-        """The person who is meant in a kept query picture.
-
-        Args:
-            box: around them.
-            person: or their number, from 1, left to right; neither where there is no choice.
+    def crops(self, parts: Sequence[Part]) -> list[QueryCrop]:
+        """The people who are meant in kept query pictures, each no higher than a gallery's best shots.
 
         Raises:
-            UserError: the picture is no longer kept, or it is not clear who is meant.
+            UserError: a picture is no longer kept, or it is not clear who is meant, or they are too large together.
         """
-        query = self.queries.get(query_id)
-        image = query.image()
-        if box is None:
-            shown = QueryImage(image, list(query.people), query.is_crop)
-            crop = shown.crop(person)
-            box = query.people[(person or 1) - 1].box if query.people else None
-        else:
-            crop = cut(image, box)
-        return QueryCrop(crop, None, quality_warnings(crop, None if box == WHOLE else box))
+        queries = {part.query: self.queries.get(part.query) for part in parts}
+        check_pixels(queries.values())
+        found: dict[Part, QueryCrop] = {}
+        for id_, query in queries.items():  # one picture after another, each decoded once
+            image = query.image()
+            found |= {part: _crop(query, image, part) for part in parts if part.query == id_}
+        return [found[part] for part in parts]
 
     def find(self, wanted: Wanted, by: str) -> Found:
-        """Search, with all that a question can hold; `search` is for one picture alone.
+        """Search, with all that a question can hold; `search` is for one picture alone. Nothing is written.
 
         Args:
-            by: who asks, for what is kept.
+            by: who asks.
 
         Raises:
             UserError: nothing to ask with, or something unknown.
@@ -279,7 +304,7 @@ class SearchService:
         searcher = self._current()
         asked = ask(self.gallery, searcher.embedder, lambda: self._detector, wanted.question, by)
         kept = asked.filters
-        cameras = wanted.cameras or kept.get("cameras")
+        cameras = kept.get("cameras") if wanted.cameras is None else wanted.cameras
         after = wanted.after or time_of(kept.get("after"), "after", self.gallery)
         before = wanted.before or time_of(kept.get("before"), "before", self.gallery)
         result = searcher.search(
@@ -293,7 +318,7 @@ class SearchService:
             partial=asked.asked.partial,
             rerank=wanted.rerank,
         )
-        filtered = bool(cameras or after or before)
+        filtered = cameras is not None or bool(after or before)
         return Found(result, asked.warnings, filtered, asked.asked.refined, asked.asked.without)
 
     def _current(self) -> Searcher:
@@ -302,3 +327,24 @@ class SearchService:
             if self.gallery.model_id != self.embedder.identity:
                 self._searcher = Searcher(self.gallery, Embedder(self.gallery.model_file), derive=True)
             return self._searcher
+
+
+def check_pixels(queries: Iterable[Query]) -> None:
+    """
+    Raises:
+        UserError: too large together.
+    """
+    if sum(query.width * query.height for query in queries) > MAX_QUERY_PIXELS:
+        limit = MAX_QUERY_PIXELS // 1_000_000
+        raise UserError(f"pictures: together more than {limit} megapixels; make them smaller, or give fewer")
+
+
+def _crop(query: Query, image: np.ndarray, part: Part) -> QueryCrop:
+    """A person of a decoded query picture; a copy, as the picture must not stay in memory with it."""
+    box = part.box
+    if box is None:
+        crop = QueryImage(image, list(query.people), query.is_crop).crop(part.person)
+        box = query.people[(part.person or 1) - 1].box if query.people else None
+    else:
+        crop = cut(image, box)
+    return QueryCrop(np.array(as_stored(crop)), None, quality_warnings(crop, None if box == WHOLE else box))

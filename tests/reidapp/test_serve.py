@@ -42,17 +42,19 @@ def test_a_server_that_has_searched_has_no_torch_in_it(server: tuple, world: Wor
     assert "libtorch" not in maps
 
 
-def test_ctrl_c_ends_it_at_once_and_cleanly(world: World) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])  # Ctrl-C, and what a service is stopped by
+def test_it_ends_at_once_and_cleanly(world: World, ending: signal.Signals) -> None:
     command = [sys.executable, "-u", "-m", "reidapp", "serve", "--gallery", str(world.gallery), "--port", "0"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=-1, stderr=-1, text=True, preexec_fn=hears_ctrl_c)
     assert process.stdout
     process.stdout.readline()
     asked = time.monotonic()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(ending)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert time.monotonic() - asked < 10
     assert "Traceback" not in err
+    assert "its jobs with it" in err
 
 
 def test_a_taken_port_is_said(server: tuple, world: World) -> None:

@@ -4,13 +4,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi import Query as InQuery
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from reidapp.server.access import Desk, Viewer
 from reidapp.server.media import send_query, take_query
 from reidapp.server.routes._shared import Fractions, Text, TokenInPath, file_of
-from reidapp.server.service import Query
+from reidapp.server.service import Part, Query
 
 router = APIRouter(prefix="/queries", tags=["search"])
 
@@ -53,7 +54,8 @@ async def give_picture(
     name: Annotated[Text, InQuery(description="What errors call the picture.")] = "picture",
 ) -> QueryPicture:
     """Give a picture, and see who is in it; the body is the file."""
-    return _told(desk, await take_query(desk, request, name))
+    query = await take_query(desk, request, name)
+    return await run_in_threadpool(_told, desk, query)
 
 
 @router.get("/{query_id}", response_class=Response, **file_of("image/jpeg"))
@@ -73,5 +75,5 @@ def _told(desk: Desk, query: Query) -> QueryPicture:
         people=[
             Person(box=[float(v) for v in person.box.clipped()], score=float(person.score)) for person in query.people
         ],
-        warnings=[warning.text for warning in desk.service.crop(query.id).warnings] if clear else [],
+        warnings=[warning.text for warning in desk.service.crops([Part(query.id)])[0].warnings] if clear else [],
     )

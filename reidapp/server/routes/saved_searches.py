@@ -7,14 +7,14 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
+from reidapp.asking import keep
 from reidapp.errors import UnknownError, UserError
-from reidapp.gallery.queries import first_pieces
 from reidapp.gallery.saved_searches import SavedSearches, SavedSearchInfo
 from reidapp.gallery.store import iso
 from reidapp.server.access import Desk, Investigator, Viewer
 from reidapp.server.media import send_file
 from reidapp.server.routes._shared import Done, Model, Name, NameInPath, file_of
-from reidapp.server.routes.search import Tracklets
+from reidapp.server.routes.search import Tracklets, judged
 
 router = APIRouter(prefix="/saved-searches", tags=["saved searches"])
 
@@ -45,6 +45,7 @@ class ToSave(Model):
 class Answers(Model):
     yes: Tracklets = Field([])
     no: Tracklets = Field([])
+    clear: Tracklets = Field([], description="Take back what was said of these.")
 
 
 @router.get("")
@@ -57,11 +58,13 @@ def saved_searches(desk: Viewer) -> SavedSearchList:
 def save_search(desk: Investigator, wanted: ToSave) -> SavedSearch:
     """Keep a search that was made, under a name."""
     kept = desk.service.searches.get(wanted.search)
-    limits = {"cameras": list(kept.cameras or ()), "after": iso(kept.after), "before": iso(kept.before)}
-    question = replace(kept.question, save=wanted.name, filters={key: value for key, value in limits.items() if value})
+    cameras = None if kept.cameras is None else list(kept.cameras)
+    limits = {"cameras": cameras, "after": iso(kept.after), "before": iso(kept.before)}
+    filters = {key: value for key, value in limits.items() if value is not None}
+    question = replace(kept.question, save=wanted.name, filters=filters)
     if question.saved:
         raise UserError(f'this search is saved as "{question.saved}" already, and answers are kept there')
-    desk.service.find(replace(kept, question=question), desk.asker.name)
+    keep(desk.gallery, question, question.crops, desk.asker.name)
     return _told(desk, _searches(desk).get(wanted.name))
 
 
@@ -83,14 +86,8 @@ def saved_search(desk: Viewer, name: NameInPath) -> SavedSearch:
 @router.post("/{name:path}/answers")
 def answer_saved_search(desk: Investigator, name: NameInPath, answers: Answers) -> SavedSearch:
     """Keep what was seen in hits; P(match) can be calibrated by it."""
-    searches, said = _searches(desk), []
-    for tracklets in (answers.yes, answers.no):
-        for tracklet in tracklets:
-            desk.tracklet(tracklet)
-        said.append(list(first_pieces(desk.gallery, tracklets).values()))
-    if both := {*said[0]} & {*said[1]}:
-        raise UserError(f"tracklet {min(both)}: both yes and no; say one of them")
-    searches.answer(name, *said)
+    searches, (yes, no, clear) = _searches(desk), judged(desk, answers.yes, answers.no, answers.clear)
+    searches.answer(name, yes, no, clear)
     return _told(desk, searches.get(name))
 
 

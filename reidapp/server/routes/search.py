@@ -1,6 +1,6 @@
 """Searches: who is meant, among what; the hits; and answers to them."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 from uuid import uuid4
@@ -14,8 +14,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from reidapp.asking import Question
 from reidapp.errors import UserError
 from reidapp.gallery.identities import Identities
+from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.search import Hit as FoundHit
-from reidapp.query import QueryCrop
 from reidapp.server.access import Desk, Viewer
 from reidapp.server.routes._shared import (
     Fractions,
@@ -27,7 +27,7 @@ from reidapp.server.routes._shared import (
     Utc,
     box_of,
 )
-from reidapp.server.service import MAX_QUERY_BYTES, Found, Wanted
+from reidapp.server.service import MAX_QUERY_BYTES, Found, Part, Query, Wanted, check_pixels
 
 router = APIRouter(prefix="/search", tags=["search"])
 
@@ -49,7 +49,9 @@ class SearchRequest(Model):
     pictures: list[Picture] = Field([], max_length=_MOST)
     tracklets: Tracklets = Field([], description="Find who looks like these hits.")
     identity: Name | None = Field(None, description="Find more of a named person.")
-    saved: Name | None = Field(None, description="Run a saved search again, with its filters and answers.")
+    saved: Name | None = Field(
+        None, description="Run a saved search again, with its filters and answers; new ones are kept by /feedback."
+    )
     yes: Tracklets = Field([], description="These show the person: refine the search.")
     no: Tracklets = Field([], description="These do not.")
     combine: Literal["mean", "max", "set"] | None = Field(
@@ -64,7 +66,7 @@ class SearchRequest(Model):
     top: int = Field(20, ge=1, le=1000, description="Hits at most.")
     max_matches: int | None = Field(None, ge=1, le=1000, description="ONVIF's name of `top`.")
     rerank: bool = Field(False, description="Order the first 200 by k-reciprocal neighbours.")
-    purpose: Text | None = Field(None, description="What the search is for; it is written down with who searched.")
+    purpose: Text | None = Field(None, description="What the search is for. So far it is not kept.")
 
 
 class Feedback(Model):
@@ -202,41 +204,58 @@ def search_again(desk: Viewer, search_id: TokenInPath) -> SearchAnswer:
 
 @router.post("/{search_id}/feedback")
 def feedback(desk: Viewer, search_id: TokenInPath, said: Feedback) -> SearchAnswer:
-    """Say which hits show the person and which do not, and get the refined search's hits."""
-    if both := set(said.yes) & set(said.no):
+    """Say which hits show the person and which do not, and get the refined search's hits.
+
+    Of a saved search they are kept with it, if who asks may judge.
+    """
+    yes, no, clear = judged(desk, said.yes, said.no, said.clear)
+    new = {*yes, *no, *clear}
+
+    def others(ids: Iterable[str]) -> list[str]:
+        return [id_ for id_ in ids if id_ not in new]
+
+    def told_more(wanted: Wanted) -> Wanted:
+        was = wanted.question
+        question = replace(was, yes=others(was.yes) + yes, no=others(was.no) + no, clear=others(was.clear) + clear)
+        return replace(wanted, question=question, top=said.top or wanted.top)
+
+    wanted = desk.service.searches.change(search_id, told_more)
+    if wanted.question.saved and desk.asker.is_at_least("investigator"):
+        SavedSearches(desk.gallery, desk.asker.name).answer(wanted.question.saved, yes, no, clear)
+    return _answer(desk, search_id, wanted)
+
+
+def judged(
+    desk: Desk, yes: Iterable[str], no: Iterable[str], clear: Iterable[str]
+) -> tuple[list[str], list[str], list[str]]:
+    """What was said of hits, by first pieces' ids; what is not there any more need not be taken back.
+
+    Raises:
+        UserError: one is both, or may not be seen.
+    """
+    said = _seen(desk, yes), _seen(desk, no), _seen(desk, filter(desk.sees, clear))
+    if both := {*said[0]} & {*said[1]}:
         raise UserError(f"tracklet {min(both)}: both yes and no; say one of them")
-    wanted = desk.service.searches.get(search_id)
-    _check_seen(desk, [*said.yes, *said.no])
-    question, new = wanted.question, {*said.yes, *said.no, *said.clear}
-    yes = [*(id_ for id_ in question.yes if id_ not in new), *said.yes]
-    no = [*(id_ for id_ in question.no if id_ not in new), *said.no]
-    wanted = replace(wanted, question=replace(question, yes=yes, no=no), top=said.top or wanted.top)
-    answer = _answer(desk, search_id, wanted)
-    desk.service.searches.keep(search_id, wanted)
-    return answer
+    return said
 
 
-def begin(desk: Desk, request: SearchRequest, crops: list[QueryCrop] | None = None) -> SearchAnswer:
+def begin(desk: Desk, request: SearchRequest, parts: Sequence[Part] = ()) -> SearchAnswer:
     """Search, and keep the search for answers."""
-    seen = [
-        desk.service.crop(picture.id, box_of(picture.box) if picture.box else None, picture.person)
-        for picture in request.pictures
-    ]
-    _check_seen(desk, [*request.tracklets, *request.yes, *request.no])
+    asked = [Part(each.id, box_of(each.box) if each.box else None, each.person) for each in request.pictures]
+    crops = desk.service.crops([*parts, *asked])
     question = Question(
-        tracklets=request.tracklets,
+        tracklets=_seen(desk, request.tracklets),
         identity=request.identity,
         saved=request.saved,
-        yes=request.yes,
-        no=request.no,
+        yes=_seen(desk, request.yes),
+        no=_seen(desk, request.no),
         combine=request.combine,
-        crops=(*(crops or ()), *seen),
+        crops=crops,
     )
     after, before = desk.period(request.after or request.start_point, request.before or request.end_point)
     cameras = desk.chosen([*request.cameras, *request.groups])
-    wanted = Wanted(
-        question, tuple(cameras) if cameras else None, after, before, request.max_matches or request.top, request.rerank
-    )
+    among = None if cameras is None else tuple(cameras)
+    wanted = Wanted(question, among, after, before, request.max_matches or request.top, request.rerank)
     search_id = uuid4().hex
     answer = _answer(desk, search_id, wanted)
     desk.service.searches.keep(search_id, wanted)
@@ -253,12 +272,12 @@ def _search_images(desk: Desk, images: list[tuple[str, bytes]], fields: dict[str
         raise UserError(f"{'.'.join(map(str, first['loc'])) or 'boxes'}: {first['msg']}") from error
     if not images or len(images) > _MOST:
         raise UserError(f"images: 1 to {_MOST} pictures, please")
-    crops = []
-    for number, (name, data) in enumerate(images):
-        box = boxes[number] if number < len(boxes) else None
-        query = desk.service.take_query(data, name)
-        crops.append(desk.service.crop(query.id, box_of(box) if box else None))
-    return begin(desk, request, crops)
+    queries: list[Query] = []
+    for name, data in images:
+        queries.append(desk.service.take_query(data, name))
+        check_pixels(queries)
+    around = [*(box_of(box) if box else None for box in boxes), *[None] * len(queries)]
+    return begin(desk, request, [Part(query.id, box) for query, box in zip(queries, around, strict=False)])
 
 
 async def _form(request: Request) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
@@ -287,9 +306,13 @@ async def _form(request: Request) -> tuple[list[tuple[str, bytes]], dict[str, st
     return images, fields
 
 
-def _check_seen(desk: Desk, tracklets: list[str]) -> None:
-    for tracklet in tracklets:
-        desk.tracklet(tracklet)
+def _seen(desk: Desk, tracklets: Iterable[str]) -> list[str]:
+    """First pieces' ids.
+
+    Raises:
+        UnknownError: one of them may not be seen.
+    """
+    return list(dict.fromkeys(desk.tracklet(tracklet).id for tracklet in tracklets))
 
 
 def _answer(desk: Desk, search_id: str, wanted: Wanted) -> SearchAnswer:

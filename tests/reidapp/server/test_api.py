@@ -1,5 +1,6 @@
 """What users of the REST API rely on, over the running application."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,8 +12,10 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from sqlalchemy.exc import OperationalError
 
 from reidapp.errors import UserError
+from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.server.access import Asker, Desk
 from reidapp.server.app import build_app
 from reidapp.server.galleries import Galleries
@@ -122,6 +125,71 @@ def test_a_search_is_saved_with_its_answers_and_run_again(own: TestClient) -> No
     assert own.get(f"{API}/saved-searches").json() == {"searches": []}
 
 
+def save(client: TestClient, name: str) -> list[str]:
+    """A saved search's hits, nothing said of them."""
+    first = found(client)
+    assert client.post(f"{API}/saved-searches", json={"name": name, "search": first["search"]}).status_code == 201
+    return [hit["tracklet"] for hit in first["hits"]]
+
+
+def test_answers_to_a_saved_search_are_kept_and_taken_back_by_feedback_alone(own: TestClient) -> None:
+    hits, path = save(own, "coat"), f"{API}/saved-searches/coat"
+    opened = own.post(f"{API}/search", json={"saved": "coat", "yes": hits[:1], "no": hits[1:2]}).json()
+    assert sorted(opened["left_out"]) == sorted(hits[:2])
+    own.get(f"{API}/search/{opened['search']}")
+    assert own.get(path).json()["yes"] == []  # to ask is not to say
+    feedback = f"{API}/search/{opened['search']}/feedback"
+    own.post(feedback, json={"yes": hits[:1], "no": hits[1:3]})
+    assert sorted(own.get(path).json()["no"]) == sorted(hits[1:3])
+    refined = own.post(feedback, json={"clear": hits[1:3]}).json()
+    assert refined["left_out"] == hits[:1]
+    assert (own.get(path).json()["yes"], own.get(path).json()["no"]) == (hits[:1], [])
+    assert own.post(f"{path}/answers", json={"no": hits[3:4], "clear": hits[:1]}).json()["yes"] == []
+    assert own.get(path).json()["no"] == hits[3:4]
+
+
+def test_what_a_viewer_says_stays_in_their_search(tmp_path: Path) -> None:
+    service = make_service(tmp_path)
+    hits = save(TestClient(build_app(service), base_url=BASE), "coat")
+    saved = SavedSearches(service.gallery, "me")
+    saved.answer("coat", hits[:1], [])
+    viewer = limited(service, Asker("guard", "viewer"))
+    opened = viewer.post(f"{API}/search", json={"saved": "coat"}).json()
+    assert opened["left_out"] == hits[:1]
+    said = {"no": hits[1:2], "clear": hits[:1]}
+    assert viewer.post(f"{API}/search/{opened['search']}/feedback", json=said).json()["left_out"] == hits[1:2]
+    assert viewer.get(f"{API}/search/{opened['search']}").json()["left_out"] == hits[1:2]
+    assert (saved.get("coat").yes, saved.get("coat").no) == (hits[:1], [])
+
+
+def test_answers_that_come_together_all_count(own: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = found(own)
+    hits, path = [hit["tracklet"] for hit in first["hits"]], f"{API}/search/{first['search']}"
+    find, meanwhile = SearchService.find, [{"no": hits[5:6]}]
+
+    def slow(service: SearchService, *given: Any) -> Any:
+        if meanwhile:  # another answer comes while this one is searched with
+            assert own.post(f"{path}/feedback", json=meanwhile.pop()).status_code == 200
+        return find(service, *given)
+
+    monkeypatch.setattr(SearchService, "find", slow)
+    own.post(f"{path}/feedback", json={"yes": hits[:1]})
+    assert sorted(own.get(path).json()["left_out"]) == sorted([hits[0], hits[5]])
+
+
+def test_a_case_hit_keeps_what_is_not_said_anew(own: TestClient) -> None:
+    tracklet = own.get(f"{API}/tracklets").json()["tracklets"][0]["id"]
+    own.post(f"{API}/cases", json={"name": "coat"})
+    said = {"tracklet": tracklet, "verdict": "yes", "note": "certain", "score": 0.5}
+    path = f"{API}/cases/coat/hits"
+    first = own.post(path, json={"hits": [said, {"tracklet": tracklet}]}).json()["hits"]
+    assert own.post(path, json={"hits": [{"tracklet": tracklet}]}).json()["hits"] == first
+    (hit,) = own.patch(f"{path}/{tracklet}", json={"note": "nearly"}).json()["hits"]
+    assert (hit["verdict"], hit["note"]) == ("yes", "nearly")
+    (hit,) = own.patch(f"{path}/{tracklet}", json={"verdict": None}).json()["hits"]
+    assert (hit["verdict"], hit["note"], hit["score"]) == (None, "nearly", 0.5)
+
+
 def test_people_are_named_merged_and_undone(own: TestClient) -> None:
     one, two, *_ = (entry["id"] for entry in own.get(f"{API}/tracklets").json()["tracklets"])
     own.post(f"{API}/identities", json={"name": "Ann", "tracklets": [one]})
@@ -183,6 +251,7 @@ def test_videos_by_camera_time_and_page(client: TestClient) -> None:
         ("GET", "/tracklets/..%2F..%2Fgallery.db", 404),
         ("GET", "/videos?limit=0", 422),
         ("GET", "/videos?camera=Nowhere", 422),
+        ("GET", "/tracklets?page=1_%00", 422),
         ("GET", "/galleries/other/cameras", 404),
         ("POST", "/search", 422),
     ],
@@ -273,6 +342,14 @@ def test_who_may_see_one_camera_sees_nothing_of_others(service: SearchService) -
     assert client.post(f"{API}/jobs", json={"kind": "backup"}).status_code == 403
 
 
+def test_who_may_see_no_camera_finds_nobody(service: SearchService) -> None:
+    client = limited(service, Asker("guard", "viewer", frozenset({"no longer there"})))
+    answer = found(client)
+    assert answer["hits"] == []
+    assert client.get(f"{API}/search/{answer['search']}").json()["hits"] == []
+    assert client.get(f"{API}/tracklets").json()["tracklets"] == []
+
+
 def test_who_may_see_a_time_sees_nothing_of_others(service: SearchService) -> None:
     client = limited(service, Asker("guard", before=START + timedelta(seconds=30)))
     assert {hit["camera"] for hit in found(client, before="2030-01-01T00:00:00Z")["hits"]} == {"Gate"}
@@ -286,6 +363,38 @@ def test_ready_and_figures(client: TestClient) -> None:
     assert 'reidapp_requests_total{method="GET",route="cameras",status="200"} 1.0' in text
     assert 'reidapp_gallery_tracklets{gallery="gallery"} 6.0' in text
     assert HOSTILE not in text
+
+
+def test_a_database_that_fails_is_said_and_methods_are_few(
+    client: TestClient, service: SearchService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.request("INVENTED", f"{API}/cameras")
+
+    def fails() -> None:
+        raise OperationalError("SELECT", {}, Exception("/secret/gallery.db"))
+
+    monkeypatch.setattr(service.gallery, "summary", fails)
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert "secret" not in answer.text
+    text = client.get("/metrics").text
+    assert 'reidapp_gallery_up{gallery="gallery"} 0.0' in text
+    assert 'method="other"' in text
+    assert "INVENTED" not in text
+
+
+def test_pictures_are_not_decoded_where_all_requests_are_served(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crops, where = SearchService.crops, []
+
+    def seen(service: SearchService, parts: Any) -> Any:
+        where.append(asyncio._get_running_loop())
+        return crops(service, parts)
+
+    monkeypatch.setattr(SearchService, "crops", seen)
+    assert client.post(f"{API}/queries", content=png(query_crop("red"))).status_code == 200
+    assert where == [None]
 
 
 def test_figures_take_the_link(service: SearchService) -> None:

@@ -14,7 +14,7 @@ from reidapp.asking import Question
 from reidapp.server.app import build_app
 from reidapp.server.jobs import Jobs, export_file
 from reidapp.server.security import OneTimeLink
-from reidapp.server.service import SearchService, Wanted
+from reidapp.server.service import Part, SearchService, Wanted
 from reidapp.settings import CameraSettings
 from tests.reidapp.server.live import live
 from tests.small_gallery import HOSTILE, make_service, png, query_crop
@@ -53,7 +53,7 @@ def test_every_curl_is_answered(
     query = service.take_query(png(query_crop("red")), "query")
     for name in ("query.png", "query2.png"):
         (tmp_path / name).write_bytes(png(query_crop("red")))
-    service.searches.keep("5ea7c4", Wanted(Question(crops=[service.crop(query.id)])))
+    service.searches.keep("5ea7c4", Wanted(Question(crops=service.crops([Part(query.id)]))))
     (footage := tmp_path / "footage" / "Gate").mkdir(parents=True)
     shutil.copy(tracklets[0].video.path, footage / "2026-03-02_10-00-00.mp4")
     kinds = ("calibrate", "export", "calibrate")

@@ -3,8 +3,12 @@ import threading
 import numpy as np
 import pytest
 
+from reidapp.asking import Question
+from reidapp.box import Box
 from reidapp.errors import UserError
-from reidapp.server.service import Queries, Query, SearchService
+from reidapp.query import QueryCrop
+from reidapp.server import service as module
+from reidapp.server.service import Part, Queries, Query, SearchService, Wanted
 from tests.small_gallery import FOOTAGE, HOSTILE, START, frame_at, png, query_crop
 
 
@@ -25,7 +29,8 @@ def test_searches_with_the_person_that_is_meant(service: SearchService) -> None:
 def test_filters(service: SearchService) -> None:
     query = service.take_query(png(query_crop("red")), "red")
     assert {hit.camera for hit in service.search(query.id, cameras=["Hall"]).hits} == {"Hall"}
-    assert len(service.search(query.id, cameras=[]).hits) == 6
+    assert len(service.search(query.id).hits) == 6
+    assert service.search(query.id, cameras=[]).hits == []
     assert service.search(query.id, before=START).hits == []
 
 
@@ -75,3 +80,32 @@ def test_queries_stay_within_their_memory() -> None:
 def test_large_pictures_are_refused(service: SearchService) -> None:
     with pytest.raises(UserError, match="megapixels"):
         service.take_query(png(np.zeros((8000, 8000, 3), np.uint8)), "huge.png")
+
+
+def test_what_a_search_keeps_is_small_and_a_picture_is_decoded_once(
+    service: SearchService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = service.take_query(png(np.zeros((900, 1600, 3), np.uint8)), "large")
+    decoded = []
+    read = module.read_image
+    monkeypatch.setattr(module, "read_image", lambda *given: decoded.append(given) or read(*given))
+    boxes = [Box(0, 0, 1, 1), Box(0.25, 0, 0.5, 1), Box(0, 0, 1, 1)]
+    crops = service.crops([Part(query.id, box) for box in boxes])
+    assert len(decoded) == 1
+    assert [crop.image.shape for crop in crops] == [(384, 683, 3), (384, 171, 3), (384, 683, 3)]
+    (small,) = service.crops([Part(query.id, Box(0, 0, 0.1, 0.1))])
+    assert small.image.base is None  # a view would keep the whole picture
+    monkeypatch.setattr(module, "MAX_QUERY_PIXELS", 2 * 900 * 1600)
+    others = [service.take_query(query.data, "large").id for _ in range(2)]
+    assert len(service.crops([Part(query.id, box) for box in boxes * 5])) == 15
+    with pytest.raises(UserError, match="together more than"):
+        service.crops([Part(id_, boxes[0]) for id_ in (query.id, *others)])
+
+
+def test_searches_stay_within_their_memory(service: SearchService) -> None:
+    crop = QueryCrop(np.zeros((1000, 1000, 3), np.uint8), None, [])
+    for number in range(10):
+        service.searches.keep(f"large {number}", Wanted(Question(crops=[crop] * 10)))
+    assert service.searches.get("large 9").size > 30_000_000
+    with pytest.raises(UserError, match="no longer kept"):
+        service.searches.get("large 0")
