@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 from reidapp.errors import ReidappError, UserError
+from reidapp.files import BusyError
 from reidapp.gallery.schema import Base
 
 _FORM = "postgresql://USER@HOST/DATABASE"
@@ -97,7 +98,8 @@ def held(engine: Engine, what: str, busy: str | None) -> Iterator[None]:
         busy: the error's text when another process holds it; without one, wait for it.
 
     Raises:
-        ReidappError: another process holds it; or, from within, it was lost.
+        BusyError: another process holds it.
+        ReidappError: from within, it was lost.
     """
     lock = func.pg_try_advisory_lock if busy else func.pg_advisory_lock
     taken = select(lock(func.hashtext(f"reidapp {what}"), func.hashtext(func.current_schema())))
@@ -113,7 +115,7 @@ def held(engine: Engine, what: str, busy: str | None) -> Iterator[None]:
         try:
             connection.execute(text("SET lock_timeout = 0"))
             if not connection.scalar(taken) and busy:
-                raise ReidappError(busy)
+                raise BusyError(busy)
             event.listen(engine, "begin", still_held)
             try:
                 yield

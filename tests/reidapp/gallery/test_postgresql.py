@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from reidapp.cli import app
 from reidapp.errors import ReidappError, UserError
+from reidapp.files import BusyError
 from reidapp.gallery import database, deletion, postgresql, schema, snapshot, vectors
 from reidapp.gallery.backup import copy_gallery
 from reidapp.gallery.calibration import Calibration, Point, current, keep
@@ -329,7 +330,7 @@ def test_one_machine_writes_at_a_time(gallery: Gallery, tmp_path: Path) -> None:
     other = machine(gallery, tmp_path / "other")
     with (
         gallery.writing(),
-        pytest.raises(ReidappError, match="another process, such as `reidapp index`"),
+        pytest.raises(BusyError, match="another process, such as `reidapp index`"),
         other.writing(),
     ):
         pass
