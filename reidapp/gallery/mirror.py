@@ -1,5 +1,6 @@
 """Where a gallery's vectors are searched: here, or by a copy of them in Milvus. What counts are the shards, always."""
 
+import json
 import secrets
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery, next_generation
 
 FAISS = "faiss"
+_LEFT = "vectors left"  # setting: [address, collection] of each copy that nobody asks any more, until it is gone
 
 
 @dataclass(frozen=True)
@@ -86,26 +88,35 @@ def move(gallery: Gallery, to: str, progress: milvus.Progress = lambda done, tot
         return mirror(gallery)
     new = {} if to == FAISS else {VECTORS: to, COLLECTION: f"reidapp_{secrets.token_hex(4)}"}
     with database.changing(gallery.engine) as session:
+        left = _left(session)
         forget(session)
         session.add_all(schema.Setting(key=key, value=value) for key, value in new.items())
+        _leave(session, [*left, *([(old[VECTORS], old[COLLECTION])] if old else [])])
         outdate(session)
         next_generation(session)
     catch_up(gallery, progress)
-    if old:  # by now nobody asks it
-        for name in milvus.collections(old[VECTORS], old[COLLECTION]):
-            milvus.drop(old[VECTORS], name)
     return mirror(gallery)
 
 
 def catch_up(gallery: Gallery, progress: milvus.Progress = lambda done, total, what: None) -> None:
-    """Make the copy hold what is committed, and no more, under every model; nothing to do where there is none.
+    """Make the copy hold what is committed, and no more, under every model; and let go of copies that were left.
 
     Raises:
         ReidappError: Milvus cannot be reached, or does not keep what it is given.
     """
-    if not (settings := _settings(gallery)):
-        return
-    address, prefix = settings[VECTORS], settings[COLLECTION]
+    if settings := _settings(gallery):
+        _fill(gallery, settings[VECTORS], settings[COLLECTION], progress)
+    with Session(gallery.engine) as session:
+        left = _left(session)
+    for each in left:
+        address, prefix = each
+        for name in milvus.collections(address, prefix):
+            milvus.drop(address, name)
+        with database.changing(gallery.engine) as session:
+            _leave(session, [other for other in _left(session) if other != each])
+
+
+def _fill(gallery: Gallery, address: str, prefix: str, progress: milvus.Progress) -> None:
     there = milvus.collections(address, prefix)
     for model in gallery.models():
         own = [name for name in there if name.startswith(f"{prefix}_{model.id[:16]}")]
@@ -131,7 +142,19 @@ def let_go(gallery: Gallery) -> None:
 
 def forget(session: Session) -> None:
     """Let a gallery be searched here, as the copy of another has to be: two would empty each other's collections."""
-    session.execute(delete(schema.Setting).where(schema.Setting.key.in_([VECTORS, COLLECTION])))
+    session.execute(delete(schema.Setting).where(schema.Setting.key.in_([VECTORS, COLLECTION, _LEFT])))
+
+
+def _left(session: Session) -> list[tuple[str, str]]:
+    """Copies that are to go: addresses, and what their collections' names begin with."""
+    stored = session.scalar(select(schema.Setting.value).where(schema.Setting.key == _LEFT))
+    return [(address, prefix) for address, prefix in json.loads(stored or "[]")]
+
+
+def _leave(session: Session, left: list[tuple[str, str]]) -> None:
+    session.execute(delete(schema.Setting).where(schema.Setting.key == _LEFT))
+    if left:
+        session.add(schema.Setting(key=_LEFT, value=json.dumps(left)))
 
 
 def _settings(gallery: Gallery) -> dict[str, str]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from reidapp.errors import UserError
-from reidapp.gallery import mirror
-from reidapp.gallery.milvus import checked
+from reidapp.errors import ReidappError, UserError
+from reidapp.gallery import database, milvus, mirror, schema
+from reidapp.gallery.milvus import COLLECTION, VECTORS, checked
 from tests.reidapp.gallery.test_search import new_gallery
 
 
@@ -53,3 +53,27 @@ def test_what_is_not_installed_is_said_and_nothing_moved(
     with pytest.raises(UserError, match=said):
         mirror.move(gallery, address)
     assert mirror.mirror(gallery).to_dict() == {"vectors": "faiss", "rows": 0, "held": 0}
+
+
+def test_a_copy_that_cannot_be_dropped_is_dropped_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first Milvus is away while the gallery is moved, and there again when it is asked to catch up."""
+    gallery, away, there = new_gallery(tmp_path), True, {"milvus://one:19530": ["reidapp_0_ab"]}
+    with database.changing(gallery.engine) as session:
+        of = {VECTORS: "milvus://one:19530", COLLECTION: "reidapp_0"}
+        session.add_all(schema.Setting(key=key, value=value) for key, value in of.items())
+
+    def collections(address: str, prefix: str) -> list[str]:
+        if away:
+            raise ReidappError("cannot be reached")
+        return [name for name in there[address] if name.startswith(prefix)]
+
+    monkeypatch.setattr(milvus, "collections", collections)
+    monkeypatch.setattr(milvus, "drop", lambda address, name: there[address].remove(name))
+    with pytest.raises(ReidappError, match="cannot be reached"):
+        mirror.move(gallery, "faiss")
+    assert mirror.place(gallery) == "faiss"
+    away = False
+    mirror.catch_up(gallery)
+    assert there == {"milvus://one:19530": []}
+    away = True
+    mirror.catch_up(gallery)  # nobody is asked any more
