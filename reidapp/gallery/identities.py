@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import delete, func, select
@@ -355,7 +355,7 @@ class _Action:
         self.kind = kind
         self.by = by
         self.of = of
-        self.at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self.at = schema.now()
         self.told = ""
         self.changes: list[dict[str, Any]] = []
 

@@ -6,6 +6,7 @@ start. A wrong clock is thus corrected in one place, from the start as it was wr
 """
 
 import hashlib
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, UniqueConstraint, text
@@ -15,6 +16,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 def identifier(*parts: object) -> str:
     """16 hex digits that stand for ``parts``, always the same for the same parts."""
     return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+def now() -> str:
+    """ISO 8601 UTC, as ``at`` has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 class Base(DeclarativeBase):
