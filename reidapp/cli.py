@@ -963,16 +963,22 @@ def gallery_camera(
     if bool(given) == bool(merge_into):
         raise UserError("gallery camera: give --zone, --offset, --rename or --group, or --merge-into alone")
     opened = Gallery.open(gallery)
-    overlaps = []
+    merged = None
     with opened.writing() as writer:
         if merge_into:
-            overlaps = writer.merge_camera(name, merge_into)
+            merged = writer.merge_camera(name, merge_into)
         else:
             writer.change_camera(name, CameraSettings.checked("gallery camera: --", {"name": "rename"}, **given))
     camera = next((c for c in opened.cameras() if c.name == (merge_into or rename or name)), None)
-    facts = {"camera": camera.to_dict() if camera else None, "overlaps": [vars(overlap) for overlap in overlaps]}
+    overlaps, forgotten = (merged.overlaps, merged.forgotten) if merged else ([], [])
+    facts = {
+        "camera": camera.to_dict() if camera else None,
+        "overlaps": [vars(overlap) for overlap in overlaps],
+        "forgotten": forgotten,
+    }
     told = [str(camera or f"{rename or name}: no recordings yet")]
     told += [f"  {o.first} and {o.second} overlap by {o.seconds:.1f} s: two cameras after all?" for o in overlaps]
+    told += [f"  what `{command}` learnt was of the cameras as they were, and is forgotten" for command in forgotten]
     _show(facts, "\n".join(told), json)
 
 

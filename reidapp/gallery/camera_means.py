@@ -3,9 +3,9 @@
     x' = (x − m_c) / |x − m_c|        q' = (q − m) / |q − m|        score = q'·x'
 
 m_c is the mean of camera c, m that of all. A picture, whose camera nobody knows, is compared by m; the vectors of a
-tracklet that asks are moved from m_c to m before. Stored vectors stay as they are: the means are a setting of the
-gallery for one model, and searches stay exact. They do not change by themselves, for scores and P(match) hold for the
-means that they were made with. Which means, and whether they help: `normalisation`.
+tracklet that asks are moved from m_c to m before, so that what is compared is x'. Stored vectors stay as they are: the
+means are a setting of the gallery for one model, and searches stay exact. They do not change by themselves, for scores
+and P(match) hold for the means that they were made with. Which means, and whether they help: `normalisation`.
 """
 
 import base64
@@ -18,6 +18,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from reidapp.gallery import database, schema
+from reidapp.gallery.cameras import MEANS
 from reidapp.gallery.store import Gallery, next_generation
 
 _TINY = 1e-6  # a row that is its camera's mean has no direction
@@ -66,8 +67,8 @@ class CameraMeans:
         return _unit(rows - (self.means[0] if cameras is None else self.means[self.of(cameras)]))
 
     def moved(self, rows: np.ndarray, cameras: np.ndarray) -> np.ndarray:
-        """Rows ``[N, D]`` as if no camera in particular had seen them, to ask with; float32."""
-        return _unit(rows - self.means[self.of(cameras)] + self.means[0])
+        """Rows ``[N, D]`` as if no camera in particular had seen them: float32. As queries they are x − m_c."""
+        return np.asarray(rows - self.means[self.of(cameras)] + self.means[0], np.float32)
 
     def lengths(self, rows: np.ndarray, cameras: np.ndarray) -> np.ndarray:
         """Of rows ``[N, D]`` without their cameras' means: float32 ``[N]``, above 0."""
@@ -100,7 +101,7 @@ def keep_means(gallery: Gallery, model_id: str, means: CameraMeans | None) -> No
 
 def key(model_id: str) -> str:
     """Of the setting that holds a model's means."""
-    return f"camera means {model_id}"
+    return f"{MEANS} {model_id}"
 
 
 def _digest(text: str) -> str:

@@ -5,6 +5,7 @@ offset is corrected without a new run, and every hit, filter and page follows.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -18,11 +19,26 @@ from reidapp.registry import suggestion
 from reidapp.settings import CameraSettings
 from reidapp.spans import Between, Span, gaps_and_overlaps
 
+MEANS, TRAVEL_TIMES = "camera means", "travel times"  # settings that name cameras by their ids; means are per model
+
 _UNCERTAIN = {
     "container": "the time comes from the file's metadata and may be wrong",
     "mtime": "the time comes from the file's date and may be wrong",
 }
 _TWICE = "the clocks went back, and this hour came twice: the first is taken"
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What became of two cameras that are one now.
+
+    Attributes:
+        overlaps: recordings that overlap: one camera cannot have been at two places.
+        forgotten: commands that learn again what had been learnt of the cameras.
+    """
+
+    overlaps: list[Between]
+    forgotten: list[str]
 
 
 def start_ms(written: str, zone: str, offset_s: float) -> int:
@@ -95,11 +111,11 @@ def change(session: Session, name: str, settings: CameraSettings) -> schema.Came
     return camera
 
 
-def merge(session: Session, name: str, into: str) -> list[Between]:
+def merge(session: Session, name: str, into: str) -> Merged:
     """Make one camera's recordings another's; recordings of its old name will be too.
 
-    Returns:
-        The recordings that overlap now: one camera cannot have been at two places.
+    Means and travel times go, those of all cameras: they are of the cameras as they were, by ids, and a database may
+    give the id that is free now to the next camera.
 
     Raises:
         UserError: no such camera, or their clocks differ.
@@ -120,7 +136,19 @@ def merge(session: Session, name: str, into: str) -> list[Between]:
     spans = [
         Span("/".join(Path(v.path).parts[-2:]), v.start_ms, v.start_ms + round(v.duration_s * 1000)) for v in videos
     ]
-    return gaps_and_overlaps(spans)[1]
+    return Merged(gaps_and_overlaps(spans)[1], _forgotten(session))
+
+
+def _forgotten(session: Session) -> list[str]:
+    """Forget what was learnt of cameras. Returns the commands that learn it again."""
+    learnt = {MEANS: "reidapp gallery normalise", TRAVEL_TIMES: "reidapp gallery travel-times"}
+    forgotten = []
+    for key, command in learnt.items():
+        stored = session.scalars(select(schema.Setting).where(schema.Setting.key.startswith(key))).all()
+        for setting in stored:
+            session.delete(setting)
+        forgotten += [command] if stored else []
+    return forgotten
 
 
 def _rename(session: Session, camera: schema.Camera, name: str) -> None:

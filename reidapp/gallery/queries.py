@@ -42,7 +42,7 @@ class Asked:
     """A query as the index takes it.
 
     Attributes:
-        embeddings: float32 ``[Q, D]``, rows of length one.
+        embeddings: float32 ``[Q, D]``, rows of length one, or nearly where camera normalisation has moved them.
         combine: see the module.
         without: tracklets that are not shown: those asked with, and those judged.
         refined: answers have changed the query.

@@ -33,7 +33,6 @@ from reidapp.errors import ReidappError, UnknownError, UserError
 from reidapp.gallery import cameras, database, schema, vectors
 from reidapp.model_card import ModelCard
 from reidapp.settings import CameraSettings
-from reidapp.spans import Between
 from reidapp.wording import counts
 
 DAMAGED = "damaged; what can be decoded is indexed"
@@ -299,6 +298,14 @@ class Gallery:
     def model_id(self) -> str:
         """sha256 of the model whose vectors are searched."""
         return self._setting("model")
+
+    def check_in_use(self, model_id: str) -> None:
+        """
+        Raises:
+            ReidappError: the gallery is searched with another model now.
+        """
+        if self.model_id != model_id:
+            raise ReidappError(f"{self.path}: moved to another model meanwhile, so nothing was kept; run this again")
 
     @property
     def model_file(self) -> Path:
@@ -634,16 +641,16 @@ class GalleryWriter:
             cameras.change(session, camera, settings)
             next_generation(session)
 
-    def merge_camera(self, camera: str, into: str) -> list[Between]:
-        """Make a camera's recordings another's. Returns those that overlap now.
+    def merge_camera(self, camera: str, into: str) -> cameras.Merged:
+        """Make a camera's recordings another's.
 
         Raises:
             UserError: no such camera, or their clocks differ.
         """
         with database.changing(self.gallery.engine) as session:
-            overlaps = cameras.merge(session, camera, into)
+            merged = cameras.merge(session, camera, into)
             next_generation(session)
-            return overlaps
+            return merged
 
     def clock_of(self, camera: str) -> tuple[str, str] | None:
         """(name, zone) of a camera by a name that it has or had; None for one that is not here."""

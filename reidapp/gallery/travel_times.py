@@ -15,7 +15,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 
 from reidapp.errors import UserError
 from reidapp.gallery import database, schema
+from reidapp.gallery.cameras import TRAVEL_TIMES
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.snapshot import Snapshot, Snapshots
@@ -36,7 +37,6 @@ SOURCES = {
     "label-free": "tracklets of two cameras that are most similar to each other",
 }
 
-_KEY = "travel times"
 _FEWEST = 30  # pairs
 _NOTHING = 10  # pairs that say nothing
 _FINE_S = 10.0
@@ -44,16 +44,16 @@ _WIDTH, _FARTHEST = 0.125, 16.0  # of a bin, and of all: a year and more
 _BINS = int(2 * _FARTHEST / _WIDTH)
 _SMOOTH = 2.0  # bins
 _MOST = 0.01  # 1 / r at most, so that a rare time does not outweigh all looks
-_TRACKLETS = 10_000  # the last ones are learnt from: among a sample, whose partners are missing, none would be found
+_TRACKLETS = 10_000  # whose looks are compared, the last ones: among a sample partners would be missing; and f₀ is of
 
 
 @dataclass(frozen=True)
-class Between:
+class CameraPair:
     """Two cameras, by their ids, the lower first: numbers of pairs per bin of Δ, from the first to the second.
 
     Attributes:
         same: pairs of one person.
-        every: all pairs.
+        every: all pairs, or those of a sample of tracklets.
     """
 
     first: int
@@ -63,10 +63,15 @@ class Between:
 
     def log_ratio(self, seconds: np.ndarray) -> np.ndarray:
         """log r of times from the first camera to the second: float64 ``[N]``."""
+        return np.asarray(self._log_ratios[_bins(seconds)])
+
+    @cached_property
+    def _log_ratios(self) -> np.ndarray:
+        """Of each bin."""
         same, every = _density(self.same), _density(self.every)
         ratio = (same + 1e-9) / ((1 - _MOST) * every + _MOST * same + 1e-9)
         pairs = sum(self.same)
-        return np.asarray(np.log((pairs * ratio + _NOTHING) / (pairs + _NOTHING))[_bins(seconds)])
+        return np.asarray(np.log((pairs * ratio + _NOTHING) / (pairs + _NOTHING)))
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class TravelTimes:
 
     source: str
     at: str
-    between: tuple[Between, ...]
+    between: tuple[CameraPair, ...]
 
     @property
     def pairs(self) -> int:
@@ -115,11 +120,11 @@ class TravelTimes:
 def current_travel_times(gallery: Gallery) -> TravelTimes | None:
     """What was learnt last; None if nothing was."""
     with Session(gallery.engine) as session:
-        stored = session.get(schema.Setting, _KEY)
+        stored = session.get(schema.Setting, TRAVEL_TIMES)
     if stored is None:
         return None
     facts = json.loads(stored.value)
-    between = (Between(one, two, tuple(same), tuple(every)) for one, two, same, every in facts["between"])
+    between = (CameraPair(one, two, tuple(same), tuple(every)) for one, two, same, every in facts["between"])
     return TravelTimes(facts["source"], facts["at"], tuple(between))
 
 
@@ -137,30 +142,30 @@ def learn(gallery: Gallery, source: str | None = None) -> TravelTimes:
     snapshot = Snapshots(gallery, gallery.model_id).current()
     lacking = []
     for name in [source] if source else SOURCES:
-        found = learnt(name, *_OF[name](gallery, snapshot))
-        if found.pairs >= _FEWEST:
+        sightings, pairs = _OF[name](gallery, snapshot)
+        if len(pairs) >= _FEWEST:
+            found = learnt(name, sightings, pairs)
             _keep(gallery, found)
             return found
-        lacking.append(f"{name}: {found.pairs} pairs of tracklets of one person in two cameras ({_FEWEST} are needed)")
+        lacking.append(f"{name}: {len(pairs)} pairs of tracklets of one person in two cameras ({_FEWEST} are needed)")
     raise UserError(f"{gallery.path}: too little to learn travel times by; {'; '.join(lacking)}")
 
 
 def learnt(source: str, sightings: "Sightings", pairs: Sequence[tuple[int, int]]) -> TravelTimes:
-    """Of tracklets, and pairs of them (by their places) that are of one person."""
+    """Of tracklets, and pairs of them (by their places) that are of one person, in two cameras."""
     same: defaultdict[tuple[int, int], list[float]] = defaultdict(list)
     for one, two in pairs:
         if sightings.camera[one] > sightings.camera[two]:
             one, two = two, one
         cameras = int(sightings.camera[one]), int(sightings.camera[two])
-        if cameras[0] != cameras[1]:
-            same[cameras].append(sightings.middle_s[two] - sightings.middle_s[one])
-    between = []
+        same[cameras].append(sightings.middle_s[two] - sightings.middle_s[one])
+    between, most = [], -(-_TRACKLETS // max(1, len(np.unique(sightings.camera))))
     for (first, second), gaps in sorted(same.items()):
         times, others = (sightings.middle_s[sightings.camera == camera] for camera in (first, second))
+        times, others = (each[:: -(-len(each) // most)] for each in (times, others))
         every = sum((_counted(others - time) for time in times), np.zeros(_BINS, int))
-        between.append(Between(first, second, tuple(_counted(np.array(gaps)).tolist()), tuple(every.tolist())))
-    at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return TravelTimes(source, at, tuple(between))
+        between.append(CameraPair(first, second, tuple(_counted(np.array(gaps)).tolist()), tuple(every.tolist())))
+    return TravelTimes(source, schema.now(), tuple(between))
 
 
 @dataclass(frozen=True)
@@ -196,12 +201,12 @@ def _of_answers(gallery: Gallery, snapshot: Snapshot) -> tuple[Sightings, list[t
 
 
 def _of_groups(snapshot: Snapshot, groups: Iterable[set[str]]) -> tuple[Sightings, list[tuple[int, int]]]:
-    """Of all tracklets; those of a group show one person."""
+    """Of all tracklets; those of a group show one person. Pairs are of two cameras."""
     sightings = Sightings.of(snapshot, np.flatnonzero(snapshot.crops))
     place = {f"{id_:016x}": place for place, id_ in enumerate(sightings.tracklet.tolist())}
-    return sightings, [
-        pair for group in groups for pair in combinations(sorted(place[id_] for id_ in group if id_ in place), 2)
-    ]
+    known = (sorted(place[id_] for id_ in group if id_ in place) for group in groups)
+    pairs = (pair for group in known for pair in combinations(group, 2))
+    return sightings, [(one, two) for one, two in pairs if sightings.camera[one] != sightings.camera[two]]
 
 
 def _of_looks(gallery: Gallery, snapshot: Snapshot) -> tuple[Sightings, list[tuple[int, int]]]:
@@ -235,7 +240,7 @@ def _keep(gallery: Gallery, found: TravelTimes) -> None:
     between = [[each.first, each.second, each.same, each.every] for each in found.between]
     text = json.dumps({"source": found.source, "at": found.at, "between": between}, separators=(",", ":"))
     with database.changing(gallery.engine) as session:
-        session.merge(schema.Setting(key=_KEY, value=text))
+        session.merge(schema.Setting(key=TRAVEL_TIMES, value=text))
 
 
 def _bins(seconds: np.ndarray) -> np.ndarray:

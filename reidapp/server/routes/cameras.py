@@ -113,10 +113,11 @@ def change_camera(desk: Admin, name: NameInPath, change: CameraChange) -> Camera
 
 @router.post("/{name:path}/merge")
 def merge_camera(desk: Admin, name: NameInPath, merge: CameraMerge) -> Merged:
-    """Two names are one camera's: its recordings are the other's from now on."""
+    """Two names are one camera's: its recordings are the other's from now on. What was learnt of cameras (means, travel
+    times) is forgotten."""
     desk.camera(name)
     with desk.gallery.writing() as writer:
-        overlaps = writer.merge_camera(name, merge.into)
+        overlaps = writer.merge_camera(name, merge.into).overlaps
     return Merged(
         camera=_told(desk, desk.camera(merge.into)), overlaps=[Overlap(**vars(overlap)) for overlap in overlaps]
     )

@@ -8,7 +8,7 @@ import pytest
 
 from reidapp.errors import UserError
 from reidapp.gallery import schema
-from reidapp.gallery.cameras import start_ms, uncertain
+from reidapp.gallery.cameras import Merged, start_ms, uncertain
 from reidapp.gallery.search import Hit, Searcher
 from reidapp.gallery.store import Gallery, utc
 from reidapp.settings import CameraSettings
@@ -37,7 +37,7 @@ def change(gallery: Gallery, camera: str, **values: object) -> None:
         writer.change_camera(camera, CameraSettings.checked("", **values))
 
 
-def merge(gallery: Gallery, camera: str, into: str) -> list:
+def merge(gallery: Gallery, camera: str, into: str) -> Merged:
     with gallery.writing() as writer:
         return writer.merge_camera(camera, into)
 
@@ -169,7 +169,7 @@ def test_merged_cameras_keep_hits_and_links_and_tell_overlaps(tmp_path: Path) ->
     searcher = Searcher(gallery, Model())
     before = {(hit.tracklet, hit.start, hit.end, hit.crop) for hit in hits(searcher)}
     assert len(before) == 3  # each of two pieces
-    (overlap,) = merge(gallery, "gate-old", "gate")
+    (overlap,) = merge(gallery, "gate-old", "gate").overlaps
     assert (overlap.first, overlap.second, overlap.seconds) == ("none/0.mp4", "none/1.mp4", 60.0)
     assert {(hit.tracklet, hit.start, hit.end, hit.crop) for hit in hits(searcher, cameras=["gate"])} == before
     add(gallery, 3, "gate-old", "2026-07-15T14:00:00")
@@ -182,7 +182,7 @@ def test_a_merged_camera_brings_its_earlier_names(tmp_path: Path) -> None:
     add(gallery, 0, "a", "2026-07-15T10:00:00")
     add(gallery, 1, "c", "2026-07-15T11:00:00")
     change(gallery, "a", name="b")
-    assert merge(gallery, "b", "c") == []
+    assert merge(gallery, "b", "c") == Merged(overlaps=[], forgotten=[])
     for number, name in enumerate(("a", "b", "c"), 2):
         add(gallery, number, name, f"2026-07-16T1{number}:00:00")
     assert [(camera.name, camera.videos) for camera in gallery.cameras()] == [("c", 5)]

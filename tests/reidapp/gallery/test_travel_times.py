@@ -1,16 +1,18 @@
 """Travel times: the ratio held against a slow one, and worlds in which everybody walks at one pace."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from reidapp.errors import UserError
+from reidapp.gallery import travel_times
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.queries import asked
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery
-from reidapp.gallery.travel_times import Between, Sightings, current_travel_times, learn, learnt
+from reidapp.gallery.travel_times import CameraPair, Sightings, current_travel_times, learn, learnt
 from tests.reidapp.gallery.test_search import DIM, START_MS, Model, add_video, chunk_of, new_gallery, unit
 
 PEOPLE, LATER_S, LONG_S = 80, 30.0, 1000.0
@@ -40,7 +42,7 @@ def test_the_ratio_is_that_of_a_slow_sum() -> None:
     rng = np.random.default_rng(1)
     same, every = (rng.integers(0, 9, 256) for _ in range(2))
     between, seconds = (
-        Between(1, 2, tuple(same.tolist()), tuple(every.tolist())),
+        CameraPair(1, 2, tuple(same.tolist()), tuple(every.tolist())),
         np.array([-400.0, -3.0, 0.0, 2.0, 9e3]),
     )
     around = np.arange(-8, 9)
@@ -74,6 +76,29 @@ def test_pairs_that_are_wrong_say_less_but_not_the_opposite() -> None:
     assert abs(ratio[2]) < 0.7
 
 
+def test_all_pairs_are_those_of_some_tracklets_of_each_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    sightings, pairs = walked(np.random.default_rng(4))
+    monkeypatch.setattr(travel_times, "_TRACKLETS", 200)
+    (few,) = learnt("identities", sightings, pairs).between
+    assert sum(few.same) == 300
+    assert sum(few.every) == 100 * 100
+    monkeypatch.undo()
+    (every,) = learnt("identities", sightings, pairs).between
+    assert sum(every.every) == 300 * 300
+    at = np.array([LATER_S, 3 * LATER_S, -LATER_S])
+    np.testing.assert_allclose(few.log_ratio(at), every.log_ratio(at), atol=0.3)
+
+
+def test_a_pair_of_cameras_is_smoothed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    smooth = travel_times.gaussian_filter1d
+    monkeypatch.setattr(travel_times, "gaussian_filter1d", lambda *a, **k: calls.append(1) or smooth(*a, **k))
+    found = learnt("identities", *walked(np.random.default_rng(0)))
+    for time_s in (100.0, 200.0, 300.0):
+        found.log_ratio(1, time_s, np.array([2]), np.array([time_s + LATER_S]))
+    assert len(calls) == 2
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Gallery, np.ndarray]:
     """Everybody before the gate, and 30 s later in the hall; clothes of two colours make people look alike."""
@@ -94,7 +119,9 @@ def test_without_labels_the_pace_is_learnt_and_finds_people_who_look_alike(world
     gallery, _ = world
     found = learn(gallery)
     assert found.source == "label-free"
-    assert found.pairs >= 15
+    (pair,) = found.between
+    pace = pair.log_ratio(np.array([LATER_S, -LATER_S, 4 * LATER_S]))
+    assert pace[0] > 1 > 0 > pace[1:].max()
     assert current_travel_times(gallery) == found
     searcher, right = Searcher(gallery, Model()), {False: 0, True: 0}
     asking = [one for one in gallery.tracklets() if one.camera == "gate"]
@@ -125,6 +152,7 @@ def test_named_people_come_before_what_only_looks_alike(world: tuple[Gallery, np
             if (one.start - one.video.start).total_seconds() == starts[one.camera == "hall"]
         ]  # fmt: skip
         identities.new(f"person {number}", own)
+    assert learn(gallery, "label-free").source == "label-free"  # there is enough of both
     found = learn(gallery)
     assert found.source == "identities"
     assert found.pairs == 35
@@ -133,8 +161,27 @@ def test_named_people_come_before_what_only_looks_alike(world: tuple[Gallery, np
     identities.undo(35)
 
 
-def test_what_is_lacking_is_said(world: tuple[Gallery, np.ndarray], tmp_path: Path) -> None:
+def test_cameras_that_become_one_have_no_travel_times(world: tuple[Gallery, np.ndarray], tmp_path: Path) -> None:
     gallery, _ = world
+    shutil.copytree(gallery.path, tmp_path / "copy")
+    copy = Gallery.open(tmp_path / "copy")
+    learn(copy)
+    with copy.writing() as writer:
+        assert writer.merge_camera("hall", "gate").forgotten == ["reidapp gallery travel-times"]
+    assert current_travel_times(copy) is None
+
+
+def test_what_is_lacking_is_said(
+    world: tuple[Gallery, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery, _ = world
+    monkeypatch.setattr(travel_times, "_counted", None)  # nothing is counted where there is too little
+    identities, tracklets = Identities(gallery, by="test"), gallery.tracklets()
+    own = [next(one.id for one in tracklets if one.camera == camera) for camera in ("gate", "hall")]
+    identities.new("somebody", [*own, next(one.id for one in tracklets if one.camera == "hall" and one.id not in own)])
+    with pytest.raises(UserError, match="identities: 2 pairs of tracklets of one person in two cameras"):
+        learn(gallery, "identities")
+    identities.undo()
     with pytest.raises(UserError, match='--from: "looks" is unknown'):
         learn(gallery, "looks")
     with pytest.raises(UserError, match="answers: 0 pairs"):
