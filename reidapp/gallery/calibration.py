@@ -17,7 +17,6 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -235,8 +234,13 @@ def calibration_error(points: Sequence[Point]) -> float:
 
 def current(gallery: Gallery, model_id: str) -> Calibration | None:
     """The calibration of a model in a gallery; None without one, and where it is of scores by other means."""
+    return calibration_for(gallery, model_id, means_digest(gallery, model_id))
+
+
+def calibration_for(gallery: Gallery, model_id: str, means: str | None) -> Calibration | None:
+    """The calibration of a model in a gallery, if it is of scores by these means, by their digest."""
     found = stored_calibration(gallery, model_id)
-    return found if found and found.means == means_digest(gallery, model_id) else None
+    return found if found and found.means == means else None
 
 
 def stored_calibration(gallery: Gallery, model_id: str) -> Calibration | None:
@@ -267,25 +271,28 @@ def calibrate(
 
     Raises:
         UserError: an unknown source, a damaged file, or too few pairs.
+        ReidappError: the gallery was moved to another model meanwhile.
     """
     if source is not None and source not in SOURCES:
         raise UserError(f'--from: "{source}" is unknown; {", ".join(SOURCES)}, or a CSV file with tracklet and person')
-    snapshot = Snapshots(gallery, gallery.model_id).current()
+    model_id = gallery.model_id
+    snapshot = Snapshots(gallery, model_id).current()
     lacking = []
     for name in [LABELS] if labels else [source] if source else list(SOURCES):
         try:
             if name == "answers":
-                trials = _of_answers(gallery, snapshot, cache(embedder))
+                trials = _of_answers(gallery, snapshot, model_id, cache(embedder))
             elif name == "label-free":
                 trials = _of_one_camera(gallery, snapshot)
             else:
                 people = read_labels(gallery, labels) if labels else Identities(gallery, by="").of()
                 trials = _of_people(gallery, snapshot, people)
-            found = calibrated(name, trials, len(snapshot.crops), snapshot.means.digest if snapshot.means else None)
+            found = calibrated(name, trials, len(snapshot.crops), snapshot.means_digest)
         except _TooFewError as error:
             lacking.append(f"{name}: {error}")
             continue
-        keep(gallery, gallery.model_id, found)
+        gallery.check_in_use(model_id)
+        keep(gallery, model_id, found)
         return found
     raise UserError(f"{gallery.path}: too little to calibrate by; {'; '.join(lacking)}")
 
@@ -336,7 +343,7 @@ def calibrated(source: str, trials: Sequence[Trial], rows: int, means: str | Non
     told = float(np.mean(np.less(left_out, below))) if left_out and below is not None else None
     return Calibration(
         source=source,
-        at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        at=schema.now(),
         rows=rows,
         groups=len(groups),
         matches=matches,
@@ -426,12 +433,12 @@ def _of_people(gallery: Gallery, snapshot: Snapshot, people: Mapping[str, str]) 
     return trials
 
 
-def _of_answers(gallery: Gallery, snapshot: Snapshot, embedder: Callable[[], Embeds]) -> list[Trial]:
+def _of_answers(gallery: Gallery, snapshot: Snapshot, model_id: str, embedder: Callable[[], Embeds]) -> list[Trial]:
     """One query for each saved search, as it was before its answers; its pairs are with the hits that were judged."""
     trials, searches, names = [], SavedSearches(gallery, by="").all(), Identities(gallery, by="").of()
     group_of = _people(searches, names)
     for number, info in enumerate(searches):
-        ask = _asked_first(gallery, snapshot, info, embedder) if info.yes or info.no else None
+        ask = _asked_first(gallery, snapshot, model_id, info, embedder) if info.yes or info.no else None
         judged = [id_ for id_ in [*info.yes, *info.no] if ask and id_ not in ask.without]
         if ask is None or not (of := snapshot.of_tracklets(_numbers(judged))).any():
             continue
@@ -528,7 +535,7 @@ def _people(searches: Sequence[SavedSearchInfo], names: Mapping[str, str]) -> di
 
 
 def _asked_first(
-    gallery: Gallery, snapshot: Snapshot, info: SavedSearchInfo, embedder: Callable[[], Embeds]
+    gallery: Gallery, snapshot: Snapshot, model_id: str, info: SavedSearchInfo, embedder: Callable[[], Embeds]
 ) -> Asked | None:
     """A saved search without its answers; None if what it asked with is gone."""
     tracklets = info.tracklets
@@ -539,7 +546,7 @@ def _asked_first(
     if not crops and not tracklets:
         return None
     images = embed_crops(crops, embedder()) if crops else None
-    return asked(gallery, gallery.model_id, images, tracklets=tracklets, combine=info.filters.get("combine"))
+    return asked(gallery, model_id, images, tracklets=tracklets, combine=info.filters.get("combine"))
 
 
 def _cameras(snapshot: Snapshot, info: SavedSearchInfo) -> list[str] | None:

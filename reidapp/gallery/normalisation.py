@@ -7,12 +7,12 @@ With it neighbours should come from their own camera less often, and tracklets b
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from reidapp.errors import UserError
+from reidapp.gallery import schema
 from reidapp.gallery.calibration import stored_calibration
 from reidapp.gallery.camera_means import CameraMeans, keep_means
 from reidapp.gallery.label_free import LabelFreeScores, label_free_scores
@@ -64,8 +64,10 @@ def normalise(gallery: Gallery) -> Normalisation:
 
     Raises:
         UserError: crops of fewer than two cameras.
+        ReidappError: the gallery was moved to another model meanwhile.
     """
-    snapshot = Snapshots(gallery, gallery.model_id).current()
+    model_id = gallery.model_id
+    snapshot = Snapshots(gallery, model_id).current()
     if len(np.unique(snapshot.camera_of[snapshot.crops != 0])) < 2:
         raise UserError(f"{gallery.path}: crops of fewer than two cameras, so there is nothing to normalise")
     rows = np.flatnonzero(snapshot.crops)
@@ -74,12 +76,13 @@ def normalise(gallery: Gallery) -> Normalisation:
     )
     before, after = compared(gallery, snapshot, means)
     on = after.improves(before)
-    return Normalisation(on, before, after, _switch(gallery, means if on else None))
+    gallery.check_in_use(model_id)
+    return Normalisation(on, before, after, _switch(gallery, model_id, means if on else None))
 
 
 def switch_off(gallery: Gallery) -> Normalisation:
     """Compare vectors as they are."""
-    return Normalisation(on=False, recalibrate=_switch(gallery, None))
+    return Normalisation(on=False, recalibrate=_switch(gallery, gallery.model_id, None))
 
 
 def fitted(tracklet: np.ndarray, camera: np.ndarray, rows: Callable[[slice], np.ndarray]) -> CameraMeans:
@@ -100,8 +103,7 @@ def fitted(tracklet: np.ndarray, camera: np.ndarray, rows: Callable[[slice], np.
         sums += of_camera @ rows(some)
     every = sums.sum(axis=0) / max(counts.sum(), 1)
     means = np.vstack([every, (sums + _DRAWN * every) / (counts + _DRAWN)]).astype(np.float32)
-    at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return CameraMeans(at, len(shots), tuple(cameras.tolist()), means)
+    return CameraMeans(schema.now(), len(shots), tuple(cameras.tolist()), means)
 
 
 def compared(gallery: Gallery, snapshot: Snapshot, means: CameraMeans) -> tuple[LabelFreeScores, LabelFreeScores]:
@@ -117,8 +119,8 @@ def compared(gallery: Gallery, snapshot: Snapshot, means: CameraMeans) -> tuple[
     return before, after
 
 
-def _switch(gallery: Gallery, means: CameraMeans | None) -> bool:
+def _switch(gallery: Gallery, model_id: str, means: CameraMeans | None) -> bool:
     """Whether P(match) is not for these means."""
-    keep_means(gallery, gallery.model_id, means)
-    calibration = stored_calibration(gallery, gallery.model_id)
+    keep_means(gallery, model_id, means)
+    calibration = stored_calibration(gallery, model_id)
     return calibration is not None and calibration.means != (means.digest if means else None)

@@ -12,7 +12,7 @@ import numpy as np
 from reidapp.box import Box
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
-from reidapp.gallery.calibration import SHOWN, Calibration, current, standing
+from reidapp.gallery.calibration import SHOWN, Calibration, calibration_for, standing
 from reidapp.gallery.queries import combined, mean_of, ranked, unmoved
 from reidapp.gallery.recordings import Recordings
 from reidapp.gallery.snapshot import Snapshot, Snapshots
@@ -20,7 +20,7 @@ from reidapp.gallery.store import Gallery, TrackletInfo, iso
 from reidapp.gallery.travel_times import Sightings, TravelTimes, current_travel_times, middles_s
 from reidapp.kreciprocal import Reranking
 
-_RERANKED = 200  # first tracklets that are re-ranked, or ordered by travel times
+RERANKED = 200  # first tracklets that are re-ranked, or ordered by travel times
 PRIOR = 0.3  # of a score's standing, for each unit of log r (benchmarks/travel_times.py)
 _NEIGHBOURS = {"k1": 10, "k2": 3}  # half of the paper's: one person's tracklets are few. Chosen on other worlds
 _BEST_SHOTS, _SHOTS_NEAR = 2, 64
@@ -235,21 +235,21 @@ class Searcher:
         kept = snapshot.selected(cameras, after, before, without)
         queries = snapshot.asking(queries)
 
-        depth = max(top, SHOWN, _RERANKED if rerank or times else 0)
+        depth = max(top, SHOWN, RERANKED if rerank or times else 0)
         found = ranked(snapshot, queries, combine, kept, depth)
         rows = np.array([row for row, _ in found], np.int64)
         scores = np.array([score for _, score in found])
-        calibration = None if partial else current(self.gallery, self.embedder.identity)
+        calibration = None if partial else calibration_for(self.gallery, self.embedder.identity, snapshot.means_digest)
         p_match: np.ndarray | None = None
         absent: bool | None = None
         background = combined(queries, combine, snapshot.sample) if found and (calibration or times) else np.empty(0)
         if calibration and found:
             p_match = calibration.p_match(scores, background, len(snapshot.crops))
             absent = calibration.probably_absent(scores, background, int(kept.sum()))
-        distances = _reranked(queries, snapshot, rows[:_RERANKED]) if rerank and found else np.empty(0)
-        priors = _priors(times, snapshot, rows[:_RERANKED], seen) if times and found else np.empty(0)
-        first = -standing(scores[: len(priors)], background) - PRIOR * priors if times and found else distances
-        places = [*np.argsort(first, kind="stable").tolist(), *range(len(first), len(found))][:top]
+        distances = _reranked(queries, snapshot, rows[:RERANKED]) if rerank and found else np.empty(0)
+        priors = _priors(times, snapshot, rows[:RERANKED], seen) if times and found else np.empty(0)
+        first = by_travel_times(scores, background, priors) if times and found else distances
+        places = placed(first, len(found))[:top]
         tracklets = self.gallery.tracklets_called([f"{snapshot.tracklet_of[rows[place]]:016x}" for place in places])
         recordings = self._recordings.states([tracklet.video for tracklet in tracklets])
         hits = [
@@ -278,6 +278,22 @@ class Searcher:
             probably_absent=absent,
             travel_times=times,
         )
+
+
+def by_travel_times(scores: np.ndarray, background: np.ndarray, priors: np.ndarray) -> np.ndarray:
+    """What orders the first hits, the lowest first: float ``[N]``.
+
+    Args:
+        scores: of all hits.
+        background: the query's scores with a sample of the gallery's rows.
+        priors: log r of the first hits, ``[N]``.
+    """
+    return np.asarray(-standing(scores[: len(priors)], background) - PRIOR * priors)
+
+
+def placed(first: np.ndarray, count: int) -> list[int]:
+    """Places of hits in their new order: the first ones by what orders them, the lowest first; the others behind."""
+    return [*np.argsort(first, kind="stable").tolist(), *range(len(first), count)]
 
 
 def _priors(times: TravelTimes, snapshot: Snapshot, rows: np.ndarray, seen: Collection[str]) -> np.ndarray:

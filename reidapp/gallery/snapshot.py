@@ -89,6 +89,11 @@ class Snapshot:
     def fresh_rows(self) -> int:
         return len(self.crops) - sum(len(segment.codes) for segment in self.segments)
 
+    @property
+    def means_digest(self) -> str | None:
+        """Of the means; None where normalisation is off."""
+        return self.means.digest if self.means else None
+
     @cached_property
     def sample(self) -> np.ndarray:
         """Rows from all over the index, evenly: float32 ``[≤ 1024, D]``, see `vectors`."""

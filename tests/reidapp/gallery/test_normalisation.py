@@ -1,18 +1,23 @@
 """Camera normalisation: searches are held against all centred cosines, the switch against worlds that are known."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from reidapp.errors import UserError
+from reidapp.errors import ReidappError, UserError
+from reidapp.gallery import calibration, database, normalisation, schema, search
 from reidapp.gallery.calibration import calibrate, current, stored_calibration
 from reidapp.gallery.camera_means import CameraMeans, current_means
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.nearest import Centring, ExactIndex
 from reidapp.gallery.normalisation import normalise, switch_off
-from reidapp.gallery.queries import tracklet_vectors
+from reidapp.gallery.queries import asked
 from reidapp.gallery.search import Hit, Searcher
 from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery, utc
@@ -109,15 +114,16 @@ def test_rows_that_come_later_are_compared_by_the_means_there_are(tinted: tuple[
     assert means.digest == after.digest
 
 
-def test_a_tracklet_that_asks_is_seen_as_by_no_camera_in_particular(tinted: tuple[Gallery, np.ndarray]) -> None:
+def test_a_tracklet_that_asks_is_compared_without_its_cameras_mean(tinted: tuple[Gallery, np.ndarray]) -> None:
     gallery, _ = tinted
     tracklet = next(one.id for one in gallery.tracklets() if one.camera == CAMERAS[0])
-    before = tracklet_vectors(gallery, Model.identity, [tracklet])[tracklet]
+    before = asked(gallery, Model.identity, tracklets=[tracklet]).embeddings
     normalise(gallery)
     means = current_means(gallery, Model.identity)
     assert means is not None
-    after = tracklet_vectors(gallery, Model.identity, [tracklet])[tracklet]
-    np.testing.assert_allclose(after, unit(before - means.means[1] + means.means[0]), atol=1e-5)
+    ask = asked(gallery, Model.identity, tracklets=[tracklet])
+    compared = Snapshots(gallery, Model.identity).current().asking(ask.embeddings)
+    np.testing.assert_allclose(compared, unit(before - means.means[1]), atol=2e-6)
 
 
 def test_p_match_holds_for_the_means_it_was_made_with(tinted: tuple[Gallery, np.ndarray]) -> None:
@@ -136,6 +142,63 @@ def test_p_match_holds_for_the_means_it_was_made_with(tinted: tuple[Gallery, np.
     calibrate(gallery, Model, "identities")
     assert Searcher(gallery, Model()).search(unit(people[0])[None]).hits[0].p_match is not None
     assert switch_off(gallery).recalibrate
+
+
+def test_a_search_has_no_p_match_of_other_means_than_its_own(
+    tinted: tuple[Gallery, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Normalisation is switched off, and that calibrated, after the search has read what it compares."""
+    gallery, people = tinted
+    every = _all(Searcher(gallery, Model()), people[:1])
+    for person in range(PEOPLE):
+        Identities(gallery, by="").new(f"person {person}", [hit.tracklet for hit in every if _who(hit) == person])
+    of_none = calibrate(gallery, Model, "identities")
+    normalise(gallery)
+    searcher = Searcher(gallery, Model())
+    monkeypatch.setattr("reidapp.gallery.search.ranked", _then(search.ranked, lambda: switch_off(gallery)))
+    result = searcher.search(unit(people[0])[None])
+    assert current(gallery, Model.identity) == of_none
+    assert result.calibration is None
+    assert result.hits[0].p_match is None
+
+
+def test_nothing_is_kept_of_a_model_that_is_not_searched_any_more(
+    tinted: tuple[Gallery, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery, _ = tinted
+    before = _keys(gallery)
+
+    def moved() -> None:
+        with database.changing(gallery.engine) as session:
+            session.get_one(schema.Setting, "model").value = "cd" * 32
+
+    def back() -> None:
+        with database.changing(gallery.engine) as session:
+            session.get_one(schema.Setting, "model").value = Model.identity
+
+    monkeypatch.setattr(normalisation, "compared", _then(normalisation.compared, moved))
+    with pytest.raises(ReidappError, match="moved to another model meanwhile"):
+        normalise(gallery)
+    back()
+    monkeypatch.setattr(calibration, "calibrated", _then(lambda *_: None, moved))
+    monkeypatch.setattr(calibration, "_of_people", lambda *_: [])
+    with pytest.raises(ReidappError, match="moved to another model meanwhile"):
+        calibrate(gallery, Model, "identities")
+    assert _keys(gallery) == before
+
+
+def test_cameras_that_become_one_have_their_means_taken_again(tinted: tuple[Gallery, np.ndarray]) -> None:
+    gallery, people = tinted
+    normalise(gallery)
+    searcher = Searcher(gallery, Model())
+    with gallery.writing() as writer:
+        assert writer.merge_camera("yard", "gate").forgotten == ["reidapp gallery normalise"]
+        assert writer.merge_camera("hall", "gate").forgotten == []
+    add_video(gallery, 9, "new", [chunk_of(0, [(1.0, unit(people[:1]))])], START_MS)  # with an id that is free again
+    assert current_means(gallery, Model.identity) is None
+    hit = _all(searcher, people[:1])[0]
+    assert hit.camera == "new"
+    assert hit.score == pytest.approx(1.0, abs=1e-3)  # by no mean
 
 
 def test_one_camera_has_nothing_to_normalise(tmp_path: Path) -> None:
@@ -183,3 +246,20 @@ def _all(searcher: Searcher, people: np.ndarray) -> list[Hit]:
 def _who(hit: Hit) -> int:
     part, second = divmod(round((hit.start - utc(START_MS)).total_seconds()), 60)
     return 6 * part + second - 2
+
+
+def _then(first: Callable[..., Any], then: Callable[[], object]) -> Callable[..., Any]:
+    """What ``first`` gives, after something else has happened."""
+
+    def both(*given: Any) -> Any:
+        result = first(*given)
+        then()
+        return result
+
+    return both
+
+
+def _keys(gallery: Gallery) -> set[str]:
+    """Of all that is set."""
+    with Session(gallery.engine) as session:
+        return set(session.scalars(select(schema.Setting.key)))

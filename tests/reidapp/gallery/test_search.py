@@ -177,7 +177,7 @@ def test_reranking_looks_at_neighbours_and_says_so(filled: tuple, monkeypatch: p
     few = Searcher(gallery, Model()).search(query, top=3, rerank=True).hits
     assert [hit.tracklet for hit in few] == [hit.tracklet for hit in hits[:3]]
     assert Searcher(gallery, Model()).search(query, before=utc(0), rerank=True).hits == []
-    monkeypatch.setattr(search, "_RERANKED", 20)
+    monkeypatch.setattr(search, "RERANKED", 20)
     part = Searcher(gallery, Model()).search(query, top=200, rerank=True).hits
     assert {hit.tracklet for hit in part[:20]} == {hit.tracklet for hit in by_score[:20]}
     assert [hit.tracklet for hit in part[20:]] == [hit.tracklet for hit in by_score[20:]]
