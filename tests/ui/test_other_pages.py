@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,24 @@ def test_people_are_merged_taken_apart_and_actions_undone(small: Site, visit: Vi
     page.wait_for_selector(".card")
     for name in (HOSTILE, "Bea"):
         people.delete(name)
+
+
+def test_a_person_without_best_shots_is_shown(small: Site, visit: Visit) -> None:
+    tracklet = small.service.gallery.tracklets()[0].id
+    (people := Identities(small.service.gallery, "test")).new("Cleo", [tracklet])
+    page = visit(small)
+
+    def without(route: Any) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"crops": []})
+
+    page.route(f"**/api/v1/tracklets/{tracklet}", without)
+    page.get_by_role("link", name="Identities").click()
+    page.wait_for_selector(".identities.ready")
+    page.wait_for_function("document.querySelectorAll('.card').length === 1")
+    page.locator(".card").click()
+    playing(page)
+    people.delete("Cleo")
 
 
 def test_no_more_than_200_pictures_are_in_the_page(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from reidapp.gallery import calibration
 from reidapp.gallery.identities import Identities
+from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.server.service import SearchService
 from tests.small_gallery import FOOTAGE, frame_at, make_service, query_crop
 from tests.ui.conftest import Site
@@ -115,9 +116,39 @@ def test_similar_to_a_hit_and_saved_searches(small: Site, visit: Visit) -> None:
     page.wait_for_selector("text=The saved search")
     settle(page)
     assert shirt_of_first_hit(page) == "green"
+
+    saved = SavedSearches(small.service.gallery, "test")
+    page.locator(".card").first.focus()
+    page.keyboard.press("y")
+    settle(page)
+    assert len(saved.get("Greens & <i>").yes) == 1
+    with page.expect_response("**/api/v1/search"):
+        page.click(".saved .open")
+    settle(page)
+    assert page.inner_text(".counts") == "1 confirmed, 0 ruled out"
+    page.locator(".card").first.focus()
+    page.keyboard.press("u")
+    settle(page)
+    page.wait_for_function("document.querySelectorAll('.card').length === 6")
+    assert saved.get("Greens & <i>").yes == []
     page.on("dialog", lambda dialog: dialog.accept())
     page.click(".saved li .away")
     page.wait_for_selector("text=None yet")
+
+
+def test_an_answer_is_taken_back_though_the_search_failed(small: Site, visit: Visit) -> None:
+    page = visit(small, "ERR_FAILED")
+    give(page, query_crop("red"))
+    search(page)
+    page.locator(".card").first.focus()
+    page.keyboard.press("y")
+    settle(page)
+    page.route("**/api/v1/search", lambda route: route.abort())
+    page.reload()
+    page.wait_for_selector("text=The server does not answer")
+    page.keyboard.press("u")
+    page.unroute("**/api/v1/search")
+    assert len(search(page)) == 6
 
 
 def test_p_match_has_a_cut_and_says_what_is_expected(

@@ -1,6 +1,6 @@
 // Hits as the components take them, whether a search found them or they are tracklets of the gallery:
 // {tracklet, rank, camera, zone, start, end, time, best_s, score, p, crop, track, video, clip, still, gone, uncertain, file}
-// Times are ISO 8601 UTC, addresses are whole, p is null where nothing is known of it.
+// Times are ISO 8601 UTC, addresses are whole; p is null where nothing is known of it, crop where there is none.
 import { root } from "./base.js";
 import { text } from "./language.js";
 
@@ -21,8 +21,8 @@ export function ofSearch(hit) {
 export function ofTracklet(told) {
   const best = bestShot(told);
   return {
-    ...ofEntry({ ...told, crop: best.id }),
-    time: new Date(Date.parse(told.video_start) + 1000 * best.time_s).toISOString(), best_s: best.time_s,
+    ...ofEntry({ ...told, crop: best?.id }),
+    ...(best && { time: new Date(Date.parse(told.video_start) + 1000 * best.time_s).toISOString(), best_s: best.time_s }),
   };
 }
 
@@ -31,11 +31,12 @@ export function ofEntry({ id, camera, zone, video, start, end, identity, crop })
   return {
     ...addresses(id, video, false),
     tracklet: id, rank: null, camera, zone, start, end, identity, time: start, best_s: null,
-    score: null, p: null, crop: cropUrl(crop), gone: null, uncertain: null, file: "",
+    score: null, p: null, crop: crop ? cropUrl(crop) : null, gone: null, uncertain: null, file: "",
   };
 }
 
-export const bestShot = (told) => told.crops.reduce((a, b) => (b.quality > a.quality ? b : a));
+// Undefined where its best shots were deleted.
+export const bestShot = (told) => told.crops.reduce((a, b) => (b.quality > a.quality ? b : a), told.crops[0]);
 
 function addresses(tracklet, video, still) {
   const at = (path) => new URL(`api/v1/${path}`, root).href;

@@ -121,7 +121,7 @@ export function hitList({ open, actions }) {
       clearInterval(timer);
       clearTimeout(timer);
       timer = 0;
-      if (!image.src.endsWith(hit.crop)) image.src = hit.crop;
+      if (hit.crop && !image.src.endsWith(hit.crop)) image.src = hit.crop;
     });
   }
 

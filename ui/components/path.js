@@ -60,7 +60,7 @@ export function journey({ open, forget }) {
         const back = make("button", { type: "button", className: "away", textContent: "✕", title: text("path.forget"), onclick: () => forget(hit) });
         back.setAttribute("aria-label", text("path.forget"));
         const way = before && make("span", { className: "way", textContent: away > 0 ? `+${duration(away)}` : text("path.same") });
-        return make("li", {}, way, make("div", { className: "at" }, on, hit.kept ? null : back));
+        return make("li", {}, way, make("div", { className: "at" }, on, back));
       }));
     },
   };

@@ -91,7 +91,7 @@ export function player({ judge, similar }) {
       const told = await ask(hit.track);
       if (turn !== opened) return;
       track = told;
-      hit.best_s ??= bestShot(track).time_s;
+      hit.best_s ??= bestShot(track)?.time_s ?? track.start_s;
       if (unknown) toMoment();
       draw(now());
     } catch (error) {

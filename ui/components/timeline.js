@@ -152,7 +152,7 @@ export function timeline({ open, period }) {
     peek.hidden = at < 0;
     if (at >= 0) {
       const { hit, left: start, top } = bars[at];
-      peek.firstChild.src = hit.crop;
+      peek.firstChild.src = hit.crop ?? "";
       const worth = hit.p === null ? text("hits.rank", { rank: hit.rank }) : text("timeline.likely", { percent: Math.round(100 * hit.p) });
       peek.lastChild.textContent = `${hit.camera} · ${day(hit.time, hit.zone)} ${clock(hit.time, hit.zone)} · ${worth}`;
       peek.style.left = `${clamp(start, 0, plane.clientWidth - 190)}px`;

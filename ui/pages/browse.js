@@ -41,7 +41,7 @@ export async function start(element, about) {
     filters = new URLSearchParams(Object.entries({ camera, after, before }).filter(([, value]) => value));
     find(".where").textContent = words;
     everything.hidden = ![...filters.keys()].length;
-    wall = [];
+    [wall, next] = [[], null];
     tell("close", { focus: false });
     list.show([], "days");
     await more(null);

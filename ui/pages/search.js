@@ -146,6 +146,7 @@ export async function start(element, about) {
   }
 
   const judged = (verdict) => state.judged.filter((each) => each.verdict === verdict);
+  const isSaved = () => state.items.some((item) => item.saved);
   // What a saved search keeps need not be said again.
   const verdicts = (verdict) => judged(verdict).filter((each) => !each.hit.kept).map((each) => each.hit.tracklet);
   const confirmed = () => judged("yes").map((each) => each.hit)
@@ -161,11 +162,13 @@ export async function start(element, about) {
       problem.textContent = text("search.backwards");
       return undefined;
     }
-    await answered((signal) => ask("api/v1/search", { json: request(), signal }));
+    const found = await answered((signal) => ask("api/v1/search", { json: request(), signal }));
+    if (found && !isSaved()) takenBack = []; // the question had all that counts
+    else if (found && (verdicts("yes").length || verdicts("no").length || takenBack.length)) refine(true); // to keep it
     if (scroll && tools.getBoundingClientRect().top > window.innerHeight - 160) tools.scrollIntoView({ behavior: "smooth" });
   }
 
-  // Shows what the server finds; whatever was asked before is given up.
+  // Shows what the server finds, and says whether it did; whatever was asked before is given up.
   async function answered(question) {
     running?.abort();
     const turn = (running = new AbortController());
@@ -176,8 +179,8 @@ export async function start(element, about) {
       // What was judged since the question was asked is gone from here already.
       const said = new Set(state.judged.map((each) => each.hit.tracklet));
       result = { ...answer, hits: answer.hits.filter((hit) => !said.has(hit.tracklet)).map((hit) => ({ ...ofSearch(hit), judgeable: true })) };
-      takenBack = [];
       render();
+      return true;
     } catch (error) {
       if (error.name !== "AbortError") problem.textContent = error.message;
       else if (turn === running) told.textContent = text("search.cancelled");
@@ -189,6 +192,7 @@ export async function start(element, about) {
         keep();
       }
     }
+    return false;
   }
 
   function request() {
@@ -271,18 +275,19 @@ export async function start(element, about) {
   }
 
   function undo() {
-    const last = state.judged.findLast((each) => !each.hit.kept);
+    const last = state.judged.at(-1);
     if (last) takeBack(last.hit);
   }
 
   function refine(now = false) {
     keep();
     clearTimeout(later);
-    if (!now && !state.atOnce) return;
+    if (!result || (!now && !state.atOnce)) return; // the first search takes them along
     page.setAttribute("aria-busy", "true");
     later = setTimeout(async () => {
-      const said = { yes: verdicts("yes"), no: verdicts("no"), clear: takenBack };
-      await answered((signal) => ask(`api/v1/search/${result.search}/feedback`, { json: said, signal }));
+      const said = { yes: verdicts("yes"), no: verdicts("no"), clear: [...takenBack] };
+      const found = await answered((signal) => ask(`api/v1/search/${result.search}/feedback`, { json: said, signal }));
+      if (found) takenBack = takenBack.filter((id) => !said.clear.includes(id));
       if (!show.hit) list.focus(Math.min(list.at, result.hits.length - 1));
     }, now ? 0 : SOON_MS);
   }
@@ -307,11 +312,13 @@ export async function start(element, about) {
     await ask("api/v1/saved-searches", { json: { name, search: result.search } });
   }
 
-  async function openSaved({ name, pictures, filters, yes, no }) {
+  async function openSaved({ name }) {
+    const { pictures, filters, yes, no } = await ask(`api/v1/saved-searches/${encodeURIComponent(name)}`); // answers may be new
     const crop = pictures.length ? new URL(`api/v1/saved-searches/${encodeURIComponent(name)}/pictures/0`, root).href : null;
     const { cameras: names = [], after = null, before = null } = filters;
     const seen = async (ids, verdict) => inTurns(ids, async (id) => ({ verdict, hit: { ...ofTracklet(await ask(`api/v1/tracklets/${id}`)), kept: true } }));
     const answers = [...(await seen(yes, "yes")), ...(await seen(no, "no"))];
+    takenBack = [];
     change({ items: [{ saved: name, crop }], cameras: names, after, before, judged: answers });
     query.set(state.items);
     cameraBox.set(state.cameras);
