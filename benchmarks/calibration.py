@@ -129,12 +129,14 @@ def opened(arguments: argparse.Namespace) -> Iterator[list[World]]:
         yield [indexed(work / str(seed), seed, arguments.detector) for seed in arguments.seeds]
 
 
-def world_facts(benchmark: str, detector: str, seeds: Sequence[int], worlds: Sequence[World]) -> dict[str, Any]:
+def world_facts(
+    benchmark: str, detector: str, seeds: Sequence[int], worlds: Sequence[World], options: str = ""
+) -> dict[str, Any]:
     """What a result was measured on."""
     numbers = " ".join(map(str, seeds))
     return {
         "benchmark": benchmark,
-        "command": f"python -m benchmarks.{benchmark} --detector {without_folder(detector)} --seeds {numbers}",
+        "command": f"python -m benchmarks.{benchmark}{options} --detector {without_folder(detector)} --seeds {numbers}",
         "worlds": {"seeds": list(seeds), "cameras": CAMERAS, "people": PEOPLE, "seconds": SECONDS, "crowd": CROWD},
         "tracklets": [len(world.who) for world in worlds],
         "model": zoo.DEFAULT,

@@ -3,11 +3,11 @@
     python -m benchmarks.camera_normalisation --market DIR [--work DIR] > docs/results/camera_normalisation.json
 
 ``market``: Market-500/251, real crops and the shipped model; a query's camera is not known, as of a picture, or known,
-as of a hit. ``shuffled``: the same crops with cameras drawn at random for tracklets, where there is nothing to gain.
-``parts``: 60 small galleries of the first 500 identities: 15, 40 or 120 people, 2, 3 or 6 cameras, in half of them 70 %
-of the people before one camera alone. The check switches on or not; ``gain`` is of mAP; galleries have 20 queries or
-more. ``worlds``: generated ones, searched as users do, see `benchmarks.calibration`. The 10 tracklets that the mean of
-all weighs as much as were chosen on parts, and on other worlds.
+as of a tracklet that asks. ``shuffled``: the same crops with cameras drawn at random for tracklets, where there is
+nothing to gain. ``parts``: 60 small galleries of the first 500 identities: 15, 40 or 120 people, 2, 3 or 6 cameras, in
+half of them 70 % of the people before one camera alone. The check switches on or not; ``gain`` is of mAP; galleries
+have 20 queries or more. ``rows``: generated worlds, searched as users do, see `benchmarks.calibration`. The 10
+tracklets that the mean of all weighs as much as were chosen on parts, and on other worlds.
 """
 
 import json
@@ -44,7 +44,7 @@ def main() -> None:
         for seed, world in zip(arguments.seeds, worlds, strict=True):
             rows.append({"world": seed} | searched(world))
             print(rows[-1], file=sys.stderr)
-        facts = world_facts("camera_normalisation", arguments.detector, arguments.seeds, worlds)
+        facts = world_facts("camera_normalisation", arguments.detector, arguments.seeds, worlds, " --market DIR")
     result = {"market": market, "shuffled": shuffled, "parts": summary(parts), "rows": rows}
     print(json.dumps(facts | result | {"machine": machine()}, indent=1))
 

@@ -21,8 +21,7 @@ import numpy as np
 from benchmarks.calibration import World, named, opened, options, world_facts
 from benchmarks.machine import machine
 from benchmarks.market_crops import Crops, market_crops
-from reidapp.gallery.calibration import standing
-from reidapp.gallery.search import PRIOR
+from reidapp.gallery.search import RERANKED, by_travel_times, placed
 from reidapp.gallery.travel_times import Sightings, TravelTimes, learn, learnt, mutual
 from reidapp.measures import Query, RankedHit
 
@@ -39,7 +38,7 @@ def main() -> None:
         for seed, world in zip(arguments.seeds, worlds, strict=True):
             rows.append({"world": seed} | searched(world))
             print(rows[-1], file=sys.stderr)
-        facts = world_facts("travel_times", arguments.detector, arguments.seeds, worlds)
+        facts = world_facts("travel_times", arguments.detector, arguments.seeds, worlds, " --market DIR")
     print(json.dumps(facts | result | {"rows": rows, "machine": machine()}, indent=1))
 
 
@@ -54,7 +53,8 @@ def at_random(crops: Crops) -> Crops:
 
 
 def measured(crops: Crops) -> dict[str, Any]:
-    """The first crop of each identity in each camera in all other cameras, by tracklets' best crops."""
+    """The first crop of each identity in each camera in all other cameras, by tracklets' best crops, as a search has
+    it."""
     tracklets, first, of = np.unique(crops.tracklet, return_index=True, return_inverse=True)
     shots = np.bincount(of)
     sightings = Sightings(tracklets, crops.camera[first], np.bincount(of, crops.time_s) / shots)
@@ -66,15 +66,17 @@ def measured(crops: Crops) -> dict[str, Any]:
     starts = np.concatenate([[0], np.cumsum(shots)[:-1]])
     found: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     for query in crops.queries:
-        scores = crops.embeddings @ crops.embeddings[query]
-        z = standing(np.maximum.reduceat(scores[order], starts), scores)
-        prior = times.log_ratio(int(crops.camera[query]), crops.time_s[query], sightings.camera, sightings.middle_s)
-        elsewhere = sightings.camera != crops.camera[query]
-        right = (crops.pid[first] == crops.pid[query])[elsewhere]
+        background = crops.embeddings @ crops.embeddings[query]
+        scores = np.maximum.reduceat(background[order], starts)
+        elsewhere = np.flatnonzero(sightings.camera != crops.camera[query])
+        hits = elsewhere[np.argsort(-scores[elsewhere], kind="stable")]
+        cameras, middle_s = (array[hits[:RERANKED]] for array in (sightings.camera, sightings.middle_s))
+        priors = times.log_ratio(int(crops.camera[query]), sightings.middle_s[of[query]], cameras, middle_s)
+        right = crops.pid[first[hits]] == crops.pid[query]
         if right.any():
             for with_times, each in found.items():
-                ranked = np.argsort(-(z + PRIOR * prior * with_times)[elsewhere], kind="stable")
-                places = np.flatnonzero(right[ranked])
+                by_times = by_travel_times(scores[hits], background, priors)
+                places = np.flatnonzero(right[placed(by_times, len(hits))] if with_times else right)
                 each.append((float(np.mean(np.arange(1, len(places) + 1) / (places + 1))), float(places[0] == 0)))
     return {"tracklets": len(tracklets), "pairs": times.pairs} | compared(found[False], found[True])
 
