@@ -498,7 +498,7 @@ def test_demo(tmp_path: Path) -> None:
         assert sheet.height > 12 * 128
     assert report.shipped.startswith("small/")
     assert report.right_by_shipped >= 9 > report.right  # 2,000 images teach little
-    assert as_json("gallery", "info", "--gallery", report.gallery)["model"] == "demo/1"
+    assert as_json("gallery", "info", "--gallery", report.gallery)["model"] == "demo"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/precious.txt").touch()
     with pytest.raises(UserError, match="holds things that no demo made"):
