@@ -14,7 +14,6 @@ from reidapp.files import BusyError, one_line
 from reidapp.server.access import API, Asker, RefusedError
 from reidapp.server.galleries import Galleries
 from reidapp.server.jobs import Jobs
-from reidapp.server.media import media_routes
 from reidapp.server.metrics import Measured, Metrics
 from reidapp.server.routes import api_routes, health
 from reidapp.server.security import BelowPath, LinkGate, LoopbackGuard, OneTimeLink, origin_of
@@ -61,8 +60,6 @@ def build_app(
     app.state.metrics = Metrics(app.state.galleries, app.state.jobs)
     app.state.api = outside.path.rstrip("/") + API
     app.include_router(health.router)
-    app.include_router(media_routes())
-    app.include_router(media_routes(), prefix="/galleries/{gallery}")
     # Mounted, so that what no route of it takes does not reach the page, which answers every path.
     app.mount(API, api := _api(), name="api")
     api.state = app.state

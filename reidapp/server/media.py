@@ -4,16 +4,16 @@ import io
 from pathlib import Path
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, Response
 from PIL import Image
 
 from reidapp.errors import UnknownError, UserError
 from reidapp.gallery.recordings import IN_WORDS, PRESENT, Recordings
 from reidapp.gallery.store import VideoInfo
-from reidapp.imaging import is_picture, read_image, resize
-from reidapp.server.access import Desk, Viewer
+from reidapp.imaging import is_picture, resize
+from reidapp.server.access import Desk
 from reidapp.server.clips import Window
 from reidapp.server.service import MAX_QUERY_BYTES, Query
 
@@ -32,55 +32,6 @@ VIDEO_TYPES = {
     ".mpg": "video/mpeg",
     ".mpeg": "video/mpeg",
 }
-
-
-def media_routes() -> APIRouter:
-    """``/media/…`` for the page: stored crops, recordings (with Range requests), a tracklet's path, query pictures."""
-    router = APIRouter(prefix="/media", include_in_schema=False)
-
-    @router.get("/crop/{crop_id}")
-    def crop(desk: Viewer, crop_id: str) -> FileResponse:
-        return send_crop(desk, crop_id)
-
-    @router.get("/video/{video_id}")
-    def video(desk: Viewer, video_id: str) -> FileResponse:
-        return send_recording(desk, video_id)
-
-    @router.get("/still/{video_id}")
-    def still(desk: Viewer, video_id: str) -> Response:
-        image = read_image(recording(desk, video_id))
-        return Response(preview(image), media_type="image/jpeg", headers={"Cache-Control": "private, no-cache"})
-
-    @router.get("/tracklet/{tracklet_id}")
-    def tracklet(desk: Viewer, tracklet_id: str) -> JSONResponse:
-        info = desk.tracklet(tracklet_id)
-        return JSONResponse(
-            {
-                "id": info.id,
-                "camera": info.camera,
-                "zone": info.video.zone,
-                "video": f"media/video/{info.video.id}",
-                "video_start": info.video.start.isoformat(),
-                "start_source": info.video.start_source,
-                "uncertain_time": info.video.uncertain,
-                "width": info.video.width,
-                "height": info.video.height,
-                "duration_s": info.video.duration_s,
-                "start_s": info.start_s,
-                "end_s": info.end_s,
-                "path": [[point.time_s, *point.box] for point in info.path],
-            }
-        )
-
-    @router.post("/query")
-    async def post_query(desk: Viewer, request: Request, name: str = "picture") -> JSONResponse:
-        return JSONResponse(describe(await take_query(desk, request, name)))
-
-    @router.get("/query/{query_id}")
-    def query_picture(desk: Viewer, query_id: str) -> Response:
-        return send_query(desk, query_id)
-
-    return router
 
 
 async def take_query(desk: Desk, request: Request, name: str) -> Query:
@@ -141,20 +92,6 @@ def _present(video: VideoInfo) -> VideoInfo:
     if (state := _recordings.state(video)) != PRESENT:
         raise UnknownError(f"{video.path.name}: {IN_WORDS[state]}")
     return video
-
-
-def describe(query: Query) -> dict[str, object]:
-    return {
-        "id": query.id,
-        "picture": f"media/query/{query.id}",
-        "width": query.width,
-        "height": query.height,
-        "is_crop": query.is_crop,
-        # Detectors give numpy's numbers, which JSON does not know.
-        "people": [
-            {"box": [float(v) for v in person.box.clipped()], "score": float(person.score)} for person in query.people
-        ],
-    }
 
 
 def preview(image: np.ndarray) -> bytes:

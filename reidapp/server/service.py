@@ -252,32 +252,6 @@ class SearchService:
         self.queries.add(query)
         return query
 
-    def search(
-        self,
-        query_id: str,
-        box: Box = WHOLE,
-        *,
-        cameras: Sequence[str] | None = None,
-        after: datetime | None = None,
-        before: datetime | None = None,
-        top: int = 20,
-    ) -> SearchResult:
-        """Search with the part of a query picture inside ``box``.
-
-        Args:
-            query_id: of a picture that ``take_query`` took.
-            cameras: only these; all where None.
-            after, before: UTC; only tracklets that were visible in between.
-            top: at most so many hits.
-
-        Raises:
-            UserError: the picture is no longer kept, or an unknown camera.
-        """
-        crop = cut(self.queries.get(query_id).image(), box)
-        searcher = self._current()
-        embeddings = searcher.embedder.embed([crop])
-        return searcher.search(embeddings, cameras=cameras, after=after, before=before, top=top)
-
     def crops(self, parts: Sequence[Part]) -> list[QueryCrop]:
         """The people who are meant in kept query pictures, each no higher than a gallery's best shots.
 
@@ -293,7 +267,7 @@ class SearchService:
         return [found[part] for part in parts]
 
     def find(self, wanted: Wanted, by: str) -> Found:
-        """Search, with all that a question can hold; `search` is for one picture alone. Nothing is written.
+        """Search, with all that a question can hold. Nothing is written.
 
         Args:
             by: who asks.

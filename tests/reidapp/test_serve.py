@@ -35,7 +35,7 @@ def test_a_server_that_has_searched_has_no_torch_in_it(server: tuple, world: Wor
     with httpx.Client(base_url=link.partition("?")[0], follow_redirects=True, timeout=60) as client:
         assert client.get(link).status_code == 200
         crop = next(world.gallery.rglob("*.webp")).read_bytes()
-        answer = client.post("/media/query?name=q.webp", content=crop)
+        answer = client.post("/api/v1/queries?name=q.webp", content=crop)
         assert answer.status_code == 200, answer.text
     maps = Path(f"/proc/{process.pid}/maps").read_text()
     assert "faiss" in maps  # the check sees what is loaded

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models import zoo
+from reidapp.asking import Question
 from reidapp.errors import ReidappError, UserError
 from reidapp.files import BusyError
 from reidapp.gallery import reembedding, schema, vectors
@@ -341,9 +342,10 @@ def test_a_running_server_follows(gallery: Gallery, file: Path, monkeypatch: pyt
     monkeypatch.setattr(service, "Embedder", lambda path: opened.append(path) or Half())
     running = service.SearchService(gallery, ColourEmbedder(), ShirtDetector())
     query = running.take_query(png(query_crop("red")), "red.png").id
-    assert running.search(query).rows == 24
+    wanted = service.Wanted(Question(crops=running.crops([service.Part(query)])))
+    assert running.find(wanted, "test").result.rows == 24
     reembed(gallery, Half(), file)
-    assert running.search(query).rows == 24
-    assert running.search(query).rows == 24
+    assert running.find(wanted, "test").result.rows == 24
+    assert running.find(wanted, "test").result.rows == 24
     assert opened == [gallery.model_file]
     assert running.embedder.identity == Half.identity

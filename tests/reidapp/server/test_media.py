@@ -8,11 +8,13 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from reidapp.asking import Question
 from reidapp.footage.indexing import find_footage, index_footage
 from reidapp.imaging import cut
 from reidapp.server import service as service_module
+from reidapp.server.access import API
 from reidapp.server.app import build_app
-from reidapp.server.service import SearchService
+from reidapp.server.service import Part, SearchService, Wanted
 from reidapp.settings import IndexSettings
 from tests.small_gallery import FOOTAGE, SHIRTS, WIDTH, ShirtDetector, Walk, frame_at, make_service, png, query_crop
 
@@ -25,12 +27,12 @@ def client(service: SearchService) -> Iterator[TestClient]:
 
 def first_hit(service: SearchService):
     query = service.take_query(png(query_crop("red")), "red.png")
-    return service.search(query.id).hits[0]
+    return service.find(Wanted(Question(crops=service.crops([Part(query.id)]))), "test").result.hits[0]
 
 
 def test_crop_is_the_stored_webp(client: TestClient, service: SearchService) -> None:
     hit = first_hit(service)
-    answer = client.get(f"/media/crop/{hit.crop}")
+    answer = client.get(f"{API}/crops/{hit.crop}")
     assert answer.headers["content-type"] == "image/webp"
     assert answer.content == hit.thumbnail.read_bytes()
 
@@ -38,7 +40,7 @@ def test_crop_is_the_stored_webp(client: TestClient, service: SearchService) -> 
 def test_video_is_sent_in_ranges(client: TestClient, service: SearchService) -> None:
     hit = first_hit(service)
     whole = hit.video.read_bytes()
-    answer = client.get(f"/media/video/{hit.video_id}", headers={"Range": "bytes=100-199"})
+    answer = client.get(f"{API}/videos/{hit.video_id}/file", headers={"Range": "bytes=100-199"})
     assert answer.status_code == 206
     assert answer.headers["content-type"] == "video/mp4"
     assert answer.headers["content-range"] == f"bytes 100-199/{len(whole)}"
@@ -47,17 +49,17 @@ def test_video_is_sent_in_ranges(client: TestClient, service: SearchService) -> 
 
 def test_tracklet_has_the_path_of_the_box(client: TestClient, service: SearchService) -> None:
     hit = first_hit(service)
-    told = client.get(f"/media/tracklet/{hit.tracklet}").json()
+    told = client.get(f"{API}/tracklets/{hit.tracklet}").json()
     assert told["zone"] == hit.zone
     walk = next(w for walks in FOOTAGE.values() for w in walks if w.shirt == "red" and w.start_s == told["start_s"])
-    for time_s, *box in told["path"]:
-        np.testing.assert_allclose(box, walk.box(time_s), atol=1e-4)
+    for point in told["path"]:
+        np.testing.assert_allclose(point["box"], walk.box(point["time_s"]), atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["crop", "video", "tracklet", "query"])
+@pytest.mark.parametrize("kind", ["crops", "videos", "tracklets", "queries"])
 @pytest.mark.parametrize("name", ["0123456789abcdef", "..%2f..%2fgallery.db", "%2Fetc%2Fpasswd"])
 def test_what_is_not_there_is_404(client: TestClient, kind: str, name: str) -> None:
-    answer = client.get(f"/media/{kind}/{name}")
+    answer = client.get(f"{API}/{kind}/{name}")
     assert answer.status_code == 404
     assert "passwd:" not in answer.text
     assert "Traceback" not in answer.text
@@ -68,7 +70,7 @@ def test_a_recording_that_is_gone_is_said(tmp_path: Path) -> None:
     hit = first_hit(service)
     hit.video.unlink()
     with TestClient(build_app(service), base_url="http://127.0.0.1") as client:
-        answer = client.get(f"/media/video/{hit.video_id}")
+        answer = client.get(f"{API}/videos/{hit.video_id}/file")
     assert answer.status_code == 404
     assert "no longer where it was" in answer.json()["error"]
 
@@ -78,31 +80,31 @@ def test_another_recording_under_the_same_name_is_not_shown(tmp_path: Path) -> N
     hit = first_hit(service)
     hit.video.write_bytes(b"what the camera recorded later")
     with TestClient(build_app(service), base_url="http://127.0.0.1") as client:
-        answer = client.get(f"/media/video/{hit.video_id}")
+        answer = client.get(f"{API}/videos/{hit.video_id}/file")
     assert answer.status_code == 404
     assert "another one than when it was indexed" in answer.json()["error"]
 
 
 def test_frame_query_finds_the_people(client: TestClient) -> None:
     walks = FOOTAGE["Gate", "Europe/Berlin"]
-    told = client.post("/media/query?name=frame.png", content=png(frame_at(walks, 5.2))).json()
+    told = client.post(f"{API}/queries?name=frame.png", content=png(frame_at(walks, 5.2))).json()
     assert not told["is_crop"]
     assert len(told["people"]) == 2
     lefts = [person["box"][0] for person in told["people"]]
     assert lefts == sorted(lefts)
-    shown = Image.open(BytesIO(client.get("/" + told["picture"]).content))
+    shown = Image.open(BytesIO(client.get(told["url"]).content))
     assert shown.width == WIDTH
 
 
 def test_crop_query_is_used_whole(client: TestClient) -> None:
-    told = client.post("/media/query", content=png(query_crop("blue"))).json()
+    told = client.post(f"{API}/queries", content=png(query_crop("blue"))).json()
     assert told["is_crop"]
     assert told["people"] == []
 
 
 def test_large_picture_is_shown_smaller(client: TestClient) -> None:
-    told = client.post("/media/query", content=png(np.zeros((1500, 3000, 3), np.uint8))).json()
-    assert Image.open(BytesIO(client.get("/" + told["picture"]).content)).size == (1280, 640)
+    told = client.post(f"{API}/queries", content=png(np.zeros((1500, 3000, 3), np.uint8))).json()
+    assert Image.open(BytesIO(client.get(told["url"]).content)).size == (1280, 640)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_large_picture_is_shown_smaller(client: TestClient) -> None:
     [(b"", "not an image"), (b"hello", "not an image"), (png(query_crop("red"))[:300], "damaged")],
 )
 def test_bad_picture_is_one_clear_line(client: TestClient, data: bytes, words: str) -> None:
-    answer = client.post("/media/query?name=a%3Cb%3E.png", content=data)
+    answer = client.post(f"{API}/queries?name=a%3Cb%3E.png", content=data)
     assert answer.status_code == 422
     error = answer.json()["error"]
     assert error.startswith("a<b>.png: ")
@@ -121,7 +123,7 @@ def test_bad_picture_is_one_clear_line(client: TestClient, data: bytes, words: s
 def test_too_large_a_file_is_refused_before_it_is_all_read(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reidapp.server.media.MAX_QUERY_BYTES", 1000)
     monkeypatch.setattr(service_module, "MAX_QUERY_BYTES", 1000)
-    answer = client.post("/media/query", content=b"x" * 50_000)
+    answer = client.post(f"{API}/queries", content=b"x" * 50_000)
     assert answer.status_code == 422
     assert "make it smaller" in answer.json()["error"]
 
@@ -135,7 +137,7 @@ def test_too_large_a_file_is_refused_before_it_is_all_read(client: TestClient, m
     async def send(message: dict) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/media/query", "query_string": b"", "http_version": "1.1"}
+    scope = {"type": "http", "method": "POST", "path": f"{API}/queries", "query_string": b"", "http_version": "1.1"}
     scope |= {"scheme": "http", "headers": [(b"host", b"127.0.0.1")]}
     asyncio.run(client.app(scope, receive, send))  # the test client would send all of it first
     assert sent[0]["status"] == 422
@@ -159,11 +161,11 @@ def test_a_still_is_sent_upright_as_browsers_know_it(tmp_path: Path) -> None:
     )
     hit = first_hit(service)
     with TestClient(build_app(service), base_url="http://127.0.0.1") as client:
-        answer = client.get(f"/media/still/{hit.video_id}")
+        answer = client.get(f"{API}/videos/{hit.video_id}/frame")
         assert answer.headers["content-type"] == "image/jpeg"
         shown = np.asarray(Image.open(BytesIO(answer.content)))
         assert shown.shape == (270, 480, 3)
         shirt = cut(shown, hit.box)
         assert np.abs(shirt[shirt.shape[0] // 3, shirt.shape[1] // 2].astype(int) - SHIRTS["red"]).max() < 20
         hit.video.unlink()
-        assert client.get(f"/media/still/{hit.video_id}").status_code == 404
+        assert client.get(f"{API}/videos/{hit.video_id}/frame").status_code == 404

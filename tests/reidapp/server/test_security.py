@@ -107,7 +107,7 @@ def test_link_lets_in_once(service: SearchService) -> None:
 def test_wrong_session_is_refused(service: SearchService) -> None:
     with TestClient(build_app(service, OneTimeLink()), base_url=BASE) as client:
         for cookie in ("reidapp-7860=guess", "reidapp-7860=", "reidapp-7860=\x01é", "=;;="):
-            assert client.get("/media/crop/x", headers={"Cookie": cookie.encode()}).status_code == 403
+            assert client.get("/api/v1/crops/x", headers={"Cookie": cookie.encode()}).status_code == 403
 
 
 def test_websockets_are_guarded_too(app: FastAPI) -> None:

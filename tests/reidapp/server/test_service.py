@@ -1,4 +1,5 @@
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,15 +7,20 @@ import pytest
 from reidapp.asking import Question
 from reidapp.box import Box
 from reidapp.errors import UserError
+from reidapp.gallery.search import SearchResult
 from reidapp.query import QueryCrop
 from reidapp.server import service as module
 from reidapp.server.service import Part, Queries, Query, SearchService, Wanted
 from tests.small_gallery import FOOTAGE, HOSTILE, START, frame_at, png, query_crop
 
 
+def search(service: SearchService, query_id: str, box: Box | None = None, **among: Any) -> SearchResult:
+    return service.find(Wanted(Question(crops=service.crops([Part(query_id, box)])), **among), "test").result
+
+
 def test_finds_the_person_on_every_camera(service: SearchService) -> None:
     query = service.take_query(png(query_crop("red")), "red")
-    hits = service.search(query.id).hits
+    hits = search(service, query.id).hits
     assert {hit.camera for hit in hits[:3]} == {"Gate", HOSTILE, "Hall"}
     assert hits[2].score > hits[3].score
 
@@ -22,27 +28,27 @@ def test_finds_the_person_on_every_camera(service: SearchService) -> None:
 def test_searches_with_the_person_that_is_meant(service: SearchService) -> None:
     query = service.take_query(png(frame_at(FOOTAGE["Gate", "Europe/Berlin"], 5.2)), "frame")
     red, green = sorted(query.people, key=lambda person: person.box.x1)
-    assert service.search(query.id, green.box).hits[0].start.second == 5
-    assert len({hit.camera for hit in service.search(query.id, red.box, top=3).hits}) == 3
+    assert search(service, query.id, green.box).hits[0].start.second == 5
+    assert len({hit.camera for hit in search(service, query.id, red.box, top=3).hits}) == 3
 
 
 def test_filters(service: SearchService) -> None:
     query = service.take_query(png(query_crop("red")), "red")
-    assert {hit.camera for hit in service.search(query.id, cameras=["Hall"]).hits} == {"Hall"}
-    assert len(service.search(query.id).hits) == 6
-    assert service.search(query.id, cameras=[]).hits == []
-    assert service.search(query.id, before=START).hits == []
+    assert {hit.camera for hit in search(service, query.id, cameras=("Hall",)).hits} == {"Hall"}
+    assert len(search(service, query.id).hits) == 6
+    assert search(service, query.id, cameras=()).hits == []
+    assert search(service, query.id, before=START).hits == []
 
 
 def test_many_threads_get_the_same_answer(service: SearchService) -> None:
     query = service.take_query(png(query_crop("blue")), "blue")
-    expected = [hit.tracklet for hit in service.search(query.id).hits]
+    expected = [hit.tracklet for hit in search(service, query.id).hits]
     got: list[list[str]] = []
 
-    def search() -> None:
-        got.append([hit.tracklet for hit in service.search(query.id).hits])
+    def ask() -> None:
+        got.append([hit.tracklet for hit in search(service, query.id).hits])
 
-    threads = [threading.Thread(target=search) for _ in range(8)]
+    threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
