@@ -7,7 +7,6 @@ gallery goes from its cases too.
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal, TypedDict, Unpack
 
 from sqlalchemy import delete, func, select
@@ -139,7 +138,7 @@ class Cases:
         """
         with database.changing(self.gallery.engine) as session:
             _check_free(session, name)
-            session.add(schema.CaseFile(id=uuid.uuid4().hex[:16], name=name, note=note, by=self.by, at=_now()))
+            session.add(schema.CaseFile(id=uuid.uuid4().hex[:16], name=name, note=note, by=self.by, at=schema.now()))
 
     def change(self, name: str, to: str | None = None, note: str | None = None) -> None:
         """Give a case another name or note; None leaves it.
@@ -184,13 +183,13 @@ class Cases:
                 tracklet = first[hit.tracklet]
                 row = session.get(schema.CaseHit, (id_, tracklet))
                 if row is None:
-                    signed = {"by": self.by, "at": _now()}
+                    signed = {"by": self.by, "at": schema.now()}
                     session.add(schema.CaseHit(case_id=id_, tracklet_id=tracklet, **found, **judged, **signed))
                     continue
                 if any(value is not None for value in found.values()):  # they belong together
                     _set(row, found)
                 if said := {key: value for key, value in judged.items() if value}:
-                    _set(row, said | {"by": self.by, "at": _now()})
+                    _set(row, said | {"by": self.by, "at": schema.now()})
 
     def judge(self, name: str, tracklet: str, **said: Unpack[Said]) -> None:
         """Say what a hit shows; what is left out stays.
@@ -200,7 +199,7 @@ class Cases:
         """
         new = {key: value for key, value in said.items() if (key, value) != ("note", None)}
         with database.changing(self.gallery.engine) as session:
-            _set(self._hit(session, name, tracklet), new | {"by": self.by, "at": _now()})
+            _set(self._hit(session, name, tracklet), new | {"by": self.by, "at": schema.now()})
 
     def remove(self, name: str, tracklets: Sequence[str]) -> None:
         """Take hits out of a case.
@@ -248,7 +247,3 @@ def _check_free(session: Session, name: str) -> None:
         raise UserError(f'case "{name}": a name needs a letter, and no blank at its ends')
     if session.scalar(select(schema.CaseFile.id).filter_by(name=name)):
         raise UserError(f'case "{name}": there is one of this name; take another')
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -8,7 +8,6 @@ user said, by which P(match) can be calibrated.
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +108,7 @@ class SavedSearches:
                 files.write_flushed(picture_path(self.gallery, id_, number), encode_crop(crop))
             session.add(
                 schema.SavedSearch(
-                    id=id_, name=name, by=self.by, at=_now(), pictures=len(crops), tracklets=list(tracklets),
+                    id=id_, name=name, by=self.by, at=schema.now(), pictures=len(crops), tracklets=list(tracklets),
                     identity=of, filters=filters or {},
                 )
             )  # fmt: skip
@@ -129,7 +128,7 @@ class SavedSearches:
             session.execute(delete(schema.Answer).where(schema.Answer.search_id == id_, of_these))
             for verdict, tracklets in (("yes", yes), ("no", no)):
                 for tracklet in tracklets:
-                    said = {"verdict": verdict, "by": self.by, "at": _now()}
+                    said = {"verdict": verdict, "by": self.by, "at": schema.now()}
                     session.merge(schema.Answer(search_id=id_, tracklet_id=tracklet, **said))
 
     def delete(self, name: str) -> None:
@@ -175,7 +174,3 @@ class SavedSearches:
 def picture_path(gallery: Gallery, search_id: str, number: int) -> Path:
     """The file of a query's picture; it is gone if that was a best shot which was deleted."""
     return gallery.path / FOLDER / search_id / f"{number}.webp"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
