@@ -176,3 +176,45 @@ def _chunk(walks: Sequence[Walk], embedder: ColourEmbedder) -> NewChunk:
         shot = NewCrop(best, walk.box(best), 0.9, encode_crop(crop))
         tracklets.append(NewTracklet([PathPoint(float(t), walk.box(float(t))) for t in times], [shot]))
     return NewChunk(0, 0.0, SECONDS * 2, 20, float(SECONDS), tracklets, embedder.embed(crops))
+
+
+def make_crowd(folder: Path, people: int = 16, shots: int = 4) -> Gallery:
+    """Two cameras that saw the same people side by side, embedded by the shipped model: enough to adapt, and calibrate.
+
+    There are no recordings to it.
+    """
+    from models import zoo
+    from reidapp.embedding import Embedder
+
+    embedder = Embedder(zoo.path_of(zoo.DEFAULT))
+    gallery = Gallery.create(folder / "gallery", embedder.path, embedder.card, embedder.identity)
+    with gallery.writing() as writer:
+        for camera, name in enumerate(("Gate", "Hall")):
+            row = schema.Video(
+                id=schema.identifier(name), path=f"/none/{name}.mp4", size=1_000_000, mtime_ns=1, start_source="name",
+                start_ms=int((START + timedelta(minutes=camera)).timestamp() * 1000), duration_s=60.0, width=WIDTH,
+                height=HEIGHT, settings={}, done=True, note=None,
+            )  # fmt: skip
+            writer.add_video(name, "Europe/Berlin", row)
+            tracklets, crops = [], []
+            for person in range(people):
+                box = Box(person / people, 0.2, (person + 0.8) / people, 0.8)
+                seen = [_passer(person, shot, camera) for shot in range(shots)]
+                best = [NewCrop(float(shot), box, 0.9, encode_crop(crop)) for shot, crop in enumerate(seen)]
+                tracklets.append(NewTracklet([PathPoint(0.0, box), PathPoint(float(shots), box)], best))
+                crops += seen
+            vectors = embedder.embed(crops, name)
+            writer.add_chunk(row.id, NewChunk(0, 0.0, shots, len(crops), 60.0, tracklets, vectors))
+    return gallery
+
+
+def _passer(person: int, shot: int, camera: int) -> np.ndarray:
+    """RGB uint8 ``[128, 48, 3]``: a figure in clothes of its own, a little different each time, in a camera's light."""
+    shirt, trousers = np.random.default_rng(person).integers(20, 236, (2, 3)).tolist()
+    rng = np.random.default_rng((person, shot, camera))
+    image, middle = np.full((128, 48, 3), (150, 152, 150), np.uint8), 24 + int(rng.integers(-3, 4))
+    cv2.circle(image, (middle, 15), 10, (214, 172, 140), -1)
+    cv2.rectangle(image, (middle - 13, 27), (middle + 13, 70), shirt, -1)
+    cv2.rectangle(image, (middle - 9, 71), (middle + 9, 124), trousers, -1)
+    seen = image * (1.0, 0.75)[camera] + rng.normal(0, 8, image.shape)
+    return seen.clip(0, 255).astype(np.uint8)

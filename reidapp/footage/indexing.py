@@ -60,8 +60,16 @@ class Footage:
     applied: set[str] = field(default_factory=set)
 
 
-def find_footage(folder: Path, settings: IndexSettings, cameras: Mapping[str, CameraSettings] | None = None) -> Footage:
+def find_footage(
+    folder: Path,
+    settings: IndexSettings,
+    cameras: Mapping[str, CameraSettings] | None = None,
+    may_be_unfit: bool = False,
+) -> Footage:
     """Look for videos or pictures, before anything is opened or made.
+
+    Args:
+        may_be_unfit: it is no error if all of them are left out.
 
     Raises:
         UserError: no such folder, none in it, or only such as are left out.
@@ -71,17 +79,20 @@ def find_footage(folder: Path, settings: IndexSettings, cameras: Mapping[str, Ca
         thing = "video" if settings.kind == "videos" else "picture"
         suffixes = " ".join(sorted(sources.SUFFIXES[settings.kind]))
         raise UserError(f"{folder}: no {thing} in it (looked for {suffixes}){_hint(folder, settings)}")
-    if not found:
+    if not found and not may_be_unfit:
         _refuse_if_nothing_was_usable(folder, IndexReport(skipped=skipped))
-    return Footage(folder, found, skipped, cameras or {}, _like_a_recorders(folder, found, settings))
+    return Footage(folder, found, skipped, cameras or {}, _told_of(recorders_like(folder, found, settings)))
 
 
-def _like_a_recorders(folder: Path, found: Sequence[Source], settings: IndexSettings) -> list[str]:
-    """A note where the paths are of a recorder's form, and the user has not said so."""
+def recorders_like(folder: Path, found: Sequence[Source], settings: IndexSettings) -> list[str]:
+    """Recorders of whose form the paths are, where the user has not said whose they are."""
     if settings.template or settings.kind != "videos":
         return []
     base = folder.resolve() if folder.is_dir() else folder.resolve().parent
-    names = fitting(base, [source.file for source in found[:: len(found) // _LOOKED_AT + 1]])
+    return fitting(base, [source.file for source in found[:: len(found) // _LOOKED_AT + 1]])
+
+
+def _told_of(names: Sequence[str]) -> list[str]:
     if not names:
         return []
     return [

@@ -3,7 +3,7 @@
 import itertools
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -206,6 +206,8 @@ def _planned(
             end = start + timedelta(seconds=seconds)
     mtime = datetime.fromtimestamp(source.mtime_ns / 1e9, UTC)
     name = camera.name or source.camera
+    if facts is not None and seconds:
+        facts = replace(facts, duration_s=seconds)  # a file that was cut off is shorter than its header says
     return PlannedFile(source.file, name, zone, start, end, start_source, why, source.size, mtime, facts)
 
 

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -198,6 +197,8 @@ def presence(p_match: np.ndarray) -> float:
 
 def fitted(z: np.ndarray, match: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     """a ≥ 0 and c of the weighted logistic regression, with a ridge."""
+    from scipy.optimize import minimize  # not above: see `queries`
+
     middle, deviation = z.mean(), z.std() + 1e-9
     columns = np.stack([(z - middle) / deviation, np.ones(len(z))], axis=1)
     signs, weight = np.where(match, 1.0, -1.0), weight / weight.sum()
@@ -270,11 +271,12 @@ def calibrate(
         labels: CSV with the columns tracklet and person, in place of a source.
 
     Raises:
-        UserError: an unknown source, a damaged file, or too few pairs.
+        UserError: an unknown source, a damaged file, too few pairs, or a gallery that can only be read.
         ReidappError: the gallery was moved to another model meanwhile.
     """
     if source is not None and source not in SOURCES:
         raise UserError(f'--from: "{source}" is unknown; {", ".join(SOURCES)}, or a CSV file with tracklet and person')
+    gallery.check_writable()
     model_id = gallery.model_id
     snapshot = Snapshots(gallery, model_id).current()
     lacking = []

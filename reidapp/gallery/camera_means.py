@@ -70,6 +70,10 @@ class CameraMeans:
         """Rows ``[N, D]`` as if no camera in particular had seen them: float32. As queries they are x − m_c."""
         return np.asarray(rows - self.means[self.of(cameras)] + self.means[0], np.float32)
 
+    def asking(self, direction: np.ndarray) -> np.ndarray:
+        """The query that is compared as a direction ``[D]`` of length one: float32 ``[D]``."""
+        return np.asarray(direction + self.means[0], np.float32)
+
     def lengths(self, rows: np.ndarray, cameras: np.ndarray) -> np.ndarray:
         """Of rows ``[N, D]`` without their cameras' means: float32 ``[N]``, above 0."""
         return np.asarray(_length(rows - self.means[self.of(cameras)]), np.float32)

@@ -4,7 +4,7 @@
     hits.csv          the hits, a line each
     clips/*.mp4       each hit with some seconds before and after it
     shots/*.jpg       its best shot
-    contact-sheet-*.jpg   all best shots, with camera, time and verdict
+    contact-sheet.html   all best shots, with camera, time and verdict
     manifest.sha256   a digest of every other file: `sha256sum -c manifest.sha256`
 
 Heads are blurred unless that is asked for otherwise.
@@ -19,32 +19,52 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from reidapp import __version__, files
 from reidapp.errors import UserError
 from reidapp.footage.clips import write_clip
+from reidapp.gallery.between import seconds_between, tracklet_between
 from reidapp.gallery.cases import CaseHit, Cases
+from reidapp.gallery.contact_sheet import contact_sheet
 from reidapp.gallery.heads import Heads, blurred, within
 from reidapp.gallery.recordings import IN_WORDS, PRESENT, Recordings
 from reidapp.gallery.store import Gallery, iso
-from reidapp.imaging import is_picture, read_image, resize
+from reidapp.imaging import is_picture, read_image
 
 AROUND_S, _LONGEST_S = 3.0, 300.0
-_COLUMNS, _ROWS, _CELL = 4, 5, (300, 380)  # of a contact sheet; a cell's width and height
-_PICTURE_HEIGHT = 290
 _FIELDS = (
     "number", "tracklet", "camera", "start", "end", "verdict", "note", "score", "p_match", "file", "clip", "by", "at",
 )  # fmt: skip
 
 Progress = Callable[[float, float, str], None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a case is exported: hits of these cameras (None: all), between two times; clips end at those too."""
+
+    cameras: Sequence[str] | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+
+    def of(self, hits: Sequence[CaseHit]) -> list[CaseHit]:
+        """Those hits, as far as they lie in it."""
+        found = []
+        for hit in hits:
+            if self.cameras is None or hit.info.camera in self.cameras:
+                info = tracklet_between(hit.info, self.after, self.before)
+                found += [replace(hit, info=info)] if info else []
+        return found
+
+
+WHOLE = Part()
 
 
 @dataclass(frozen=True)
@@ -75,6 +95,7 @@ def export_case(
     by: str,
     *,
     show_heads: bool = False,
+    part: Part = WHOLE,
     progress: Progress = lambda done, total, text: None,
 ) -> Export:
     """Write a case as an archive; ``target`` is whole or not there.
@@ -82,12 +103,14 @@ def export_case(
     Args:
         by: who exports, which the archive says.
         show_heads: leave heads as they are.
+        part: only these cameras and this time.
 
     Raises:
-        UserError: no such case, nothing in it, or there is such a file already.
+        UserError: no such case, nothing of that in it, or there is such a file already.
     """
     cases = Cases(gallery, by)
-    case, hits = cases.get(name), cases.hits(name)
+    case, hits = cases.get(name), part.of(cases.hits(name))
+    case = replace(case, hits=len(hits))
     if not hits:
         raise UserError(f'case "{name}": nothing in it; `reidapp case add` puts hits into it')
     if target.exists():
@@ -102,27 +125,26 @@ def export_case(
                 progress(number - 1, len(hits), hit.info.camera)
                 stem = f"{number:03}-{_plain(hit.info.camera)}-{hit.info.start:%Y%m%dT%H%M%SZ}"
                 if (shot := _shot(gallery, hit, show_heads)) is not None:
-                    pictures.append((number, hit, shot))
-                    archive.add(f"shots/{stem}.jpg", _jpeg(shot))
+                    pictures.append((number, hit, _jpeg(shot)))
+                    archive.add(f"shots/{stem}.jpg", pictures[-1][2])
                 clip, state = "", states[hit.info.video.id]
                 if state != PRESENT:
                     left_out.append(f"clip {number}: {IN_WORDS[state]}")
                 elif not is_picture(hit.info.video.path):
                     try:
-                        _clip(gallery, hit, made := Path(folder) / "clip.mp4", show_heads)
+                        _clip(gallery, hit, made := Path(folder) / "clip.mp4", show_heads, part)
                         archive.add(clip := f"clips/{stem}.mp4", made)
                     except UserError as error:
                         left_out.append(f"clip {number}: {error}")
                 rows.append({"number": number, **hit.to_dict(), "clip": clip})
-            for number in range(0, len(pictures), _COLUMNS * _ROWS):
-                sheet = _sheet(case.name, pictures[number : number + _COLUMNS * _ROWS])
-                archive.add(f"contact-sheet-{number // (_COLUMNS * _ROWS) + 1}.jpg", _jpeg(sheet))
             said = {
                 "exported": iso(datetime.now(UTC)),
                 "by": by,
                 "reidapp": __version__,
                 "heads_blurred": not show_heads,
             }
+            sheet = contact_sheet(case, pictures, _told(said))
+            archive.add("contact-sheet.html", sheet.encode())
             facts = {"case": case.to_dict(), **said, "left_out": left_out, "hits": rows}
             archive.add("case.json", json.dumps(facts, ensure_ascii=False, indent=1).encode())
             archive.add("hits.csv", _csv(rows))
@@ -183,10 +205,11 @@ def _shot(gallery: Gallery, hit: CaseHit, show_heads: bool) -> np.ndarray | None
     return blurred(image, [within(head, crop.box) for head in heads])
 
 
-def _clip(gallery: Gallery, hit: CaseHit, file: Path, show_heads: bool) -> None:
+def _clip(gallery: Gallery, hit: CaseHit, file: Path, show_heads: bool, part: Part) -> None:
     info = hit.info
     start_s = max(0.0, info.start_s - AROUND_S)
     end_s = min(info.end_s + AROUND_S, start_s + _LONGEST_S)
+    start_s, end_s = seconds_between(info.video, start_s, end_s, part.after, part.before)
     if show_heads:
         write_clip(info.video.path, file, start_s, end_s)
         return
@@ -194,31 +217,9 @@ def _clip(gallery: Gallery, hit: CaseHit, file: Path, show_heads: bool) -> None:
     write_clip(info.video.path, file, start_s, end_s, lambda frame: blurred(frame.image, heads.at(frame.time_s)))
 
 
-def _sheet(title: str, pictures: Sequence[tuple[int, CaseHit, np.ndarray]]) -> np.ndarray:
-    width, height = _CELL
-    rows = -(-len(pictures) // _COLUMNS)
-    sheet = Image.new("RGB", (_COLUMNS * width, rows * height + 40), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
-    draw.text((12, 10), title, "black", font)
-    for place, (number, hit, picture) in enumerate(pictures):
-        left, top = place % _COLUMNS * width + 12, place // _COLUMNS * height + 40
-        scale = min((width - 24) / picture.shape[1], _PICTURE_HEIGHT / picture.shape[0])
-        small = resize(picture, max(1, round(picture.shape[0] * scale)), max(1, round(picture.shape[1] * scale)))
-        sheet.paste(Image.fromarray(small), (left, top))
-        time = hit.info.start.astimezone(ZoneInfo(hit.info.video.zone))
-        lines = [f"{number}  {hit.info.camera}", f"{time:%Y-%m-%d %H:%M:%S %Z}", f"{hit.verdict or 'open'}  {hit.note}"]
-        for line, text in enumerate(lines):
-            draw.text((left, top + _PICTURE_HEIGHT + 6 + 22 * line), _fitting(text, font, width - 24), "black", font)
-    return np.asarray(sheet)
-
-
-def _fitting(text: str, font: Any, width: int) -> str:
-    text = text.replace("\n", " ")
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(f"{text}…") > width:
-        text = text[:-1]
-    return f"{text}…"
+def _told(said: dict[str, Any]) -> str:
+    heads = "heads are blurred" if said["heads_blurred"] else "heads are shown"
+    return f"exported {said['exported']} by {said['by']} with reidapp {said['reidapp']}; {heads}"
 
 
 def _csv(rows: Sequence[dict[str, Any]]) -> bytes:

@@ -1,7 +1,7 @@
 """Cases: hits that users keep together, each with what they say of it.
 
 A hit is a tracklet, named by its first piece, so a case outlives a change of the model. What is deleted from the
-gallery goes from its cases too.
+gallery goes from its cases too. A closed case is read and exported; it changes no more until it is opened again.
 """
 
 import uuid
@@ -19,7 +19,7 @@ from reidapp.gallery.store import Gallery, TrackletInfo, iso
 from reidapp.registry import suggestion
 from reidapp.wording import counted
 
-Verdict = Literal["yes", "no"]
+Verdict = Literal["yes", "no", "unsure"]
 
 
 class Said(TypedDict, total=False):
@@ -79,12 +79,13 @@ class CaseHit:
 
 @dataclass(frozen=True)
 class CaseInfo:
-    """A case. ``hits`` is how many it has."""
+    """A case. ``closed``: since when, or None while it is open; ``hits`` is how many it has."""
 
     name: str
     note: str
     by: str
     at: str
+    closed: str | None
     hits: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,7 +93,8 @@ class CaseInfo:
         return dict(vars(self))
 
     def __str__(self) -> str:
-        return f"{self.name}  {counted(self.hits, 'hit')}  ({self.by}, {self.at})  {self.note}".rstrip()
+        since = f"{self.at}, closed {self.closed}" if self.closed else self.at
+        return f"{self.name}  {counted(self.hits, 'hit')}  ({self.by}, {since})  {self.note}".rstrip()
 
 
 class Cases:
@@ -140,19 +142,25 @@ class Cases:
             _check_free(session, name)
             session.add(schema.CaseFile(id=uuid.uuid4().hex[:16], name=name, note=note, by=self.by, at=schema.now()))
 
-    def change(self, name: str, to: str | None = None, note: str | None = None) -> None:
-        """Give a case another name or note; None leaves it.
+    def change(self, name: str, to: str | None = None, note: str | None = None, closed: bool | None = None) -> None:
+        """Give a case another name or note, close it or open it again; None leaves it.
 
         Raises:
-            UserError: no such case, or the name is empty or taken.
+            UserError: no such case, it is closed and stays so, or the name is empty or taken.
         """
         with database.changing(self.gallery.engine) as session:
             row = _called(session, name)
+            if closed is False:
+                row.closed = None
             if to is not None and to != name:
+                _check_open(row)
                 _check_free(session, to)
                 row.name = to
-            if note is not None:
+            if note is not None and note != row.note:
+                _check_open(row)
                 row.note = note
+            if closed and row.closed is None:
+                row.closed = schema.now()
 
     def delete(self, name: str) -> None:
         """Forget a case, and what was said of its hits.
@@ -169,14 +177,14 @@ class Cases:
         """Put hits into a case; of those that are in it, what is not said anew stays.
 
         Raises:
-            UserError: no such case or tracklet, or a best shot that is not the tracklet's.
+            UserError: no such case or tracklet, the case is closed, or a best shot that is not the tracklet's.
         """
         first = first_pieces(self.gallery, [hit.tracklet for hit in hits])
         for hit in hits:
             if hit.crop and hit.crop not in {crop.id for crop in self.gallery.tracklet(first[hit.tracklet]).crops}:
                 raise UserError(f"crop {hit.crop}: not of tracklet {hit.tracklet}")
         with database.changing(self.gallery.engine) as session:
-            id_ = _called(session, name).id
+            id_ = _open(session, name).id
             for hit in hits:
                 found = {"crop_id": hit.crop, "score": hit.score, "p_match": hit.p_match}
                 judged = {"verdict": hit.verdict, "note": hit.note}
@@ -195,7 +203,7 @@ class Cases:
         """Say what a hit shows; what is left out stays.
 
         Raises:
-            UnknownError: no such case, or the tracklet is not in it.
+            UserError: no such case, it is closed, or the tracklet is not in it.
         """
         new = {key: value for key, value in said.items() if (key, value) != ("note", None)}
         with database.changing(self.gallery.engine) as session:
@@ -205,7 +213,7 @@ class Cases:
         """Take hits out of a case.
 
         Raises:
-            UnknownError: no such case, or a tracklet is not in it.
+            UserError: no such case, it is closed, or a tracklet is not in it.
         """
         with database.changing(self.gallery.engine) as session:
             for tracklet in tracklets:
@@ -213,7 +221,7 @@ class Cases:
 
     def _hit(self, session: Session, name: str, tracklet: str) -> schema.CaseHit:
         first = first_pieces(self.gallery, [tracklet], missing_ok=True)[tracklet]
-        row = session.get(schema.CaseHit, (_called(session, name).id, first))
+        row = session.get(schema.CaseHit, (_open(session, name).id, first))
         if row is None:
             raise UnknownError(f'tracklet {tracklet}: not in the case "{name}"')
         return row
@@ -221,7 +229,7 @@ class Cases:
 
 def _info(session: Session, row: schema.CaseFile) -> CaseInfo:
     hits = select(func.count()).select_from(schema.CaseHit).filter_by(case_id=row.id)
-    return CaseInfo(row.name, row.note, row.by, row.at, session.scalar(hits) or 0)
+    return CaseInfo(row.name, row.note, row.by, row.at, row.closed, session.scalar(hits) or 0)
 
 
 def _set(row: schema.CaseHit, values: Mapping[str, Any]) -> None:
@@ -240,6 +248,17 @@ def _called(session: Session, name: str) -> schema.CaseFile:
     known = sorted(session.scalars(select(schema.CaseFile.name)))
     each = ", ".join(known) or "none"
     raise UnknownError(f'case "{name}" is not in this gallery{suggestion(name, known)}; known: {each}')
+
+
+def _open(session: Session, name: str) -> schema.CaseFile:
+    row = _called(session, name)
+    _check_open(row)
+    return row
+
+
+def _check_open(row: schema.CaseFile) -> None:
+    if row.closed:
+        raise UserError(f'case "{row.name}": closed; open it again to change it')
 
 
 def _check_free(session: Session, name: str) -> None:

@@ -33,15 +33,18 @@ _TABLES: dict[str, type[schema.Base]] = {
 
 @dataclass(frozen=True)
 class Judged:
-    """A tracklet of an identity; where and when it was seen is None once it is gone from the gallery."""
+    """A tracklet of an identity, and its best shot; what the gallery knows of it is None once it is gone from there."""
 
     tracklet: str
     verdict: str
     by: str
     at: str
     camera: str | None = None
+    zone: str | None = None
+    video: str | None = None
     start: datetime | None = None
     end: datetime | None = None
+    crop: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: times ISO 8601 UTC."""
@@ -269,23 +272,29 @@ class Identities:
             action.told = f'"{name}" is no name any more; it had {len(rows)} tracklets'
         return action.told
 
-    def undo(self, count: int = 1) -> list[str]:
+    def undo(self, count: int = 1, own: bool = False) -> list[str]:
         """Undo the last actions that count, last first.
 
-        Raises:
-            UserError: there are not so many.
-        """
-        return self._back_and_forth("undo", count)
+        Args:
+            own: only if whoever acts did them.
 
-    def redo(self, count: int = 1) -> list[str]:
+        Raises:
+            UserError: there are not so many, or one is another's.
+        """
+        return self._back_and_forth("undo", count, own)
+
+    def redo(self, count: int = 1, own: bool = False) -> list[str]:
         """Do again what was undone last.
 
-        Raises:
-            UserError: there is not so much, or something was done since.
-        """
-        return self._back_and_forth("redo", count)
+        Args:
+            own: only if whoever acts did it.
 
-    def _back_and_forth(self, kind: Literal["undo", "redo"], count: int) -> list[str]:
+        Raises:
+            UserError: there is not so much, or something was done since, or it is another's.
+        """
+        return self._back_and_forth("redo", count, own)
+
+    def _back_and_forth(self, kind: Literal["undo", "redo"], count: int, own: bool) -> list[str]:
         told: list[str] = []
         with database.changing(self.gallery.engine) as session:
             for _ in range(count):
@@ -294,6 +303,8 @@ class Identities:
                 if not stack:
                     raise UserError(f"identity {kind}: {len(told)} of {count} could be; nothing more to {kind}")
                 target = stack[-1]
+                if own and target.by != self.by:
+                    raise UserError(f"identity {kind}: the last action was not yours")
                 action = _Action(session, kind, self.by, of=target.id)
                 for change in target.changes if kind == "redo" else reversed(target.changes):
                     before, after = change["before"], change["after"]
@@ -330,14 +341,24 @@ class Identities:
             .filter_by(identity_id=identity.id)
             .order_by(schema.Member.verdict.desc(), schema.Member.at, schema.Member.tracklet_id)
         ).all()
-        judged = []
-        for row in rows:
-            seen: dict[str, Any] = {}
-            if where and session.get(schema.Tracklet, row.tracklet_id) is not None:
-                info = self.gallery.tracklet(row.tracklet_id)
-                seen = {"camera": info.camera, "start": info.start, "end": info.end}
-            judged.append(Judged(row.tracklet_id, row.verdict, row.by, row.at, **seen))
+        seen = self._seen(session, [row.tracklet_id for row in rows]) if where else {}
+        judged = [Judged(row.tracklet_id, row.verdict, row.by, row.at, **seen.get(row.tracklet_id, {})) for row in rows]
         return IdentityInfo(identity.name, identity.by, identity.at, judged)
+
+    def _seen(self, session: Session, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """{tracklet: what `Judged` says of it} of those that are there."""
+        there = session.scalars(select(schema.Tracklet.id).where(schema.Tracklet.id.in_(database.listed(ids)))).all()
+        return {
+            id_: {
+                "camera": info.camera,
+                "zone": info.video.zone,
+                "video": info.video.id,
+                "start": info.start,
+                "end": info.end,
+                "crop": max(info.crops, key=lambda crop: crop.quality).id if info.crops else None,
+            }
+            for id_, info in zip(there, self.gallery.tracklets_called(there), strict=True)
+        }
 
     @contextmanager
     def _acting(self, kind: str) -> Iterator["_Action"]:

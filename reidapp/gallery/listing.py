@@ -2,9 +2,10 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -19,8 +20,10 @@ from reidapp.registry import suggestion
 from reidapp.settings import IndexSettings
 
 _SLACK = timedelta(seconds=1.5)  # recorders take a moment from one file to the next
-_QUARTER = timedelta(minutes=15)  # every zone's hours begin at one
+_HOUR, _QUARTER = 3600, 900  # seconds; every zone's hours begin at a quarter
 _CHUNK_S = float(IndexSettings.model_fields["chunk_s"].default)
+_LOOKED_MS = 3_600_000.0  # of time in which tracklets are looked for at first
+_LATE_MS = 60_000.0  # a recording may go on for so long after its end as it is known
 
 Item = TypeVar("Item")
 
@@ -147,9 +150,10 @@ def tracklets(
     """Tracklets of which some part lies between two times, each once; arguments and errors as for `videos`."""
     piece, video, earlier = schema.Tracklet, schema.Video, aliased(schema.Tracklet)
     begin = video.start_ms + piece.start_s * 1000
+    found: list[Any] = []
     with Session(gallery.engine) as session:
         # A piece that goes on with another, of the chunk before, counts where that one is too early.
-        first: ColumnElement[bool] = piece.continues.is_(None)
+        first = _begins(piece)
         if after is not None:
             first = or_(first, video.start_ms + earlier.end_s * 1000 < _milliseconds(after))
         chosen = (
@@ -158,9 +162,14 @@ def tracklets(
             .join(video, video.id == schema.Chunk.video_id)
             .outerjoin(earlier, earlier.id == piece.continues)
             .where(first, *_within(begin, video.start_ms + piece.end_s * 1000, after, before))
-            .where(*_of_cameras(session, cameras), *([video.id == video_id] if video_id else []))
         )
-        found = session.execute(_paged(chosen, begin, piece.id, limit, page)).all()
+        of = [*_of_cameras(session, cameras), *([video.id == video_id] if video_id else [])]
+        for recordings, from_ms, to_ms in _windows(session, of, after, before, page):
+            reached, end = literal(from_ms, Double), literal(to_ms, Double)
+            inside = chosen.where(schema.Chunk.video_id.in_(recordings), begin >= reached, begin < end)
+            found += session.execute(_paged(inside, begin, piece.id, limit - len(found), page)).all()
+            if len(found) > limit:
+                break
         return Page(_tracklet_entries(session, [id_ for id_, _ in found[:limit]]), _next(found, limit))
 
 
@@ -177,8 +186,8 @@ def coverage(gallery: Gallery, camera: str, after: datetime | None = None, befor
         )
         rows = session.scalars(chosen).all()
         zone = session.scalars(select(schema.Camera.zone).where(schema.Camera.name == camera)).first() or "UTC"
-        numbers = _chunk_numbers(session, [row.id for row in rows])
-    stretches = _joined(each for row in rows for each in _indexed(row, numbers[row.id]))
+        runs = _runs(session, [row.id for row in rows])
+    stretches = _joined(each for row in rows for each in _indexed(row, runs[row.id]))
     inside = (
         replace(each, start=max(each.start, after or each.start), end=min(each.end, before or each.end))
         for each in stretches
@@ -216,6 +225,45 @@ def _of_cameras(session: Session, names: Sequence[str] | None) -> list[ColumnEle
     return [schema.Video.camera_id.in_({id_ for name in names for id_ in known[name]})]
 
 
+def _windows(
+    session: Session,
+    of: Sequence[ColumnElement[bool]],
+    after: datetime | None,
+    before: datetime | None,
+    page: str | None,
+) -> Iterator[tuple[Select[str], float, float]]:
+    """(recordings, from ms, to ms): times that follow one another, each longer than the one before, and what was
+    recorded then. The first tracklets of a month are found without putting a month in order."""
+    video = schema.Video
+    end = video.start_ms + video.duration_s * 1000 + _LATE_MS
+    if before is not None:
+        of = [*of, video.start_ms <= _milliseconds(before)]
+
+    def recorded(from_ms: float, to_ms: float) -> list[ColumnElement[bool]]:
+        still = or_(~video.done, end >= literal(from_ms, Double))
+        return [*of, video.start_ms < literal(to_ms, Double), still]
+
+    begins = [_reached(page)[0]] if page is not None else []
+    first, last = session.execute(select(func.min(video.start_ms), func.max(end)).where(*of)).one()
+    if first is None:
+        return
+    if after is not None:  # what is in a chunk that had begun by then counts, too
+        at = after.timestamp() * 1000
+        chunk_s = func.coalesce(video.settings["chunk_s"].as_float(), _CHUNK_S)
+        begins.append(at - 1000 * (session.scalar(select(func.max(chunk_s)).where(*recorded(at, at))) or 0))
+    end_ms = min([float(last), *([before.timestamp() * 1000] if before else [])])
+    begin, length = max([float(first), *begins]), _LOOKED_MS
+    while begin < inf:
+        until = begin + length if begin + length < end_ms else inf
+        yield select(video.id).where(*recorded(begin, until)), begin, until
+        begin, length = until, 4 * length
+
+
+def _begins(piece: type[schema.Tracklet]) -> ColumnElement[bool]:
+    """It continues no other. Hardly any does, so that the index by which these are found is of no use here."""
+    return func.coalesce(piece.continues, "") == ""
+
+
 def _within(
     begin: SQLColumnExpression[Any], end: SQLColumnExpression[Any], after: datetime | None, before: datetime | None
 ) -> list[ColumnElement[bool]]:
@@ -232,16 +280,26 @@ def _paged(
 ) -> Select:
     """One row more than a page has, to tell whether there is another."""
     if page is not None:
-        time, colon, last = page.partition("_")
-        try:
-            from_ms = float(time) if colon else float("nan")
-        except ValueError:
-            from_ms = float("nan")
-        if not abs(from_ms) < 1e18:
-            raise UserError(f'page "{page}": no such page; take what the last answer names')
+        from_ms, last = _reached(page)
         reached = literal(from_ms, Double)
         chosen = chosen.where(or_(begin > reached, and_(begin == reached, id_ > last)))
     return chosen.order_by(begin, id_).limit(limit + 1)
+
+
+def _reached(page: str) -> tuple[float, str]:
+    """Time (ms) and id of the last entry of the page before.
+
+    Raises:
+        UserError: no page has this name.
+    """
+    time, colon, last = page.partition("_")
+    try:
+        from_ms = float(time) if colon else float("nan")
+    except ValueError:
+        from_ms = float("nan")
+    if not abs(from_ms) < 1e18:
+        raise UserError(f'page "{page}": no such page; take what the last answer names')
+    return from_ms, last
 
 
 def _next(found: Sequence, limit: int) -> str | None:
@@ -254,23 +312,33 @@ def _entry(session: Session, info: VideoInfo) -> VideoEntry:
         select(func.count())
         .select_from(schema.Tracklet)
         .join(schema.Chunk)
-        .where(schema.Chunk.video_id == info.id, schema.Tracklet.continues.is_(None))
+        .where(schema.Chunk.video_id == info.id, _begins(schema.Tracklet))
     )
-    indexed = _joined(_indexed(row, _chunk_numbers(session, [info.id])[info.id]))
+    indexed = _joined(_indexed(row, _runs(session, [info.id])[info.id]))
     return VideoEntry(info, row.done, row.note, session.scalar(firsts) or 0, indexed)
 
 
-def _chunk_numbers(session: Session, ids: Sequence[str]) -> defaultdict[str, list[int]]:
-    numbers = defaultdict(list)
-    chunks = select(schema.Chunk.video_id, schema.Chunk.number).where(schema.Chunk.video_id.in_(listed(ids)))
-    for id_, number in session.execute(chunks):
-        numbers[id_].append(number)
-    return numbers
+def _runs(session: Session, ids: Sequence[str]) -> defaultdict[str, list[tuple[int, int]]]:
+    """{video: first and last number of chunks that follow one another}: a day has 1440 chunks, and mostly one run."""
+    video, number = schema.Chunk.video_id, schema.Chunk.number
+    runs, broken = defaultdict(list), []
+    ends = select(video, func.min(number), func.max(number), func.count()).where(video.in_(listed(ids)))
+    for id_, first, last, count in session.execute(ends.group_by(video)):
+        if last - first + 1 == count:
+            runs[id_].append((first, last))
+        else:
+            broken.append(id_)
+    place = func.row_number().over(partition_by=video, order_by=number)
+    some = select(video, number, (number - place).label("run")).where(video.in_(listed(broken))).subquery().c
+    parts = select(some.video_id, func.min(some.number), func.max(some.number)).group_by(some.video_id, some.run)
+    for id_, first, last in session.execute(parts):
+        runs[id_].append((first, last))
+    return runs
 
 
-def _indexed(row: schema.Video, numbers: Iterable[int]) -> list[Stretch]:
+def _indexed(row: schema.Video, runs: Iterable[tuple[int, int]]) -> list[Stretch]:
     length_s = float(row.settings.get("chunk_s") or _CHUNK_S)
-    ends = ((number * length_s, min((number + 1) * length_s, row.duration_s)) for number in numbers)
+    ends = ((first * length_s, min((last + 1) * length_s, row.duration_s)) for first, last in runs)
     begins = utc(row.start_ms)
     return [Stretch(begins + timedelta(seconds=a), begins + timedelta(seconds=b)) for a, b in ends if b > a]
 
@@ -290,10 +358,10 @@ def _minutes(indexed: Sequence[Stretch], zone: ZoneInfo) -> dict[str, list[float
     for each in indexed:
         time = each.start
         while time < each.end:
-            quarter = time.timestamp() // _QUARTER.total_seconds() + 1
-            until = min(each.end, datetime.fromtimestamp(quarter * _QUARTER.total_seconds(), time.tzinfo))
             local = time.astimezone(zone)
-            days.setdefault(f"{local:%Y-%m-%d}", [0.0] * 24)[local.hour] += (until - time).total_seconds() / 60
+            step = _QUARTER if (local.utcoffset() or timedelta()).seconds % _HOUR else _HOUR
+            until = min(each.end, datetime.fromtimestamp((time.timestamp() // step + 1) * step, time.tzinfo))
+            days.setdefault(local.date().isoformat(), [0.0] * 24)[local.hour] += (until - time).total_seconds() / 60
             time = until
     return {day: [round(minutes, 2) for minutes in hours] for day, hours in sorted(days.items())}
 
@@ -301,7 +369,8 @@ def _minutes(indexed: Sequence[Stretch], zone: ZoneInfo) -> dict[str, list[float
 def _tracklet_entries(session: Session, ids: Sequence[str]) -> list[TrackletEntry]:
     piece, video = schema.Tracklet, schema.Video
     rows = session.execute(
-        select(piece, video, schema.Camera)
+        select(piece.id, piece.start_s, piece.end_s, piece.continues)
+        .add_columns(video.id.label("video"), video.start_ms, schema.Camera.name, schema.Camera.zone)
         .join(schema.Chunk, schema.Chunk.id == piece.chunk_id)
         .join(video, video.id == schema.Chunk.video_id)
         .join(schema.Camera, schema.Camera.id == video.camera_id)
@@ -311,20 +380,21 @@ def _tracklet_entries(session: Session, ids: Sequence[str]) -> list[TrackletEntr
     best = dict(session.execute(crops.order_by(schema.Crop.quality, schema.Crop.id)).all())
     found = {
         row.id: TrackletEntry(
-            id=_first_piece(session, row),
-            camera=camera.name,
-            zone=camera.zone,
-            video=of.id,
-            start=utc(of.start_ms + row.start_s * 1000),
-            end=utc(of.start_ms + row.end_s * 1000),
+            id=_first_piece(session, row.continues) or row.id,
+            camera=row.name,
+            zone=row.zone,
+            video=row.video,
+            start=utc(row.start_ms + row.start_s * 1000),
+            end=utc(row.start_ms + row.end_s * 1000),
             crop=best.get(row.id),
         )
-        for row, of, camera in rows
+        for row in rows
     }
     return [found[id_] for id_ in ids]
 
 
-def _first_piece(session: Session, piece: schema.Tracklet) -> str:
-    while piece.continues:
-        piece = session.get_one(schema.Tracklet, piece.continues)
-    return piece.id
+def _first_piece(session: Session, piece: str | None) -> str | None:
+    """That a piece's tracklet begins with."""
+    while piece and (earlier := session.scalar(select(schema.Tracklet.continues).filter_by(id=piece))):
+        piece = earlier
+    return piece

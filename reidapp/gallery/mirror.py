@@ -76,7 +76,7 @@ def move(gallery: Gallery, to: str, progress: milvus.Progress = lambda done, tot
 
     Args:
         to: an address (`milvus.checked`), where a copy is made, or brought up to date; or faiss. What another Milvus
-            had goes.
+            had goes, or is forgotten where that does not answer and faiss is asked for a second time.
 
     Raises:
         UserError: no such address, or the token is wrong.
@@ -84,7 +84,7 @@ def move(gallery: Gallery, to: str, progress: milvus.Progress = lambda done, tot
     """
     to, old = reached(to), _settings(gallery)
     if old.get(VECTORS, FAISS) == to:
-        catch_up(gallery, progress)
+        catch_up(gallery, progress, gone_for_good=to == FAISS)
         return mirror(gallery)
     new = {} if to == FAISS else {VECTORS: to, COLLECTION: f"reidapp_{secrets.token_hex(4)}"}
     with database.changing(gallery.engine) as session:
@@ -98,8 +98,13 @@ def move(gallery: Gallery, to: str, progress: milvus.Progress = lambda done, tot
     return mirror(gallery)
 
 
-def catch_up(gallery: Gallery, progress: milvus.Progress = lambda done, total, what: None) -> None:
+def catch_up(
+    gallery: Gallery, progress: milvus.Progress = lambda done, total, what: None, gone_for_good: bool = False
+) -> None:
     """Make the copy hold what is committed, and no more, under every model; and let go of copies that were left.
+
+    Args:
+        gone_for_good: forget those, too, whose Milvus does not answer.
 
     Raises:
         ReidappError: Milvus cannot be reached, or does not keep what it is given.
@@ -110,8 +115,12 @@ def catch_up(gallery: Gallery, progress: milvus.Progress = lambda done, total, w
         left = _left(session)
     for each in left:
         address, prefix = each
-        for name in milvus.collections(address, prefix):
-            milvus.drop(address, name)
+        try:
+            for name in milvus.collections(address, prefix):
+                milvus.drop(address, name)
+        except ReidappError:
+            if not gone_for_good:
+                raise
         with database.changing(gallery.engine) as session:
             _leave(session, [other for other in _left(session) if other != each])
 

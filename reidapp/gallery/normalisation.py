@@ -63,9 +63,10 @@ def normalise(gallery: Gallery) -> Normalisation:
     """Make the means of what is stored now, and switch normalisation on if it helps, else off.
 
     Raises:
-        UserError: crops of fewer than two cameras.
+        UserError: crops of fewer than two cameras, or a gallery that can only be read.
         ReidappError: the gallery was moved to another model meanwhile.
     """
+    gallery.check_writable()
     model_id = gallery.model_id
     snapshot = Snapshots(gallery, model_id).current()
     if len(np.unique(snapshot.camera_of[snapshot.crops != 0])) < 2:

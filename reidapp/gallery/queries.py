@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -42,7 +41,7 @@ class Asked:
     """A query as the index takes it.
 
     Attributes:
-        embeddings: float32 ``[Q, D]``, rows of length one, or nearly where camera normalisation has moved them.
+        embeddings: float32 ``[Q, D]``, rows of length one; with camera normalisation, what is that once it is centred.
         combine: see the module.
         without: tracklets that are not shown: those asked with, and those judged.
         refined: answers have changed the query.
@@ -98,9 +97,12 @@ def asked(
         raise UserError("search: nothing to search with; give a picture, a tracklet or an identity")
     without, seen = frozenset(first.values()), frozenset(first[id_] for id_ in [*tracklets, *yes])
     if accepted or refused:
-        liked, disliked = ([mean_of(vectors_of[id_]) for id_ in sorted(ids)] for ids in (accepted, refused))
-        query = np.concatenate(parts) if parts else np.empty((0, len((liked + disliked)[0])), np.float32)
-        return Asked(refined(query, liked, disliked)[None], "mean", without, refined=True, seen=seen)
+        means = current_means(gallery, model_id)
+        centred: Callable[[np.ndarray], np.ndarray] = means.centred if means else np.asarray
+        liked, disliked = ([mean_of(centred(vectors_of[id_])) for id_ in sorted(ids)] for ids in (accepted, refused))
+        query = centred(np.concatenate(parts)) if parts else np.empty((0, len((liked + disliked)[0])), np.float32)
+        found = refined(query, liked, disliked)
+        return Asked((means.asking(found) if means else found)[None], "mean", without, refined=True, seen=seen)
     embeddings = _spread(np.concatenate(parts).astype(np.float32), _MOST)
     return Asked(embeddings, combine or ("set" if tracklets else "mean"), without, seen=seen)
 
@@ -130,6 +132,8 @@ def refined(query: np.ndarray, yes: Sequence[np.ndarray], no: Sequence[np.ndarra
 
 
 def _fitted(start: np.ndarray, rows: np.ndarray, accepted: int) -> np.ndarray:
+    from scipy.optimize import minimize  # not above: it takes a third of what a command needs to start
+
     signs = np.where(np.arange(len(rows)) < accepted, 1.0, -1.0)
     weights = np.where(signs > 0, 0.5 / accepted, 0.5 / (len(rows) - accepted))  # both kinds count alike
 

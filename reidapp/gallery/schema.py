@@ -233,6 +233,7 @@ class CaseFile(Base):
     note: Mapped[str]
     by: Mapped[str]
     at: Mapped[str]  # ISO 8601 UTC
+    closed: Mapped[str | None]  # since then; None: it is open
 
 
 class CaseHit(Base):
@@ -243,7 +244,7 @@ class CaseHit(Base):
     case_id: Mapped[str] = mapped_column(ForeignKey("case_file.id"), primary_key=True)
     tracklet_id: Mapped[str] = mapped_column(primary_key=True, index=True)
     crop_id: Mapped[str | None]  # the best shot for the search that found it
-    verdict: Mapped[str | None]  # yes or no; None: open
+    verdict: Mapped[str | None]  # yes, no or unsure; None: open
     note: Mapped[str]
     score: Mapped[float | None]  # of that search, as p_match
     p_match: Mapped[float | None]

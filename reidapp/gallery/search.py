@@ -205,14 +205,14 @@ class Searcher:
 
     def _travel_times(self, rerank: bool, seen: Collection[str]) -> TravelTimes:
         if rerank:
-            raise UserError("--travel-times and --rerank exclude each other; leave one out")
+            raise UserError("travel times and re-ranking exclude each other; leave one out")
         if not seen:
             raise UserError(
-                "--travel-times: a picture has no camera and time; ask with a hit (--tracklet), an identity, or a yes"
+                "travel times: a picture has no camera and time; ask with a hit, an identity, or a yes to a hit"
             )
         if times := current_travel_times(self.gallery):
             return times
-        raise UserError(f"--travel-times: none yet in {self.gallery.path}; `reidapp gallery travel-times` learns them")
+        raise UserError(f"travel times: none yet in {self.gallery.path}; `reidapp gallery travel-times` learns them")
 
     def _search(
         self,

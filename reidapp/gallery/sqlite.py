@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, false, update
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
 from reidapp import files
 from reidapp.errors import ReidappError, UserError
@@ -20,7 +21,6 @@ from reidapp.gallery.schema import Setting
 # By the beginnings of SQLite's names of errors.
 _FAULTS = {
     "SQLITE_FULL": files.FULL,
-    "SQLITE_READONLY": "cannot be written; make the folder writable, or copy the gallery to where it is",
     "SQLITE_CANTOPEN": "cannot be opened or written; make the folder readable and writable for this user",
     "SQLITE_IOERR": "its disk cannot be read or written; if it is back, run the same command again",
     "SQLITE_CORRUPT": "the database is damaged; restore a back-up",
@@ -31,6 +31,8 @@ _FAULTS = {
 def connect(path: Path) -> Engine:
     """An engine on a file. Faults of the disk and of the file are raised as `ReidappError`, whatever is asked of it.
 
+    Where the folder can only be read, so can the rows: who changes them gets a `UserError`.
+
     Raises:
         UserError: the file lies on a network share.
     """
@@ -39,8 +41,10 @@ def connect(path: Path) -> Engine:
             f"{path.parent}: lies on a network share ({share}), where SQLite's write-ahead log is not safe; keep the "
             "gallery on a local disk, or its rows in PostgreSQL (--database); recordings may stay on the share"
         )
-    engine = create_engine(URL.create("sqlite", database=str(path)))  # in a text, "?" would end the path
-    event.listen(engine, "connect", _prepare)
+    url = URL.create("sqlite", database=str(path))  # in a text, "?" would end the path
+    writable = files.writable(path) and files.writable(path.parent)
+    engine = create_engine(url) if writable else create_engine(url, creator=lambda: _reading(path), poolclass=NullPool)
+    event.listen(engine, "connect", _prepare if writable else _prepare_to_read)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     event.listen(engine, "handle_error", lambda context: _say(path, context))
     return engine
@@ -105,8 +109,33 @@ def size(engine: Engine) -> int:
 
 def copy(engine: Engine, target: Path) -> None:
     """All rows, as they are at one moment, as another file."""
-    with closing(sqlite3.connect(place(engine))) as rows, closing(sqlite3.connect(target)) as made:
-        rows.backup(made)
+    with closing(engine.raw_connection()) as rows, closing(sqlite3.connect(target)) as made:
+        driver: Any = rows.driver_connection
+        driver.backup(made)
+
+
+def _reading(path: Path) -> sqlite3.Connection:
+    """A connection to a file in a folder that can only be read.
+
+    Rows that a writer's log has are read with it, be that at work there now or killed. Without a log the file is taken
+    not to change; each connection looks anew, and lasts for one question.
+
+    Raises:
+        UserError: there is a log without its index, which SQLite would have to make.
+    """
+    log, index = (path.with_name(f"{path.name}-{end}") for end in ("wal", "shm"))
+    if not index.is_file() and log.is_file() and log.stat().st_size:
+        raise UserError(
+            f"{log}: has rows that are not in {path.name} yet, and its {index.name} was not copied with it; "
+            "copy that, too, or open the gallery once where it can be written"
+        )
+    how = "mode=ro" if log.is_file() and index.is_file() else "mode=ro&immutable=1"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, check_same_thread=False)
+
+
+def _prepare_to_read(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None  # as below
+    connection.execute("PRAGMA busy_timeout=10000")
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
@@ -131,6 +160,8 @@ def _say(path: Path, context: ExceptionContext) -> None:
     name = getattr(error, "sqlite_errorname", "")
     if name == "SQLITE_NOTADB":
         raise UserError(f"{path}: not a gallery's database ({error})") from error
+    if name.startswith("SQLITE_READONLY"):
+        raise UserError(f"{path.parent}: {files.READ_ONLY} ({error})") from error
     for fault, text in _FAULTS.items():
         if name.startswith(fault):
             raise ReidappError(f"{path}: {text} ({error})") from error

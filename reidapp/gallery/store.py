@@ -16,7 +16,7 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -252,6 +252,7 @@ class Gallery:
     def __init__(self, path: Path, engine: Engine) -> None:
         self.path = path
         self.engine = engine
+        self._tracklets_of = ("", dict[int, int]())  # a generation, and its counts
 
     @classmethod
     def open(cls, path: Path, url: str | None = None) -> "Gallery":
@@ -275,11 +276,13 @@ class Gallery:
             url: of a PostgreSQL database for its rows; None: a file in its folder.
 
         Raises:
-            UserError: the folder holds other things, or the database another gallery.
+            UserError: the folder holds other things or cannot be written, or the database holds another gallery.
         """
         others = path.is_file() or (path.is_dir() and not all(map(_of_creation, path.iterdir())))
         if others and not database.is_there(path):
             raise UserError(f"{path}: not a gallery and not an empty folder; give another --gallery")
+        if not files.writable(path):
+            raise UserError(f"{path}: cannot be written to, by this user or at all; give another --gallery")
         with files.disk_named(path):
             files.make_folder(path)
             with files.locked(path / "files.lock"):
@@ -352,16 +355,8 @@ class Gallery:
             .group_by(schema.Camera.id)
             .order_by(schema.Camera.name)
         )
-        # A piece that continues another tracklet is no tracklet of its own to the user.
-        counts = (
-            select(schema.Video.camera_id, func.count(schema.Tracklet.id))
-            .join(schema.Chunk, schema.Chunk.video_id == schema.Video.id)
-            .join(schema.Tracklet, schema.Tracklet.chunk_id == schema.Chunk.id)
-            .where(schema.Tracklet.continues.is_(None))
-            .group_by(schema.Video.camera_id)
-        )
         with Session(self.engine) as session:
-            tracklets = dict(session.execute(counts).all())
+            tracklets = self._counts(session)
             return [
                 CameraInfo(
                     name=camera.name,
@@ -375,6 +370,22 @@ class Gallery:
                 )
                 for camera, first, last, videos in session.execute(spans)
             ]
+
+    def _counts(self, session: Session) -> dict[int, int]:
+        """{camera: tracklets}, counted once for each state of the gallery: a server asks for cameras all the time."""
+        generation = session.get_one(schema.Setting, "generation").value
+        known = self._tracklets_of
+        if known[0] != generation:
+            # A piece that continues another tracklet is no tracklet of its own to the user.
+            counts = (
+                select(schema.Video.camera_id, func.count(schema.Tracklet.id))
+                .join(schema.Chunk, schema.Chunk.video_id == schema.Video.id)
+                .join(schema.Tracklet, schema.Tracklet.chunk_id == schema.Chunk.id)
+                .where(schema.Tracklet.continues.is_(None))
+                .group_by(schema.Video.camera_id)
+            )
+            known = self._tracklets_of = generation, dict(session.execute(counts).all())
+        return known[1]
 
     def video(self, video_id: str) -> VideoInfo:
         """
@@ -468,12 +479,23 @@ class Gallery:
             )
 
     def facts(self) -> GalleryFacts:
-        parts = {name: (self.path / name).rglob("*") for name in ("crops", "vectors", "models")}
-        sizes = {name: sum(f.stat().st_size for f in entries if f.is_file()) for name, entries in parts.items()}
-        sizes = {"database": database.size(self.engine)} | sizes
-        return GalleryFacts(database.place(self.engine), self.summary(), self.models(), sizes)
+        return GalleryFacts(database.place(self.engine), self.summary(), self.models(), self.sizes())
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes on disk, by part."""
+        sizes = {name: files.size_of(self.path / name) for name in ("crops", "vectors", "models")}
+        return {"database": database.size(self.engine)} | sizes
 
     # Writing
+
+    def check_writable(self) -> None:
+        """For what takes long and is kept in the gallery at its end.
+
+        Raises:
+            UserError: its folder can only be read.
+        """
+        if not files.writable(self.path):
+            raise UserError(f"{self.path}: {files.READ_ONLY}")
 
     @contextmanager
     def writing(self) -> Iterator["GalleryWriter"]:
@@ -504,7 +526,7 @@ class Gallery:
     @contextmanager
     def files_kept(self) -> Iterator[None]:
         """While this is held no file goes that rows have named, as a back-up needs it."""
-        with self._held("files"):
+        with self._held("files") if files.writable(self.path) else nullcontext():
             yield
 
     @contextmanager
@@ -516,6 +538,7 @@ class Gallery:
     @contextmanager
     def _held(self, what: str, busy: str | None = None) -> Iterator[None]:
         """By one process on this machine, and by one machine."""
+        self.check_writable()
         with files.locked(self.path / f"{what}.lock", busy), database.held(self.engine, what, busy):
             yield
 

@@ -135,17 +135,18 @@ def learn(gallery: Gallery, source: str | None = None) -> TravelTimes:
         source: one of `SOURCES`; None takes the first of which there is enough.
 
     Raises:
-        UserError: an unknown source, or too few pairs.
+        UserError: an unknown source, too few pairs, or a gallery that can only be read.
     """
     if source is not None and source not in SOURCES:
         raise UserError(f'--from: "{source}" is unknown; {", ".join(SOURCES)}')
+    gallery.check_writable()
     snapshot = Snapshots(gallery, gallery.model_id).current()
     lacking = []
     for name in [source] if source else SOURCES:
         sightings, pairs = _OF[name](gallery, snapshot)
         if len(pairs) >= _FEWEST:
             found = learnt(name, sightings, pairs)
-            _keep(gallery, found)
+            keep(gallery, found)
             return found
         lacking.append(f"{name}: {len(pairs)} pairs of tracklets of one person in two cameras ({_FEWEST} are needed)")
     raise UserError(f"{gallery.path}: too little to learn travel times by; {'; '.join(lacking)}")
@@ -236,7 +237,8 @@ def mutual(means: np.ndarray, camera: np.ndarray) -> Iterator[tuple[int, int]]:
 _OF = {"identities": _of_identities, "answers": _of_answers, "label-free": _of_looks}
 
 
-def _keep(gallery: Gallery, found: TravelTimes) -> None:
+def keep(gallery: Gallery, found: TravelTimes) -> None:
+    """Make travel times those of a gallery."""
     between = [[each.first, each.second, each.same, each.every] for each in found.between]
     text = json.dumps({"source": found.source, "at": found.at, "between": between}, separators=(",", ":"))
     with database.changing(gallery.engine) as session:

@@ -57,7 +57,10 @@ def read(path: Path, rows: int, dim: int) -> np.ndarray:
     with suppress(FileNotFoundError), path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size  # of a share, this is what is there now, and a path's what was lately
     if size < rows * dim * 2:
-        raise ReidappError(f"{path}: {rows} vectors should be there and {size // (2 * dim)} are; restore a back-up")
+        there = size // (2 * dim)
+        raise ReidappError(
+            f"{path}: {rows} vectors should be there and {there} are; `reidapp gallery repair` makes them anew"
+        )
     if not rows:
         return np.empty((0, dim), np.float16)
     return np.memmap(path, dtype="<f2", mode="r", shape=(rows, dim))

@@ -139,6 +139,9 @@ def test_probing_names_what_was_cut_off(tmp_path: Path, suffix: str) -> None:
     assert ends["whole"] == pytest.approx(20, abs=0.2)
     assert ends["short"] == pytest.approx(1, abs=0.2)
     assert 5 < ends["cut"] < 16
+    lengths = {file.camera: file.to_dict()["duration_s"] for file in found.files}
+    assert lengths == pytest.approx(ends, abs=0.01)  # not what the header says
+    assert f"{ends['cut']:.0f} s, " in str(next(file for file in found.files if file.camera == "cut"))
     assert f"incomplete: {entry.file}: cut off" in str(found)
 
 

@@ -12,7 +12,7 @@ from reidapp.box import Box
 from reidapp.errors import UnknownError, UserError
 from reidapp.footage.decoding import frames, probe
 from reidapp.gallery.case_export import export_case
-from reidapp.gallery.cases import Cases, NewCaseHit
+from reidapp.gallery.cases import CaseInfo, Cases, NewCaseHit
 from reidapp.gallery.deletion import Selection, delete_from
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import cut
@@ -54,6 +54,32 @@ def test_hits_are_kept_judged_and_taken_out(gallery: Gallery) -> None:
     cases.delete("hat")
     assert cases.all() == []
     assert len(of_camera(gallery, "Gate")) == 2
+
+
+def test_a_closed_case_changes_no_more_until_it_is_opened_again(gallery: Gallery) -> None:
+    cases, ids = Cases(gallery, "me"), of_camera(gallery, "Gate")
+    cases.new("coat", "whose?")
+    cases.add("coat", [NewCaseHit(ids[0], verdict="unsure")])
+    assert cases.get("coat").closed is None
+    cases.change("coat", note="hers", closed=True)
+    since = cases.get("coat").closed
+    assert since
+    changes = [
+        lambda: cases.add("coat", [NewCaseHit(ids[1])]),
+        lambda: cases.judge("coat", ids[0], verdict="yes"),
+        lambda: cases.remove("coat", ids[:1]),
+        lambda: cases.change("coat", to="hat"),
+        lambda: cases.change("coat", note="his"),
+    ]
+    for change in changes:
+        with pytest.raises(UserError, match="closed; open it again"):
+            change()
+    cases.change("coat", closed=True)
+    assert cases.get("coat") == CaseInfo("coat", "hers", "me", cases.get("coat").at, since, 1)
+    assert [hit.verdict for hit in cases.hits("coat")] == ["unsure"]
+    cases.change("coat", to="hat", closed=False)
+    cases.judge("hat", ids[0], verdict="yes")
+    assert cases.get("hat").closed is None
 
 
 def test_what_is_not_there_or_taken_is_said(gallery: Gallery) -> None:

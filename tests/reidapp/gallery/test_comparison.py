@@ -12,7 +12,7 @@ from reidapp.gallery.comparison import compare
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.store import Gallery
 from tests.conftest import World
-from tests.reidapp.test_cli import another_model, as_json
+from tests.reidapp.commands import another_model, as_json
 from tests.small_gallery import FOOTAGE, ColourEmbedder, make_gallery
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from reidapp.errors import UserError
 from reidapp.gallery import schema
 from reidapp.gallery.identities import Identities
+from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.store import Gallery
 from reidapp.settings import CameraSettings
 from tests.reidapp.gallery.test_search import DIM, START_MS, add_video, chunk_of, new_gallery, unit
@@ -183,3 +184,29 @@ def test_whatever_was_done_is_undone_and_redone(gallery: Gallery, seed: int) -> 
     assert state(identities) == states[-1]
     with Session(gallery.engine) as session:
         assert len(session.scalars(select(schema.Identity)).all()) == len(states[-1])
+
+
+def test_a_clock_that_jumps_back_changes_no_order(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was said last counts, and is undone first, whatever the time beside it."""
+    times = iter(f"20{year}-01-01T00:00:00Z" for year in range(40, 10, -1))
+    monkeypatch.setattr(schema, "now", lambda: next(times))
+    ana = Identities(gallery, "ana")
+    ana.new("Alice", [IDS[0]])
+    ana.add("Alice", [IDS[1]])
+    ana.add("Alice", [IDS[1]], "no")
+    assert state(ana) == {"Alice": {IDS[0]: "yes", IDS[1]: "no"}}
+    log = ana.log()
+    assert [each.id for each in log] == sorted(each.id for each in log)
+    assert [each.at for each in log] == sorted((each.at for each in log), reverse=True)
+    ana.undo()
+    assert state(ana) == {"Alice": {IDS[0]: "yes", IDS[1]: "yes"}}
+    ana.undo(2)
+    assert state(ana) == {}
+    ana.redo(3)
+    assert state(ana) == {"Alice": {IDS[0]: "yes", IDS[1]: "no"}}
+
+    searches = SavedSearches(gallery, "ana")
+    searches.save("coat", [], [IDS[0]])
+    searches.answer("coat", [IDS[2]], [])
+    searches.answer("coat", [], [IDS[2]])
+    assert (searches.get("coat").yes, searches.get("coat").no) == ([], [IDS[2]])

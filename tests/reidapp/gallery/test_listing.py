@@ -104,3 +104,38 @@ def test_a_tracklet_across_chunks_is_there_at_every_moment(tmp_path: Path) -> No
         assert (entry.id, entry.start) == (ids[0], START + timedelta(seconds=piece_s))
     assert tracklets(gallery, after=START + timedelta(seconds=91)).items == []
     assert tracklets(gallery, before=START + timedelta(seconds=49)).items == []
+
+
+def test_what_was_seen_is_looked_for_in_one_stretch_of_time_after_another(tmp_path: Path) -> None:
+    """Recordings hours and months apart, one of unknown length, chunks with a gap between them."""
+    gallery, box = make_gallery(tmp_path, empty=True), Box(0.1, 0.1, 0.2, 0.5)
+    starts = [START + timedelta(hours=hours) for hours in (0, 0.5, 7, 2000)]
+    with gallery.writing() as writer:
+        for number, start in enumerate(starts):
+            row = schema.Video(
+                id=schema.identifier(number), path=f"{number}.mp4", size=1, mtime_ns=1, width=480, height=270,
+                start_ms=int(start.timestamp() * 1000), start_source="name", settings={"chunk_s": 3600.0},
+                duration_s=0.0 if number == 1 else 14_400.0, done=number != 1, note=None,
+            )  # fmt: skip
+            writer.add_video(f"camera {number % 2}", "UTC", row)
+            for chunk in (0, 1, 3):
+                at = [3600.0 * chunk + 1000 * part for part in range(3)]
+                seen = [NewTracklet([PathPoint(s, box), PathPoint(s + 900, box)], []) for s in at]
+                writer.add_chunk(row.id, NewChunk(chunk, at[0], 1, 1, at[0], seen, np.empty((0, 64), np.float32)))
+    whole = [
+        start + timedelta(hours=chunk, seconds=1000 * part)
+        for start in starts
+        for chunk in (0, 1, 3)
+        for part in range(3)
+    ]
+    for limit in (1, 5, 100):
+        found, page = [], None
+        while not found or page:
+            some = tracklets(gallery, limit=limit, page=page)
+            found, page = found + some.items, some.after
+        assert [entry.start for entry in found] == sorted(whole)
+    for after, before in ((1.4, 1.5), (2.0, 7.1), (100, 1999), (1999, 3000)):
+        low, high = START + timedelta(hours=after), START + timedelta(hours=before)
+        expected = sorted(start for start in whole if start <= high and start + timedelta(seconds=900) >= low)
+        assert [entry.start for entry in tracklets(gallery, after=low, before=high).items] == expected
+    assert [stretch.seconds for stretch in video(gallery, schema.identifier(0)).indexed] == [7200, 3600]

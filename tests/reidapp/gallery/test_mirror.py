@@ -77,3 +77,23 @@ def test_a_copy_that_cannot_be_dropped_is_dropped_later(tmp_path: Path, monkeypa
     assert there == {"milvus://one:19530": []}
     away = True
     mirror.catch_up(gallery)  # nobody is asked any more
+
+
+def test_a_milvus_that_is_gone_for_good_is_forgotten_when_it_is_left_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = new_gallery(tmp_path)
+    with database.changing(gallery.engine) as session:
+        of = {VECTORS: "milvus://one:19530", COLLECTION: "reidapp_0"}
+        session.add_all(schema.Setting(key=key, value=value) for key, value in of.items())
+
+    def away(address: str, prefix: str) -> list[str]:
+        raise ReidappError("cannot be reached")
+
+    monkeypatch.setattr(milvus, "collections", away)
+    for ask in (lambda: mirror.move(gallery, "faiss"), lambda: mirror.catch_up(gallery)):  # it may come back
+        with pytest.raises(ReidappError, match="cannot be reached"):
+            ask()
+        assert mirror.mirror(gallery).to_dict() == {"vectors": "faiss", "rows": 0, "held": 0}
+    assert mirror.move(gallery, "faiss").vectors == "faiss"
+    mirror.catch_up(gallery)  # nobody is asked any more

@@ -17,7 +17,7 @@ from reidapp.gallery.camera_means import CameraMeans, current_means
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.nearest import Centring, ExactIndex
 from reidapp.gallery.normalisation import normalise, switch_off
-from reidapp.gallery.queries import asked
+from reidapp.gallery.queries import asked, refined
 from reidapp.gallery.search import Hit, Searcher
 from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery, utc
@@ -124,6 +124,31 @@ def test_a_tracklet_that_asks_is_compared_without_its_cameras_mean(tinted: tuple
     ask = asked(gallery, Model.identity, tracklets=[tracklet])
     compared = Snapshots(gallery, Model.identity).current().asking(ask.embeddings)
     np.testing.assert_allclose(compared, unit(before - means.means[1]), atol=2e-6)
+
+
+@pytest.mark.parametrize("answers", [2, 18])  # Rocchio's formula, and the linear model
+def test_answers_refine_what_is_compared(tinted: tuple[Gallery, np.ndarray], answers: int) -> None:
+    """Everything that a refined query is made of is without a mean before, each row without its own camera's."""
+    gallery, people = tinted
+    normalise(gallery)
+    means, snapshot = current_means(gallery, Model.identity), Snapshots(gallery, Model.identity).current()
+    assert means is not None
+    picture = unit(people[0])[None].astype(np.float32)
+    judged = gallery.tracklets()[:answers]
+    yes, no = [one.id for one in judged[::3]], [one.id for one in judged if one not in judged[::3]]
+
+    def mean(id_: str) -> np.ndarray:
+        rows = snapshot.tracklet_of == int(id_, 16)
+        stored = snapshot.index.stored(np.flatnonzero(rows)).astype(np.float64)
+        of_camera = means.means[means.of(snapshot.camera_of[rows])]
+        return unit(unit(stored - of_camera).mean(0))
+
+    expected = refined(
+        unit(picture - means.means[0]), [mean(id_) for id_ in sorted(yes)], [mean(i) for i in sorted(no)]
+    )
+    ask = asked(gallery, Model.identity, picture, yes=yes, no=no)
+    assert ask.refined
+    np.testing.assert_allclose(snapshot.asking(ask.embeddings)[0], expected, atol=1e-5)
 
 
 def test_p_match_holds_for_the_means_it_was_made_with(tinted: tuple[Gallery, np.ndarray]) -> None:

@@ -27,8 +27,8 @@ from reidapp.gallery.verification import verify
 from reidapp.imaging import decode_crop, encode_crop
 from reidapp.model_card import model_identity
 from reidapp.server import service
+from tests.reidapp.commands import as_json
 from tests.reidapp.gallery.test_search import START_MS, add_video, chunk_of
-from tests.reidapp.test_cli import as_json
 from tests.small_gallery import ColourEmbedder, ShirtDetector, png, query_crop
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (40, 3), dtype=np.uint8)
@@ -299,7 +299,7 @@ def test_a_shard_that_is_gone_is_said(gallery: Gallery, file: Path) -> None:
     assert reembed(gallery, Interrupting(3), file).interrupted
     shard = next((gallery.path / "vectors" / Half.identity[:16]).glob("*.f16"))
     shard.unlink()
-    with pytest.raises(ReidappError, match="18 vectors should be there and 0 are; restore a back-up"):
+    with pytest.raises(ReidappError, match="18 vectors should be there and 0 are; `reidapp gallery repair`"):
         reembed(gallery, Half(), file)
     assert gallery.model_id == ColourEmbedder.identity
 
@@ -339,7 +339,7 @@ def test_a_shipped_name_means_the_shipped_model(tmp_path: Path) -> None:
 
 def test_a_running_server_follows(gallery: Gallery, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
-    monkeypatch.setattr(service, "Embedder", lambda path: opened.append(path) or Half())
+    monkeypatch.setattr(service, "Embedder", lambda path, batch: opened.append(path) or Half())
     running = service.SearchService(gallery, ColourEmbedder(), ShirtDetector())
     query = running.take_query(png(query_crop("red")), "red.png").id
     wanted = service.Wanted(Question(crops=running.crops([service.Part(query)])))

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from reidapp import files
 from reidapp.errors import ReidappError, UserError
 from reidapp.gallery import database, schema, vectors
+from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery
 from reidapp.settings import CameraSettings
 from tests.reidapp.gallery.test_search import DIM, START_MS, Model, add_video, chunk_of, new_gallery, unit
@@ -261,3 +262,30 @@ def test_a_commit_that_fails_leaves_nothing_visible(tmp_path: Path) -> None:
         assert (gallery.summary(), gallery.generation) == before
         writer.add_chunk(video_id, good)
     assert gallery.summary().crops == 1
+
+
+def test_a_shard_cut_short_is_said_by_a_search(tmp_path: Path) -> None:
+    gallery, rows = new_gallery(tmp_path), unit(np.random.default_rng(2).normal(size=(6, 1, DIM)))
+    add_video(gallery, 0, "gate", [chunk_of(0, [(1.0 + 5 * i, row) for i, row in enumerate(rows)])], START_MS)
+    (shard,) = (gallery.path / "vectors").rglob("*.f16")
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-10])
+
+    with pytest.raises(ReidappError, match=r"6 vectors should be there and 5 are; `reidapp gallery repair` makes them"):
+        Searcher(gallery, Model())
+    shard.write_bytes(whole)
+    assert len(Searcher(gallery, Model()).search(rows[0], top=9).hits) == 6
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3", "fuse.sshfs"])
+def test_sqlite_on_a_network_share_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    there = new_gallery(tmp_path)
+    monkeypatch.setattr(files, "network_share", lambda path: kind if "gallery" in path.parts else None)
+    said = (
+        rf"gallery: lies on a network share \({kind}\), .*; keep the gallery on a local disk, or its rows in PostgreSQL"
+    )
+    with pytest.raises(UserError, match=said):
+        Gallery.open(there.path)
+    (tmp_path / "model.onnx").write_bytes(b"stands for a model")
+    with pytest.raises(UserError, match=said.replace("gallery:", "new:", 1)):
+        Gallery.create(tmp_path / "gallery" / "new", tmp_path / "model.onnx", Model.card, Model.identity)
