@@ -162,7 +162,7 @@ def release_of(name: str) -> Release:
 
 def _entry(name: str) -> Entry:
     if name in zoo.names():
-        return _of_file(zoo.path_of(name), name, "shipped")
+        return _of_file(zoo.file_of(name), name, "shipped")
     if name == BUILT_IN:
         return Entry(name, "detector", "built in", 0, "Apache-2.0 (OpenCV's)", [], "", "")
     if release := releases().get(name):

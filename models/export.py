@@ -259,7 +259,7 @@ def _measure(path: Path, full: Path, precision: str, examples: Examples, name: s
         ReidappError: they lose more mAP than allowed.
     """
     scores = examples.score(path)
-    found = {scores.protocol: {key: round(getattr(scores, key), 4) for key in ("rank1", "rank5", "mAP", "mINP")}}
+    found = {scores.protocol: {key: round(getattr(scores, key), 6) for key in ("rank1", "rank5", "mAP", "mINP")}}
     if precision not in MAX_LOSS:
         return found
     before = examples.score(full).mAP
@@ -272,7 +272,7 @@ def _measure(path: Path, full: Path, precision: str, examples: Examples, name: s
     crops = examples.crops()
     cosines = (Embedder(full).embed(crops) * Embedder(path).embed(crops)).sum(1)
     found["against fp32"] = {
-        "mAP_loss": round(before - scores.mAP, 4),
+        "mAP_loss": round(before - scores.mAP, 6),
         "cosine": round(float(cosines.mean()), 5),
         "least_cosine": round(float(cosines.min()), 5),
         "queries": scores.queries,

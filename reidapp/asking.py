@@ -128,7 +128,7 @@ def keep(gallery: Gallery, question: Question, crops: Sequence[QueryCrop], by: s
         first = list(first_pieces(gallery, question.tracklets).values())
         filters = question.filters | ({"combine": question.combine} if question.combine else {})
         searches.save(question.save, [crop.image for crop in crops], first, question.identity, filters)
-    if name:
+    if name and (question.yes or question.no):
         yes, no = (list(first_pieces(gallery, given).values()) for given in (question.yes, question.no))
         searches.answer(name, yes, no)
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from reidapp.gallery.search import Hit, SearchResult
     from reidapp.gallery.store import Gallery
     from reidapp.model_card import ModelCard
+    from reidapp.server.audit import Audit
+    from reidapp.server.run import Place
+    from reidapp.server.users import Rights, Users
 
 app = typer.Typer(
     help="Find one person across many cameras' recordings.",
@@ -50,6 +53,12 @@ identity = typer.Typer(help="Name people, and say which tracklets show them.", n
 app.add_typer(identity, name="identity")
 case_ = typer.Typer(help="Keep hits together with notes and verdicts, and export them.", no_args_is_help=True)
 app.add_typer(case_, name="case")
+users = typer.Typer(help="Who may get in, and what they may do and see.", no_args_is_help=True)
+app.add_typer(users, name="users")
+keys = typer.Typer(help="API keys, for programs.", no_args_is_help=True)
+users.add_typer(keys, name="keys")
+audit_ = typer.Typer(help="What was done, by whom and when: a log that only grows.", no_args_is_help=True)
+app.add_typer(audit_, name="audit")
 
 GalleryOption = Annotated[Path, typer.Option("--gallery", "-g", help="Folder of the gallery.")]
 DatabaseOption = Annotated[
@@ -68,6 +77,24 @@ CaseArgument = Annotated[str, typer.Argument(metavar="NAME", help="The case's na
 TrackletsArgument = Annotated[list[str] | None, typer.Argument(help="Ids of hits, or their beginnings.")]
 CountArgument = Annotated[int, typer.Argument(min=1, help="So many.")]
 CrowdOption = Annotated[int, typer.Option(min=1, help="Groups of people before a camera at once, who cross.")]
+OfGalleryOption = Annotated[
+    Path | None, typer.Option("--gallery", "-g", help="Folder of the gallery; users and the log are beside it.")
+]
+AccessOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Users and the log, if not GALLERY-access; or set REIDAPP_ACCESS.",
+    ),
+]
+NewNameArgument = Annotated[str, typer.Argument(metavar="NAME", help="What to call them.")]
+UserArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
+RoleOption = Annotated[str, typer.Option(help="viewer (looks, searches), investigator (also judges, exports), admin.")]
+RightCameraOption = Annotated[
+    list[str] | None, typer.Option(help="Only this camera or group; may be given several times. All without.")
+]
+RightAfterOption = Annotated[str | None, typer.Option(help="Only what was there at this time or later.")]
+RightBeforeOption = Annotated[str | None, typer.Option(help="Only what was there at this time or earlier.")]
 
 _lines = False  # progress as JSON, for the program that started this one
 
@@ -156,7 +183,9 @@ def demo(
     report = run_demo(out, seed=seed, say=_note)
     _show(report.to_dict(), str(report), json)
     if serve and not json:
-        _serve([report.gallery], port=7860, detector=None, open_browser=True)
+        from reidapp.server.run import Place
+
+        _serve([report.gallery], Place(7860), None, open_browser=True)
 
 
 @synth.command("people")
@@ -457,7 +486,7 @@ def search(
     opened = Gallery.open(gallery)
     for text, option in ((after, "--after"), (before, "--before")):
         _time(text, option, opened)  # refused before anything is kept
-    embedder = _embedder(model) if model else _own_model(opened)
+    embedder = _embedder(model, batch=1) if model else _own_model(opened, batch=1)
     searcher = Searcher(opened, embedder)
     filters: dict[str, Any] = {"cameras": camera, "after": after, "before": before}
     question = Question(
@@ -465,6 +494,7 @@ def search(
         {key: value for key, value in filters.items() if value},
     )  # fmt: skip
     found = ask(opened, embedder, lambda: open_detector(detector or opened.detector), question, _who())
+    _noted(gallery, "search")
     keep(opened, question, found.crops, _who())
     filters = found.filters | question.filters
     result = searcher.search(
@@ -512,9 +542,21 @@ def serve(
     footage: Annotated[
         list[Path] | None, typer.Option(help="The page and the API may index folders below this one only.")
     ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; any but 127.0.0.1 needs users, and TLS.")
+    ] = "127.0.0.1",
+    certificate: Annotated[Path | None, typer.Option(help="PEM file, for https.")] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file, the certificate's key.")] = None,
+    access: AccessOption = None,
+    demand_purpose: Annotated[
+        bool, typer.Option("--demand-purpose", help="Every search has to say what it is for.")
+    ] = False,
 ) -> None:
-    """Search galleries in the browser or by the REST API, on this machine only, or behind a reverse proxy on it."""
-    _serve(gallery, port, detector, open_browser, behind_proxy, footage or [])
+    """Search galleries in the browser or by the REST API: on this machine, or by users who sign in over TLS."""
+    from reidapp.server.run import Place
+
+    place = Place(port, host, certificate, key, behind_proxy)
+    _serve(gallery, place, detector, open_browser, footage or [], access, demand_purpose)
 
 
 @app.command()
@@ -537,21 +579,27 @@ def train(
     list_: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
     show: Annotated[
         bool,
-        typer.Option(
-            "--show", help="Print the recipe with all changes, and stop. Losses and networks are not checked yet."
-        ),
+        typer.Option("--show", help="Check the recipe with all changes, but for the data; print it, and stop."),
     ] = False,
     json: JsonOption = False,
 ) -> None:
     """Train an embedding model by a recipe."""
-    from training.recipe import describe, list_recipes, load_recipe
+    from training.recipe import describe, kinds, list_recipes, load_recipe
 
     if list_:
-        text = "\n".join(f"{name:34} {describe(name)}" for name in list_recipes())
-        _show({"recipes": list_recipes()}, text, json)
+        found = kinds()
+        groups = [[f"from {kind}", *(f"  {name:34} {describe(name)}" for name in own)] for kind, own in found.items()]
+        text = "\n\n".join("\n".join(lines) for lines in groups)
+        _show({"recipes": list_recipes(), "kinds": found}, text, json)
         return
     if show and recipe is not None:
         shown = load_recipe(recipe, changes or [], small)
+        if importlib.util.find_spec("torch"):
+            from training.engine import check
+
+            check(shown)
+        else:
+            _note("note: torch is not installed, so losses and networks were not checked")
         _show(shown.model_dump(), shown.to_yaml().rstrip(), json)
         return
     if recipe is None or not data or out is None:
@@ -669,7 +717,9 @@ def models_verify(
             sound.append(verify(name))
         except UserError as error:
             wrong.append(str(error))
-    if json or not wrong:
+        except OSError as error:  # a file that cannot be read
+            wrong.append(f"{name}: {error.strerror or error}")
+    if json or sound:
         _show({"sound": sound, "wrong": wrong}, "\n".join(sound), json)
     if wrong:
         raise UserError("; ".join(wrong))
@@ -918,7 +968,7 @@ def gallery_repair(
     from reidapp.gallery.verification import repair
 
     opened = Gallery.open(gallery)
-    candidates = [*(model or []), *(zoo.path_of(name) for name in zoo.names())]
+    candidates = [*(model or []), *map(zoo.file_of, zoo.names())]
     with _progress("repairing", "crops") as advance:
         report = repair(opened, Embedder, candidates, advance)
     _show(report.to_dict(), f"{gallery}: {report}", json)
@@ -1008,6 +1058,7 @@ def gallery_delete(
     found = planned(opened, selection)
     if found and not dry_run:
         _confirm(f"delete from {gallery}: {found}", yes)
+        _noted(gallery, "delete", what="of the gallery")
         with opened.writing() as writer:
             found = delete_from(writer, selection)
             let_go(opened)
@@ -1030,6 +1081,7 @@ def gallery_retention(
         raise UserError("gallery retention: --days and --off exclude each other")
     opened = Gallery.open(gallery)
     if days or off:
+        _noted(gallery, "change", what="retention")
         set_retention(opened, days)
     kept, older = retention(opened), outdated(opened)
     found = planned(opened, older) if older else Deletion()
@@ -1114,6 +1166,7 @@ def gallery_searches(
 
     searches = SavedSearches(Gallery.open(gallery), _who())
     if delete:
+        _noted(gallery, "delete", what="saved search", name=delete)
         searches.delete(delete)
     found = searches.all()
     _show({"searches": [each.to_dict() for each in found]}, "\n".join(map(str, found)) or "no saved searches", json)
@@ -1196,6 +1249,7 @@ def identity_unmerge(name: IdentityArgument, gallery: GalleryOption, json: JsonO
 @identity.command("delete")
 def identity_delete(name: IdentityArgument, gallery: GalleryOption, json: JsonOption = False) -> None:
     """Take a name away; the tracklets stay (`reidapp gallery delete --tracklet` deletes those)."""
+    _noted(gallery, "delete", what="identity", name=name)
     _done([_identities(gallery).delete(name)], json)
 
 
@@ -1250,15 +1304,17 @@ def case_add(
     name: CaseArgument,
     tracklets: TrackletsArgument,
     gallery: GalleryOption,
-    verdict: Annotated[str | None, typer.Option(help="yes or no: they show the person, or do not.")] = None,
+    verdict: Annotated[
+        str | None, typer.Option(help="yes, no or unsure: they show the person, do not, or nobody can tell.")
+    ] = None,
     note: Annotated[str, typer.Option(help="What there is to say of them.")] = "",
     json: JsonOption = False,
 ) -> None:
     """Put hits into a case; those that are in it are said anew."""
-    from reidapp.gallery.cases import NewCaseHit
+    from reidapp.gallery.cases import NewCaseHit, Verdict
 
-    if verdict not in (None, "yes", "no"):
-        raise UserError(f'--verdict: "{verdict}" is unknown; yes or no')
+    if verdict not in (None, *get_args(Verdict)):
+        raise UserError(f'--verdict: "{verdict}" is unknown; yes, no or unsure')
     hits = [NewCaseHit(tracklet, verdict=verdict, note=note) for tracklet in tracklets or ()]  # type: ignore[arg-type]
     _cases(gallery).add(name, hits)
     _done([f'{counted(len(hits), "hit")} in "{name}"'], json)
@@ -1297,9 +1353,24 @@ def case_rename(
     _done([f'"{name}" is called "{to}"'], json)
 
 
+@case_.command("close")
+def case_close(name: CaseArgument, gallery: GalleryOption, json: JsonOption = False) -> None:
+    """Close a case: it is read and exported, and changes no more."""
+    _cases(gallery).change(name, closed=True)
+    _done([f'"{name}" is closed'], json)
+
+
+@case_.command("reopen")
+def case_reopen(name: CaseArgument, gallery: GalleryOption, json: JsonOption = False) -> None:
+    """Open a closed case again."""
+    _cases(gallery).change(name, closed=False)
+    _done([f'"{name}" is open'], json)
+
+
 @case_.command("delete")
 def case_delete(name: CaseArgument, gallery: GalleryOption, json: JsonOption = False) -> None:
     """Forget a case; its tracklets stay in the gallery."""
+    _noted(gallery, "delete", what="case", name=name)
     _cases(gallery).delete(name)
     _done([f'case "{name}" is forgotten'], json)
 
@@ -1311,15 +1382,176 @@ def case_export(
     out: Annotated[Path, typer.Option(help="The ZIP file to write.")],
     show_heads: Annotated[bool, typer.Option("--show-heads", help="Do not blur the heads.")] = False,
     by: Annotated[str | None, typer.Option(help="Who exports; this account without.")] = None,
+    camera: Annotated[
+        list[str] | None, typer.Option(help="Only hits of this camera; may be given several times.")
+    ] = None,
+    after: Annotated[str | None, typer.Option(help="Only what was seen at this time or later.")] = None,
+    before: Annotated[str | None, typer.Option(help="Only what was seen at this time or earlier.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Write a case as one archive: CSV, JSON, clips, contact sheet, and a manifest with SHA-256."""
-    from reidapp.gallery.case_export import export_case
+    from reidapp.gallery.case_export import Part, export_case
     from reidapp.gallery.store import Gallery
 
+    opened = Gallery.open(gallery)
+    part = Part(camera, _time(after, "--after", opened), _time(before, "--before", opened))
+    _noted(gallery, "export", what="case", heads="shown" if show_heads else "blurred", name=name)
     with _progress("exporting", "hits") as advance:
-        found = export_case(Gallery.open(gallery), name, out, by or _who(), show_heads=show_heads, progress=advance)
+        found = export_case(opened, name, out, by or _who(), show_heads=show_heads, part=part, progress=advance)
     _show(found.to_dict(), str(found), json)
+
+
+@users.command("add")
+def users_add(
+    name: NewNameArgument,
+    gallery: OfGalleryOption = None,
+    access: AccessOption = None,
+    role: RoleOption = "viewer",
+    camera: RightCameraOption = None,
+    after: RightAfterOption = None,
+    before: RightBeforeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let somebody in. Asks for a password, or reads it from standard input."""
+    store = _users(gallery, access)
+    rights = _rights(gallery, role, camera, after, before)
+    account = store.add(name, _new_password(), **rights)
+    _note_rights(store, "new user", account.id)
+    _show(account.to_dict(), str(account), json)
+
+
+@users.command("list")
+def users_list(gallery: OfGalleryOption = None, access: AccessOption = None, json: JsonOption = False) -> None:
+    """Who may get in, and what they may do and see."""
+    found = _users(gallery, access).all()
+    _show({"users": [each.to_dict() for each in found]}, "\n".join(map(str, found)) or "no users", json)
+
+
+@users.command("passwd")
+def users_passwd(
+    name: UserArgument, gallery: OfGalleryOption = None, access: AccessOption = None, json: JsonOption = False
+) -> None:
+    """Another password; all sessions of theirs end."""
+    store = _users(gallery, access)
+    account = store.named("user", name)
+    store.change_password(name, _new_password())
+    _note_rights(store, "password", account.id)
+    _done([f'"{name}" has another password, and has to sign in again'], json)
+
+
+@users.command("rights")
+def users_rights(
+    name: UserArgument,
+    gallery: OfGalleryOption = None,
+    access: AccessOption = None,
+    role: Annotated[str | None, typer.Option(help="viewer, investigator or admin; as it is without.")] = None,
+    camera: RightCameraOption = None,
+    after: RightAfterOption = None,
+    before: RightBeforeOption = None,
+    everything: Annotated[bool, typer.Option("--everything", help="All cameras and times, from now on.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Change what somebody may do and see; it counts at once. What is left out stays."""
+    if everything and (camera or after or before):
+        raise UserError("users rights: --everything excludes --camera, --after and --before")
+    store = _users(gallery, access)
+    rights = _rights(gallery, role, camera, after, before)
+    given: dict[str, Any] = {key: value for key, value in rights.items() if value is not None}
+    if everything:
+        given |= {"cameras": None, "after": None, "before": None}
+    if not given:
+        raise UserError("users rights: give --role, --camera, --after, --before or --everything")
+    account = store.change_rights(name, **given)
+    _note_rights(store, "user", account.id)
+    _show(account.to_dict(), str(account), json)
+
+
+@users.command("remove")
+def users_remove(
+    name: UserArgument, gallery: OfGalleryOption = None, access: AccessOption = None, json: JsonOption = False
+) -> None:
+    """Let somebody in no more; what they did stays in the log."""
+    store = _users(gallery, access)
+    account = store.remove("user", name)
+    _note_rights(store, "user removed", account.id)
+    _done([f'"{name}" gets in no more'], json)
+
+
+@keys.command("add")
+def keys_add(
+    name: NewNameArgument,
+    gallery: OfGalleryOption = None,
+    access: AccessOption = None,
+    role: RoleOption = "viewer",
+    camera: RightCameraOption = None,
+    after: RightAfterOption = None,
+    before: RightBeforeOption = None,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="For which it holds.")] = 90,
+    json: JsonOption = False,
+) -> None:
+    """Let a program in. Prints its key, once: only a hash is kept."""
+    store = _users(gallery, access)
+    account, key = store.add_key(name, days, **_rights(gallery, role, camera, after, before))
+    _note_rights(store, "new key", account.id)
+    _note(str(account))
+    _note("send it as Authorization: Bearer KEY; it is shown this once")
+    _show(account.to_dict() | {"key": key}, key, json)
+
+
+@keys.command("list")
+def keys_list(gallery: OfGalleryOption = None, access: AccessOption = None, json: JsonOption = False) -> None:
+    """The API keys, what they may do and see, and until when; not the keys themselves."""
+    found = _users(gallery, access).all("key")
+    _show({"keys": [each.to_dict() for each in found]}, "\n".join(map(str, found)) or "no keys", json)
+
+
+@keys.command("revoke")
+def keys_revoke(
+    name: Annotated[str, typer.Argument(help="The key's name.")],
+    gallery: OfGalleryOption = None,
+    access: AccessOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let a program in no more."""
+    store = _users(gallery, access)
+    account = store.remove("key", name)
+    _note_rights(store, "key revoked", account.id)
+    _done([f'key "{name}" opens nothing any more'], json)
+
+
+@audit_.command("list")
+def audit_list(
+    gallery: OfGalleryOption = None,
+    access: AccessOption = None,
+    count: Annotated[int, typer.Option(min=1, max=1_000_000, help="Rows at most, the last ones.")] = 100,
+    json: JsonOption = False,
+) -> None:
+    """What was done, by whom and when; the newest first."""
+    log, store = _audit(gallery, access), _users(gallery, access)
+    found, names = log.last(count), store.names()
+    facts = {"entries": [each.to_dict() | {"name": names.get(each.by)} for each in found]}
+    _show(facts, "\n".join(each.told(names) for each in found) or "nothing yet", json)
+
+
+@audit_.command("head")
+def audit_head(gallery: OfGalleryOption = None, access: AccessOption = None, json: JsonOption = False) -> None:
+    """The last row's number and mac. Keep it elsewhere: it proves later that no row was cut off at the end."""
+    head = _audit(gallery, access).head()
+    _show({"head": head}, head, json)
+
+
+@audit_.command("verify")
+def audit_verify(
+    gallery: OfGalleryOption = None,
+    access: AccessOption = None,
+    head: Annotated[str | None, typer.Option(help="As `audit head` printed it; the kept one without.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Is every row as it was written, and none changed, put in, taken out or cut off?"""
+    found = _audit(gallery, access).verify(head)
+    _show(found.to_dict(), str(found), json)
+    if found.broken:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -1335,34 +1567,47 @@ def doctor(json: JsonOption = False) -> None:
 
 def _serve(
     galleries: "Sequence[Path]",
-    port: int,
+    place: "Place",
     detector: str | None,
     open_browser: bool,
-    behind_proxy: str | None = None,
     footage: "Sequence[Path]" = (),
+    access: Path | None = None,
+    demand_purpose: bool = False,
 ) -> None:
     from functools import cache
 
     from models import zoo
     from reidapp.footage.detection import open_detector
     from reidapp.gallery.store import Gallery
-    from reidapp.server.access import Asker
+    from reidapp.server.access_folder import VARIABLE, AccessFolder
     from reidapp.server.app import build_app
+    from reidapp.server.audit import Audit
     from reidapp.server.galleries import Galleries
     from reidapp.server.jobs import Jobs
     from reidapp.server.run import run
     from reidapp.server.security import OneTimeLink
     from reidapp.server.service import SearchService
+    from reidapp.server.sign_in import Sessions, UserDoor
+    from reidapp.server.users import Users
     from ui.page import mount
 
     opened, detectors = [Gallery.open(path) for path in galleries], cache(open_detector)
-    services = [SearchService(each, _own_model(each), detectors(detector or each.detector)) for each in opened]
-    link, served = OneTimeLink(), Galleries(services)
-    jobs = Jobs([path.resolve() for path in footage], {name: zoo.path_of(name) for name in zoo.names()})
-    app = build_app(served, link, asker=Asker(_who()), public=behind_proxy, jobs=jobs)
+    folder = AccessFolder.of(galleries[0], access)
+    users = Users(folder)
+    place.check(has_users := bool(users.all()))
+    services = [SearchService(each, _own_model(each, batch=1), detectors(detector or each.detector)) for each in opened]
+    served, audit = Galleries(services), Audit(folder)
+    os.environ[VARIABLE] = str(folder.path)  # commands that are run as jobs have the same log
+    door = UserDoor(users, Sessions(users, folder.secret("session.key")), audit) if has_users else None
+    link = None if door else OneTimeLink()
+    jobs = Jobs([path.resolve() for path in footage], {name: zoo.file_of(name) for name in zoo.names()})
+    app = build_app(
+        served, link, asker=users.of_system(_who()), door=door, users=users, audit=audit, demand_purpose=demand_purpose,
+        public=place.public, any_host=not place.is_loopback, jobs=jobs,
+    )  # fmt: skip
     with _interruptible("the server has ended, and its jobs with it"):
         try:
-            run(mount(app, served.default), port, link=link, public=behind_proxy, open_browser=open_browser)
+            run(mount(app, served), place, link=link, open_browser=open_browser)
         finally:
             jobs.close()
 
@@ -1383,6 +1628,7 @@ def _gallery_to_write(
             mirror.move(gallery, place)
         return gallery, embedder
     gallery = Gallery.open(path, database)
+    gallery.check_writable()
     if vectors and mirror.reached(vectors) != (now := mirror.place(gallery)):
         raise UserError(f"{path}: searched by {now}; `reidapp gallery vectors -g {path} --to {vectors}` moves it")
     own = _own_model(gallery, **session)
@@ -1457,6 +1703,7 @@ def _copied(source: Path, target: Path, database: str | None, json: bool) -> Non
     from reidapp.gallery.store import Gallery
 
     opened = Gallery.open(source)
+    _noted(source, "export", what="a copy of the gallery")
     with _progress("verifying", "crops") as advance:
         found = copy_gallery(opened, target, advance, database)
     _show({"copy": str(target)} | found.to_dict(), f"{target}: {found}", json)
@@ -1494,6 +1741,77 @@ def _cases(gallery: Path) -> "Cases":
     from reidapp.gallery.store import Gallery
 
     return Cases(Gallery.open(gallery), _who())
+
+
+def _users(gallery: Path | None, access: Path | None) -> "Users":
+    from reidapp.server.access_folder import AccessFolder
+    from reidapp.server.users import Users
+
+    return Users(AccessFolder.of(gallery, access))
+
+
+def _audit(gallery: Path | None, access: Path | None) -> "Audit":
+    from reidapp.server import audit
+    from reidapp.server.access_folder import AccessFolder
+
+    folder = AccessFolder.of(gallery, access)
+    if not folder.has(audit.FILE_NAME):
+        raise UserError(
+            f"{folder.path / audit.FILE_NAME}: no log; it begins with `reidapp serve` or `reidapp users add`"
+        )
+    return audit.Audit(folder)
+
+
+def _noted(gallery: Path, action: str, **about: str | int | None) -> None:
+    """Write a row into the log of a gallery that is or was served; before it is done."""
+    from reidapp.server import audit
+    from reidapp.server.access_folder import AccessFolder
+    from reidapp.server.users import Users
+
+    folder = AccessFolder.of(gallery)
+    if folder.has(audit.FILE_NAME):
+        audit.Audit(folder).add(action, Users(folder).of_system(_who()).id, gallery.resolve().name, **about)
+
+
+def _note_rights(store: "Users", what: str, account: str) -> None:
+    from reidapp.server.audit import Audit
+
+    Audit(store.folder).add("change of rights", store.of_system(_who()).id, what=what, account=account)
+
+
+def _rights(
+    gallery: Path | None, role: str | None, cameras: list[str] | None, after: str | None, before: str | None
+) -> "Rights":
+    """As the options say; a time without a zone is the gallery's cameras'."""
+    from reidapp.gallery.store import Gallery
+
+    opened = Gallery.open(gallery) if gallery else None
+    known = {name for camera in opened.cameras() for name in (camera.name, camera.group)} if opened else set()
+    for name in cameras or ():
+        if opened and name not in known:
+            _note(f'note: camera "{name}" is not in {gallery}, so far')
+
+    def time(text: str | None, option: str) -> datetime | None:
+        if opened is None and text:
+            with contextlib.suppress(ValueError):  # what is no time, `_time` says
+                if datetime.fromisoformat(text).tzinfo is None:
+                    raise UserError(f"{option}: write the zone, as in {text}+00:00, or give --gallery: its cameras'")
+        return _time(text, option, opened)  # type: ignore[arg-type]  # not looked at where the zone is said
+
+    said = {"cameras": cameras, "after": time(after, "--after"), "before": time(before, "--before")}
+    return {**({"role": role} if role else {}), **said}  # type: ignore[typeddict-item]
+
+
+def _new_password() -> str:
+    """Asked for twice at a terminal; else the first line of standard input, which no list of processes has."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    import getpass
+
+    password = getpass.getpass("New password: ")
+    if getpass.getpass("Again: ") != password:
+        raise UserError("password: the two are different; nothing was changed")
+    return password
 
 
 def _who() -> str:

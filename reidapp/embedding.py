@@ -38,7 +38,7 @@ class Embedder:
 
     Args:
         path: the ONNX file; its card is in the file's metadata.
-        batch: crops per run.
+        batch: crops per run; 1 for a query's picture.
         threads: of ONNX Runtime on the CPU; 0 takes all cores.
         provider: ``cpu``, ``cuda``, or ``auto`` (CUDA where it runs, else the CPU).
 

@@ -5,12 +5,13 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from reidapp.errors import ReidappError
+from reidapp.errors import ReidappError, UserError
 
 FULL = "the disk is full; make room there and run the same command again, what is committed is kept"
+READ_ONLY = "can only be read; make it writable for this user, or work on a copy (`reidapp gallery backup` makes one)"
 _DISK_FAULTS = {
     errno.ENOSPC: FULL,
     errno.EDQUOT: "the quota is used up; make room there and run the same command again, what is committed is kept",
@@ -91,14 +92,22 @@ def disk_named(folder: Path) -> Iterator[None]:
     """A fault of the disk is said with the folder that was to be written; the system names no file where it is full.
 
     Raises:
-        ReidappError: the disk is full, read-only or broken.
+        UserError: the disk can only be read.
+        ReidappError: it is full or broken.
     """
     try:
         yield
     except OSError as error:
         if error.errno not in _DISK_FAULTS:
             raise
-        raise ReidappError(f"{folder}: {_DISK_FAULTS[error.errno]}") from error
+        kind = UserError if error.errno == errno.EROFS else ReidappError
+        raise kind(f"{folder}: {_DISK_FAULTS[error.errno]}") from error
+
+
+def writable(path: Path) -> bool:
+    """Whether this user may write to a file or folder, or make it where it is not there, as far as the system tells."""
+    there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    return os.access(there, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def network_share(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
@@ -115,6 +124,20 @@ def network_share(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> st
         if place.is_relative_to(mounted) and len(mounted.parts) >= deepest:  # a later mount hides an earlier one
             deepest, kind = len(mounted.parts), rest.split()[0]
     return kind if _NETWORK.match(kind) else None
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder; nothing where there is none. What goes meanwhile does not count."""
+    total, waiting = 0, [str(folder)]
+    while waiting:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    elif entry.is_file():
+                        total += entry.stat().st_size
+    return total
 
 
 def fingerprint(path: Path, size: int) -> str:

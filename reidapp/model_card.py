@@ -48,7 +48,7 @@ class ModelCard:
     notes: str = ""
 
     def score_lines(self) -> list[str]:
-        """The scores in words, a line for each protocol."""
+        """The scores in words, a line for each protocol; to two digits, since cards may have them to no more."""
         lines = []
         for title, values in self.scores.items():
             if "mAP_loss" in values:
@@ -56,7 +56,7 @@ class ModelCard:
                 on = f" on {values['queries']:.0f} queries" if "queries" in values else ""
                 lines.append(f"{title}: {self.precision} loses {lost:z.1f} points of mAP{on}, mean cosine {cosine:.3f}")
             else:
-                shares = "  ".join(f"{name.replace('rank', 'Rank-')} {value:.1%}" for name, value in values.items())
+                shares = "  ".join(f"{name.replace('rank', 'Rank-')} {value:.2%}" for name, value in values.items())
                 lines.append(f"{shares}; {title}")
         return lines
 

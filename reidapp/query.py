@@ -35,6 +35,11 @@ class QueryImage:
     people: list[Detection]
     is_crop: bool
 
+    @property
+    def nobody(self) -> bool:
+        """Nobody was found where people were looked for."""
+        return not self.people and not self.is_crop
+
     def crop(self, person: int | None = None) -> np.ndarray:
         """The pixels to search with.
 
@@ -108,7 +113,7 @@ def query_crop(file: Path, gallery: Gallery, detector: Detector, person: int | N
     query = QueryImage(image, [], is_crop=True) if camera else read_query(image, detector)
     crop = query.crop(person)
     box = query.people[(person or 1) - 1].box if query.people else None
-    return QueryCrop(crop, camera, [] if camera else quality_warnings(crop, box))
+    return QueryCrop(crop, camera, [] if camera else quality_warnings(crop, box, query.nobody))
 
 
 def embed_crops(crops: Sequence[QueryCrop], embedder: Embeds) -> np.ndarray:

@@ -19,11 +19,12 @@ _SHARP = 0.02
 _COLOURED = 3.0
 _STANDING = 1.5  # height : width
 _EDGE = 0.004  # of the frame; nearer to its edge than this, a body is taken to be cut
+_NOBODY = "nobody was found in the picture, so all of it is compared; cut the person out, or draw a box on the page"
 
 
 @dataclass(frozen=True)
 class QueryWarning:
-    """Why hits may be worse than they could be. ``kind``: small, blurred, cut or grey."""
+    """Why hits may be worse than they could be. ``kind``: nobody, small, blurred, cut or grey."""
 
     kind: str
     text: str
@@ -36,15 +37,16 @@ class QueryWarning:
         return self.text
 
 
-def quality_warnings(crop: np.ndarray, box: Box | None = None) -> list[QueryWarning]:
+def quality_warnings(crop: np.ndarray, box: Box | None = None, nobody: bool = False) -> list[QueryWarning]:
     """What is wrong with a picture of one person.
 
     Args:
         crop: RGB uint8 ``[h, w, 3]``.
         box: where it was in its frame; None where the picture is all there is.
+        nobody: no person was found in it.
     """
     height, width = crop.shape[:2]
-    found = []
+    found = [QueryWarning("nobody", _NOBODY)] if nobody else []
     if height < MIN_HEIGHT_PX:
         found.append(QueryWarning("small", f"the person is {height} pixels high; {MIN_HEIGHT_PX} or more find better"))
     elif sharpness(crop) < _SHARP:
@@ -52,7 +54,7 @@ def quality_warnings(crop: np.ndarray, box: Box | None = None) -> list[QueryWarn
     sides = _cut_sides(box) if box else ""
     if sides:
         found.append(QueryWarning("cut", f"the person is cut off at the frame's {sides}; a whole body finds better"))
-    elif height < _STANDING * width:
+    elif height < _STANDING * width and not nobody:
         found.append(QueryWarning("cut", "the picture is no standing person's whole body, or not one person alone"))
     if float((crop.max(2).astype(np.int16) - crop.min(2)).mean()) < _COLOURED:
         found.append(QueryWarning("grey", "the picture has no colours (infra-red?); hits by day are less certain"))

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from reidapp.doctor import nvidia_driver
+from reidapp.files import locked
 from tests.postgres import Server, binaries
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process per core: more threads would only be in each other's way
@@ -77,14 +78,24 @@ class World:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Made once for all processes of a run; who changes the gallery takes a copy."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "the-world"
+    folder.mkdir(exist_ok=True)
+    with locked(folder / "lock"):
+        if not (folder / "made").exists():
+            _make_world(folder)
+            (folder / "made").touch()
+    return World(folder / "footage", folder / "gallery")
+
+
+def _make_world(folder: Path) -> None:
     from reidapp.cli import app
     from training.data.synthetic.footage import write_footage
 
-    folder = tmp_path_factory.mktemp("world")
     write_footage(folder / "footage", cameras=2, people=4, seconds=30, seed=5)
     command = ["index", str(folder / "footage"), "--gallery", str(folder / "gallery"), "--zone", "UTC"]
     app(command, standalone_mode=False)
-    return World(folder / "footage", folder / "gallery")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,6 +6,7 @@ in ``texts/``, one table per language. The modules are served as they are, under
 
 import json
 import os
+import re
 import warnings
 from pathlib import Path
 
@@ -15,13 +16,27 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import gradio as gr
 from fastapi import FastAPI
 from starlette.responses import Response
+from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from reidapp.server.galleries import Galleries
+from reidapp.server.security import path_inside, refused
 from reidapp.server.service import SearchService
 
 FOLDER = Path(__file__).parent
 SERVED = ("pages", "components", "texts")
-PAGES = {"search": "", "browse": "browse", "identities": "identities"}  # module: path below the root
+PAGES = {
+    "search": "",
+    "browse": "browse",
+    "cases": "cases",
+    "identities": "identities",
+    "indexing": "indexing",
+    "models": "models",
+    "admin": "admin",
+}  # module: path below the root
+CLOSED = re.compile(r"/(gradio_api|monitoring|login|logout|dev|svelte)(/|$)")
+NEEDED = re.compile(r"/gradio_api/(info|startup-events|theme\.css|heartbeat/[0-9a-z]+)/?")
 SYSTEM_FONTS = (
     *("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans"),
     *("PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "sans-serif"),
@@ -39,14 +54,16 @@ import(new URL("ui/pages/{name}.js", document.baseURI))
 """
 
 
-def mount(app: FastAPI, service: SearchService, path: str = "/") -> FastAPI:
+def mount(app: FastAPI, served: SearchService | Galleries, path: str = "/") -> FastAPI:
     """Put the pages into an application made by ``reidapp.server.app.build_app``."""
     for name in SERVED:
         app.mount(f"{path}ui/{name}", Fresh(directory=FOLDER / name))
     warnings.filterwarnings("ignore", "SSR mode is not supported")  # nor wanted; Gradio says so even where it is off
-    return gr.mount_gradio_app(
+    gr.mount_gradio_app(
         app,
-        build_pages(service),
+        build_pages(
+            served if isinstance(served, Galleries) else Galleries([served]), with_paths=app.state.door is None
+        ),
         path=path,
         server_name="127.0.0.1",
         theme=theme(),
@@ -59,11 +76,20 @@ def mount(app: FastAPI, service: SearchService, path: str = "/") -> FastAPI:
         mcp_server=False,
         pwa=False,
     )
+    page = app.routes[-1]
+    assert isinstance(page, Mount)
+    page.app = OnlyThePage(page.app)
+    return app
 
 
-def build_pages(service: SearchService) -> gr.Blocks:
-    """Gradio's part: a frame of one element for each page."""
-    about = json.dumps({"gallery": str(service.gallery.path), "pages": PAGES})
+def build_pages(served: Galleries, with_paths: bool = True) -> gr.Blocks:
+    """Gradio's part: a frame of one element for each page.
+
+    Args:
+        with_paths: who looks at it may know where galleries are.
+    """
+    galleries = [{"name": name, "path": str(service.gallery.path) if with_paths else name} for name, service in served]
+    about = json.dumps({"galleries": galleries, "pages": PAGES})
     with gr.Blocks(title="reidapp", analytics_enabled=False, fill_width=True, delete_cache=(600, 600)) as blocks:
         _page("search", about)
     for name, path in PAGES.items():
@@ -82,6 +108,23 @@ def _page(name: str, about: str) -> None:
         elem_id=f"page-{name}",
         elem_classes="reid",
     )
+
+
+class OnlyThePage:
+    """Of Gradio's own routes those that its page needs: nothing here is uploaded through it, run by its queue, or
+    served by it as a file, so no way leads there.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            path = path_inside(scope)
+            if CLOSED.match(path) and not NEEDED.fullmatch(path):
+                await refused(scope, "There is nothing here.", 404)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
 
 
 class Fresh(StaticFiles):

@@ -7,53 +7,28 @@ higher one looks into one gallery. What a desk hands out is what its asker may s
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, TypeVar
 from urllib.parse import quote
 
 from fastapi import Depends, Request
 
-from reidapp.errors import ReidappError, UnknownError, UserError
+from reidapp.errors import UnknownError, UserError
 from reidapp.gallery import listing
-from reidapp.gallery.store import CameraInfo, Gallery, TrackletInfo, VideoInfo
+from reidapp.gallery.between import camera_between, seconds_between, tracklet_between
+from reidapp.gallery.listing import TrackletEntry
+from reidapp.gallery.store import CameraInfo, CropInfo, Gallery, TrackletInfo, VideoInfo
+from reidapp.server.askers import Asker, RefusedError, Role
+from reidapp.server.audit import Audit
+from reidapp.server.clips import Window
 from reidapp.server.galleries import Galleries
-from reidapp.server.service import SearchService
+from reidapp.server.service import Kept, Query, SearchService, Wanted
 
 API = "/api/v1"
-Role = Literal["viewer", "investigator", "admin"]
+Owned = TypeVar("Owned", Query, Wanted)
 _log = logging.getLogger("reidapp.access")
-_RANKS: tuple[Role, ...] = ("viewer", "investigator", "admin")
-
-
-class RefusedError(ReidappError):
-    """Whoever asks may not do this."""
-
-
-@dataclass(frozen=True)
-class Asker:
-    """Somebody who asks.
-
-    Attributes:
-        name: stands beside what they leave behind.
-        role: viewers look and search; investigators also judge, name and export; admins change the gallery.
-        cameras: names of the cameras, or groups, that they may see; None: all.
-        after, before: the time that they may see, UTC; None: no bound.
-    """
-
-    name: str
-    role: Role = "admin"
-    cameras: frozenset[str] | None = None
-    after: datetime | None = None
-    before: datetime | None = None
-
-    def is_at_least(self, role: Role) -> bool:
-        return _RANKS.index(self.role) >= _RANKS.index(role)
-
-    @property
-    def sees_all(self) -> bool:
-        return self.cameras is None and self.after is None and self.before is None
 
 
 @dataclass(frozen=True)
@@ -62,11 +37,15 @@ class Desk:
 
     Attributes:
         base: path of this gallery's part of the API, as the asker's side of a proxy knows it.
+        audit: the log of what is done, where one is kept.
+        demand_purpose: a search has to say what it is for.
     """
 
     service: SearchService
     asker: Asker
     base: str
+    audit: Audit | None = None
+    demand_purpose: bool = False
 
     @property
     def gallery(self) -> Gallery:
@@ -77,10 +56,12 @@ class Desk:
         return "/".join([self.base, *(quote(str(part), safe="") for part in parts)])
 
     def cameras(self) -> list[CameraInfo]:
-        """All that may be seen, by name."""
-        allowed = self.asker.cameras
-        every = self.gallery.cameras()
-        return [c for c in every if allowed is None or c.name in allowed or c.group in allowed]
+        """All that may be seen, by name; of one that may be seen for a time, what there is of that."""
+        every, asker = [c for c in self.gallery.cameras() if self._allows(c)], self.asker
+        if asker.after is None and asker.before is None:
+            return every
+        parts = (camera_between(self.gallery, camera, asker.after, asker.before) for camera in every)
+        return [part for part in parts if part]
 
     def camera(self, name: str) -> CameraInfo:
         """
@@ -98,7 +79,7 @@ class Desk:
         Raises:
             UserError: one of them may not be seen.
         """
-        if self.asker.cameras is None:
+        if self.asker.sees_all:
             return list(names) if names else None
         own = self.cameras()
         if not names:
@@ -124,15 +105,53 @@ class Desk:
             raise UnknownError(f"video {video_id}: not in this gallery")
         return video
 
-    def tracklet(self, tracklet_id: str) -> TrackletInfo:
+    def whole_video(self, video_id: str) -> VideoInfo:
+        """A recording all of which may be seen.
+
+        Raises:
+            UnknownError: no such recording may be seen.
+            RefusedError: it shows more time than may be seen.
         """
+        video = self.video(video_id)
+        ends = video.start + timedelta(seconds=video.duration_s)
+        if self.period(video.start, ends) != (video.start, ends):
+            raise RefusedError(f"video {video_id}: shows more than the time that you may see; ask for clips of it")
+        return video
+
+    def window(self, video: VideoInfo, wanted: Window) -> Window:
+        """The part of a part of a recording that may be seen.
+
+        Raises:
+            UnknownError: none of it.
+        """
+        start_s, end_s = seconds_between(video, wanted.start_s, wanted.end_s, self.asker.after, self.asker.before)
+        if start_s > end_s:
+            raise UnknownError(f"video {video.id}: not in this gallery at that time")
+        return Window(round(start_s, 3), round(end_s, 3))
+
+    def tracklet(self, tracklet_id: str) -> TrackletInfo:
+        """A tracklet, of one that goes beyond the time that may be seen the part in it.
+
         Raises:
             UnknownError: no such tracklet may be seen.
         """
-        tracklet = self.gallery.tracklet(tracklet_id)
-        if not self._shows(tracklet.camera, tracklet.start, tracklet.end):
-            raise UnknownError(f"tracklet {tracklet_id}: not in this gallery")
-        return tracklet
+        if part := self.part(self.gallery.tracklet(tracklet_id)):
+            return part
+        raise UnknownError(f"tracklet {tracklet_id}: not in this gallery")
+
+    def part(self, info: TrackletInfo) -> TrackletInfo | None:
+        """What of a tracklet may be seen; None: nothing."""
+        if not self._shows(info.camera, info.start, info.end):
+            return None
+        return tracklet_between(info, self.asker.after, self.asker.before)
+
+    def entry(self, entry: TrackletEntry) -> TrackletEntry:
+        """An entry of a list of tracklets of which a part may be seen: that part."""
+        if self.period(entry.start, entry.end) == (entry.start, entry.end):
+            return entry
+        info = self.tracklet(entry.id)
+        best = best_shot(info)
+        return replace(entry, start=info.start, end=info.end, crop=best.id if best else None)
 
     def sees(self, tracklet_id: str) -> bool:
         """Whether a tracklet is there and may be seen."""
@@ -147,26 +166,68 @@ class Desk:
         Raises:
             UnknownError: no such best shot may be seen.
         """
-        file = self.gallery.crop_file(crop_id)
         if not self.asker.sees_all:
-            self.tracklet(listing.tracklet_of(self.gallery, crop_id) or "")
-        return file
+            piece = listing.tracklet_of(self.gallery, crop_id)
+            seen = self.part(self.gallery.tracklet(piece)) if piece else None
+            if seen is None or all(crop.id != crop_id for crop in seen.crops):
+                raise UnknownError(f"crop {crop_id}: not in this gallery")
+        return self.gallery.crop_file(crop_id)
 
-    def note(self, action: str, **about: Any) -> None:
-        """Tell the log `reidapp.access`, which nothing keeps unless whoever embeds the server sees to it."""
+    @property
+    def owner(self) -> str:
+        """Of what is kept for the asker for some minutes."""
+        return self.asker.id or self.asker.name
+
+    def own(self, kept: Kept[Owned], id_: str) -> Owned:
+        """Something of the last minutes that this asker has given or asked.
+
+        Raises:
+            UnknownError: it is gone, or somebody else's.
+        """
+        item = kept.get(id_)
+        if item.owner not in ("", self.owner):
+            raise UnknownError(kept.gone)
+        return item
+
+    def check_purpose(self, purpose: str | None) -> None:
+        """
+        Raises:
+            UserError: there is none, and this server demands it.
+        """
+        if self.demand_purpose and not (purpose or "").strip():
+            raise UserError("purpose: say what the search is for, such as a case's number; it is written down")
+
+    def note(self, action: str, **about: str | int | None) -> None:
+        """Write down in the log what is done, before it is. Without one, tell the log `reidapp.access`."""
+        if self.audit:
+            self.audit.add(action, self.asker.id, self.gallery.path.name, **about)
         said = {"action": action, "by": self.asker.name, "gallery": self.gallery.path.name, **about}
         _log.info(json.dumps(said, ensure_ascii=False))
 
+    def note_view(self, video: VideoInfo) -> None:
+        """Write down that a recording is looked at; once where it comes in parts."""
+        if self.audit:
+            self.audit.add_once("view", self.asker.id, self.gallery.path.name, video=video.id)
+
+    def _allows(self, camera: CameraInfo) -> bool:
+        allowed = self.asker.cameras
+        return allowed is None or camera.name in allowed or camera.group in allowed
+
     def _shows(self, camera: str, start: datetime, end: datetime) -> bool:
         asker = self.asker
-        if asker.cameras is not None and camera not in {each.name for each in self.cameras()}:
+        if asker.cameras is not None and all(c.name != camera or not self._allows(c) for c in self.gallery.cameras()):
             return False
         return not (asker.after and end < asker.after) and not (asker.before and start > asker.before)
 
 
+def best_shot(info: TrackletInfo) -> CropInfo | None:
+    """The best of the shots that may be seen."""
+    return max(info.crops, key=lambda crop: crop.quality, default=None)
+
+
 def asker_of(request: Request) -> Asker:
-    """Who asks: so far everybody who has come by the link is the same person."""
-    asker: Asker = request.app.state.asker
+    """Who asks, as `reidapp.server.security.Gate` has found out."""
+    asker: Asker = request.state.asker
     return asker
 
 
@@ -177,16 +238,31 @@ def galleries_of(request: Request) -> Galleries:
 
 def _desk_for(role: Role) -> Callable[..., Desk]:
     def desk(request: Request, asker: Annotated[Asker, Depends(asker_of)]) -> Desk:
-        if not asker.is_at_least(role):
-            raise RefusedError(f"{asker.name} is {asker.role}; this takes {role}")
-        name = request.path_params.get("gallery")
-        base = request.app.state.api + (f"/galleries/{quote(name, safe='')}" if name else "")
-        return Desk(galleries_of(request).named(name), asker, base)
+        check_role(asker, role)
+        name, state = request.path_params.get("gallery"), request.app.state
+        base = state.api + (f"/galleries/{quote(name, safe='')}" if name else "")
+        return Desk(galleries_of(request).named(name), asker, base, state.audit, state.demand_purpose)
 
     return desk
 
 
+def check_role(asker: Asker, role: Role) -> None:
+    """
+    Raises:
+        RefusedError: this takes more.
+    """
+    if not asker.is_at_least(role):
+        limited = "" if asker.sees_all else ", of a part of the gallery"
+        raise RefusedError(f"{asker.name} is {asker.role}{limited}; this takes {role}")
+
+
+def _admin(asker: Annotated[Asker, Depends(asker_of)]) -> Asker:
+    check_role(asker, "admin")
+    return asker
+
+
 Anybody = Annotated[Asker, Depends(asker_of)]
+AnyAdmin = Annotated[Asker, Depends(_admin)]
 Viewer = Annotated[Desk, Depends(_desk_for("viewer"))]
 Investigator = Annotated[Desk, Depends(_desk_for("investigator"))]
 Admin = Annotated[Desk, Depends(_desk_for("admin"))]

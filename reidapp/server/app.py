@@ -11,13 +11,17 @@ from starlette.exceptions import HTTPException
 from reidapp import __version__
 from reidapp.errors import ReidappError, UnknownError, UserError
 from reidapp.files import BusyError, one_line
-from reidapp.server.access import API, Asker, RefusedError
+from reidapp.server import sign_in
+from reidapp.server.access import API
+from reidapp.server.askers import Asker, RefusedError
+from reidapp.server.audit import Audit
 from reidapp.server.galleries import Galleries
 from reidapp.server.jobs import Jobs
 from reidapp.server.metrics import Measured, Metrics
 from reidapp.server.routes import api_routes, health
-from reidapp.server.security import BelowPath, LinkGate, LoopbackGuard, OneTimeLink, origin_of
+from reidapp.server.security import BelowPath, Door, Gate, LinkDoor, OneTimeLink, OpenDoor, OriginGuard, origin_of
 from reidapp.server.service import SearchService
+from reidapp.server.users import Users
 
 _STATUS: tuple[tuple[type[ReidappError], int], ...] = (
     (UnknownError, 404),
@@ -36,16 +40,28 @@ def build_app(
     link: OneTimeLink | None = None,
     *,
     asker: Asker | None = None,
+    door: sign_in.UserDoor | None = None,
+    users: Users | None = None,
+    audit: Audit | None = None,
+    demand_purpose: bool = False,
     public: str | None = None,
+    any_host: bool = False,
     jobs: Jobs | None = None,
 ) -> FastAPI:
     """The server around one gallery or several.
 
     Args:
         served: what is searched.
-        link: the one-time link that starts a session; without it, every account of this machine gets in.
+        link: the one-time link that starts a session; without it, and without a door, every account of this machine
+            gets in.
         asker: who has come by the link.
+        door: lets users in, in place of the link.
+        users: those whom admins may change here.
+        audit: the log of what is done; nothing is kept without one.
+        audit: the log of what is done; nothing is kept without one.
+        demand_purpose: a search has to say what it is for.
         public: the address that users know it by, behind a reverse proxy, such as ``https://cams.example/reid``.
+        any_host: see `reidapp.server.security.OriginGuard`.
         jobs: runs what takes long; child processes of this one.
 
     Raises:
@@ -55,11 +71,15 @@ def build_app(
     outside = urlsplit(public or "")
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.galleries = served if isinstance(served, Galleries) else Galleries([served])
-    app.state.asker = asker or Asker("link")
+    app.state.door = door
+    app.state.users = users
+    app.state.audit = audit
+    app.state.demand_purpose = demand_purpose
     app.state.jobs = jobs or Jobs()
     app.state.metrics = Metrics(app.state.galleries, app.state.jobs)
     app.state.api = outside.path.rstrip("/") + API
     app.include_router(health.router)
+    app.include_router(sign_in.router)
     # Mounted, so that what no route of it takes does not reach the page, which answers every path.
     app.mount(API, api := _api(), name="api")
     api.state = app.state
@@ -68,10 +88,11 @@ def build_app(
         part.add_exception_handler(ReidappError, _say_what_is_wrong)
         part.add_exception_handler(RequestValidationError, _say_what_is_invalid)
         part.add_exception_handler(HTTPException, _say_what_is_missing)
+    who = asker or Asker("link")
+    way_in: Door = door or (LinkDoor(link, who) if link else OpenDoor(who))
     # The one added last is asked first.
-    if link is not None:
-        app.add_middleware(LinkGate, link=link, secure=outside.scheme == "https")
-    app.add_middleware(LoopbackGuard, public=origin)
+    app.add_middleware(Gate, door=way_in)
+    app.add_middleware(OriginGuard, public=origin, any_host=any_host)
     if root := outside.path.rstrip("/"):
         app.add_middleware(BelowPath, root=root)
     return app
@@ -92,7 +113,10 @@ def _api() -> FastAPI:
 
 async def _say_what_is_wrong(request: Request, error: Exception) -> JSONResponse:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    return _problem(str(error), status)
+    text = str(error)
+    for name, service in request.app.state.galleries:  # where they are is nobody's business but the server's
+        text = text.replace(str(service.gallery.path), name)
+    return _problem(text, status)
 
 
 async def _say_what_is_invalid(request: Request, error: Exception) -> JSONResponse:

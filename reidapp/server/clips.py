@@ -1,12 +1,14 @@
 """Clips of hits, made when they are asked for, and kept for a while."""
 
 import os
+import tempfile
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from reidapp import files
 from reidapp.errors import UserError
 from reidapp.footage.clips import write_clip
 from reidapp.gallery.schema import identifier
@@ -39,6 +41,8 @@ class Window:
 class Clips:
     """Makes clips into a folder of the gallery, each once, and keeps those used last.
 
+    Of a gallery that can only be read they are in a temporary folder, which goes with this.
+
     Args:
         max_bytes: of all clips; the ones not asked for the longest go first.
     """
@@ -47,6 +51,12 @@ class Clips:
     max_bytes: int = 2_000_000_000
     _making: WeakValueDictionary[str, threading.Lock] = field(default_factory=WeakValueDictionary)
     _choosing: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.folder = self.gallery.path / FOLDER
+        if not files.writable(self.gallery.path):
+            self._temporary = tempfile.TemporaryDirectory(prefix="reidapp-clips-")
+            self.folder = Path(self._temporary.name)
 
     def file(self, video: VideoInfo, window: Window) -> Path:
         """The clip's file.
@@ -57,7 +67,7 @@ class Clips:
         if not 0 < window.end_s - window.start_s <= LONGEST_S:
             raise UserError(f"clip: longer than 0 and at most {LONGEST_S:.0f} seconds, please")
         name = identifier(video.id, window.start_s, window.end_s)
-        path = self.gallery.path / FOLDER / f"{name}.mp4"
+        path = self.folder / f"{name}.mp4"
         if _used(path):
             return path
         with self._choosing:

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
@@ -24,11 +25,12 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from reidapp.errors import UnknownError, UserError
+from reidapp.gallery.case_export import WHOLE, Part
 from reidapp.gallery.store import Gallery
 
-Kind = Literal["index", "adapt", "reembed", "calibrate", "backup", "export"]
+Kind = Literal["index", "adapt", "reembed", "prune", "calibrate", "backup", "export"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-WRITING = frozenset({"index", "adapt", "reembed"})  # one of these at a time; others need not wait for them
+WRITING = frozenset({"index", "adapt", "reembed", "prune"})  # one of these at a time; others need not wait for them
 ADAPTED, EXPORTS = "adapted", "exports"  # folders of a gallery
 
 _log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ _log = logging.getLogger(__name__)
 _KEPT = 200  # jobs that are over
 _LINES = 50
 _PATIENCE_S = 20.0  # from a friendly request to end until there is no choice
+_WINDOW_S = 60.0  # of progress, by which a rate is told
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Job:
     Attributes:
         asked: what it was begun with, for people.
         done, total: in the unit of its step; for indexing seconds of video.
+        rate: of `done` a second, over the last minute of the step; None where too little has been seen of it.
         log: its last lines.
         result: what the command has printed.
         error: why it failed, in a line.
@@ -65,6 +69,7 @@ class Job:
     step: str = ""
     done: float = 0.0
     total: float = 0.0
+    rate: float | None = None
     text: str = ""
     log: tuple[str, ...] = ()
     result: dict[str, Any] | None = None
@@ -146,7 +151,8 @@ class Jobs:
         if job.state not in ("failed", "cancelled"):
             raise UserError(f"job {id_}: is {job.state}; only what failed or was cancelled can be done again")
         first = job.retry_of or id_
-        again = Job(new_id(), job.kind, job.gallery, job.by, job.asked, job.command, datetime.now(UTC), retry_of=first)
+        command = _going_on(job, first)
+        again = Job(new_id(), job.kind, job.gallery, job.by, job.asked, command, datetime.now(UTC), retry_of=first)
         return self._add(again)
 
     def cancel(self, id_: str) -> Job:
@@ -267,11 +273,12 @@ class Jobs:
 
     def _follow(self, id_: str, told: IO[bytes]) -> deque[str]:
         lines: deque[str] = deque(maxlen=_LINES)
+        pace = _Pace()
         for raw in told:
             line = raw.decode(errors="replace").rstrip()
             said = _object(line)
             if progress := _progress(said):
-                self._change(id_, **progress)
+                self._change(id_, **progress, rate=pace.at(progress["step"], progress["done"]))
             elif line:
                 lines.append(str(said.get("note") or said.get("warning") or line))
                 self._change(id_, log=tuple(lines))
@@ -282,6 +289,25 @@ class Jobs:
             job = self._jobs[id_]
             self._jobs[id_] = replace(job, **values, version=job.version + 1)
             self._changed.notify_all()
+
+
+class _Pace:
+    """How fast a step gets on: by its last minute, since a run that goes on passes over what is done at one go."""
+
+    def __init__(self) -> None:
+        self._step, self._marks = "", deque[tuple[float, float]]()
+
+    def at(self, step: str, done: float) -> float | None:
+        """The rate, once so much is done."""
+        now = time.monotonic()
+        if step != self._step:
+            self._step = step
+            self._marks.clear()
+        self._marks.append((now, done))
+        while len(self._marks) > 2 and now - self._marks[0][0] > _WINDOW_S:
+            self._marks.popleft()
+        begun, before = self._marks[0]
+        return (done - before) / (now - begun) if now > begun and done > before else None
 
 
 def new_id() -> str:
@@ -317,10 +343,17 @@ def allowed(jobs: Jobs, folder: str) -> Path:
 def adapt_command(gallery: Gallery, id_: str, quick: bool, apply: bool, options: Mapping[str, str]) -> list[str]:
     """The arguments that adapt the gallery's model to it; the new version is `adapted_models`' of the job's id."""
     folder = gallery.path / ADAPTED
+    gallery.check_writable()
     folder.mkdir(exist_ok=True)
     out = folder / (f"{id_}.onnx" if quick else id_)
     flags = [*(["--quick"] if quick else []), *(["--apply"] if apply else [])]
     return ["adapt", f"--out={out}", *flags, *_options(gallery, options), "--progress=json", "--json"]
+
+
+def _going_on(job: Job, first: str) -> tuple[str, ...]:
+    """The arguments that do a job again: a training run that had been begun, in the first job's folder, goes on."""
+    begun = job.kind == "adapt" and (job.gallery / ADAPTED / first / "run.json").is_file()
+    return (*job.command, "--resume") if begun and "--resume" not in job.command else job.command
 
 
 def adapted_models(gallery: Gallery) -> dict[str, Path]:
@@ -349,6 +382,11 @@ def calibrate_command(gallery: Gallery, source: str | None) -> list[str]:
     return ["gallery", "calibrate", *_options(gallery, {"from": source} if source else {}), "--json"]
 
 
+def prune_command(gallery: Gallery) -> list[str]:
+    """The arguments that delete the vectors of models that are not in use."""
+    return ["gallery", "prune", *_options(gallery, {}), "--yes", "--json"]
+
+
 def backup_command(gallery: Gallery) -> list[str]:
     """The arguments that copy the gallery into a folder of its own, beside it."""
     path = gallery.path.resolve()
@@ -356,11 +394,15 @@ def backup_command(gallery: Gallery) -> list[str]:
     return ["gallery", "backup", *_options(gallery, {}), "--json", "--", str(out)]
 
 
-def export_command(gallery: Gallery, id_: str, case: str, by: str, show_heads: bool) -> list[str]:
+def export_command(gallery: Gallery, id_: str, case: str, by: str, show_heads: bool, part: Part = WHOLE) -> list[str]:
     """The arguments that write a case's archive, which is `export_file`'s of the job's id."""
+    gallery.check_writable()
     (gallery.path / EXPORTS).mkdir(exist_ok=True)
-    options = _options(gallery, {"out": str(export_file(gallery, id_)), "by": by})
-    return ["case", "export", *options, *(["--show-heads"] if show_heads else []), "--json", "--", case]
+    options = {"out": str(export_file(gallery, id_)), "by": by}
+    options |= {key: time.isoformat() for key in ("after", "before") if (time := getattr(part, key))}
+    chosen = [f"--camera={name}" for name in part.cameras or ()]
+    heads = ["--show-heads"] if show_heads else []
+    return ["case", "export", *_options(gallery, options), *chosen, *heads, "--json", "--", case]
 
 
 def export_file(gallery: Gallery, id_: str) -> Path:

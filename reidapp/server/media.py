@@ -45,12 +45,12 @@ async def take_query(desk: Desk, request: Request, name: str) -> Query:
         data += part
         if len(data) > MAX_QUERY_BYTES:
             raise UserError(f"{name}: larger than {MAX_QUERY_BYTES // 1_000_000} MB; make it smaller first")
-    return await run_in_threadpool(desk.service.take_query, bytes(data), name)
+    return await run_in_threadpool(desk.service.take_query, bytes(data), name, desk.owner)
 
 
 def send_query(desk: Desk, query_id: str) -> Response:
     """A kept query picture."""
-    image = desk.service.queries.get(query_id).image()
+    image = desk.own(desk.service.queries, query_id).image()
     return Response(preview(image), media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
 
@@ -60,18 +60,23 @@ def send_crop(desk: Desk, crop_id: str) -> FileResponse:
     return send_file(desk.crop_file(crop_id), "image/webp", "private, max-age=3600")
 
 
-def recording(desk: Desk, video_id: str) -> Path:
-    """The file of a recording.
+def recording(desk: Desk, video_id: str, at_s: float) -> Path:
+    """The file of a recording, to look at one moment of it.
 
     Raises:
-        UnknownError: it is not in the gallery, or no longer where it was.
+        UnknownError: it may not be seen then, or is no longer where it was.
     """
-    return _present(desk.video(video_id)).path
+    video = desk.video(video_id)
+    desk.window(video, Window(at_s, at_s))
+    desk.note_view(video)
+    return _present(video).path
 
 
 def send_recording(desk: Desk, video_id: str) -> FileResponse:
     """A recording as it is."""
-    path = recording(desk, video_id)
+    video = desk.whole_video(video_id)
+    desk.note_view(video)
+    path = _present(video).path
     return send_file(path, VIDEO_TYPES.get(path.suffix.lower(), "application/octet-stream"), "private, no-cache")
 
 
@@ -83,6 +88,8 @@ def send_clip(desk: Desk, video: VideoInfo, window: Window) -> FileResponse:
     """
     if is_picture(_present(video).path):
         raise UserError(f"{video.path.name}: a picture has no clip")
+    window = desk.window(video, window)
+    desk.note_view(video)
     answer = send_file(desk.service.clips.file(video, window), "video/mp4", "private, no-cache")
     answer.headers["Clip-Start"] = f"{window.start_s:.3f}"
     return answer

@@ -1,8 +1,12 @@
-"""Serve an application on this machine."""
+"""Serve an application: on this machine only, or to others who sign in over TLS."""
 
+import ipaddress
 import socket
+import ssl
 import webbrowser
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
@@ -13,37 +17,90 @@ from reidapp.server.security import OneTimeLink
 HOST = "127.0.0.1"
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a server listens.
+
+    Attributes:
+        port: 0 takes a free one.
+        certificate, key: PEM files, for https.
+        public: the address that users know a proxy before this server by.
+    """
+
+    port: int
+    host: str = HOST
+    certificate: Path | None = None
+    key: Path | None = None
+    public: str | None = None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Only this machine reaches it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def check(self, has_users: bool) -> None:
+        """
+        Raises:
+            UserError: others reach it, and nobody has to sign in, or passwords would be read on the way; or the
+                certificate is none.
+        """
+        if bool(self.certificate) != bool(self.key):
+            raise UserError("serve: --certificate and --key belong together")
+        if self.certificate and self.key:
+            try:
+                ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(self.certificate, self.key, "")
+            except (OSError, ValueError) as error:  # ssl.SSLError is one of the first kind
+                files, why = f"--certificate {self.certificate}, --key {self.key}", getattr(error, "strerror", None)
+                raise UserError(f"{files}: cannot be used ({why or error})") from error
+        if not self.is_loopback and not has_users:
+            raise UserError(f"--host {self.host}: others reach it, so they must sign in; `reidapp users add` first")
+        if not self.is_loopback and not self.certificate and not self.public:
+            raise UserError(
+                f"--host {self.host}: passwords and pictures would be read on the way; give --certificate FILE and "
+                "--key FILE, or --behind-proxy https://… where a proxy does that"
+            )
+        if has_users and self.public and not self.public.startswith("https://"):
+            raise UserError(f"--behind-proxy {self.public}: passwords would be read on the way; the proxy needs https")
+
+
 def run(
     app: FastAPI,
-    port: int,
+    place: Place | int,
     *,
     link: OneTimeLink | None = None,
     public: str | None = None,
     open_browser: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Serve until interrupted, on 127.0.0.1 only.
+    """Serve until interrupted.
 
     Args:
-        port: 0 takes a free one.
+        place: where; a port alone is one of 127.0.0.1.
         link: the one the application was built with.
-        public: the address that users know a proxy before this server by, as the application was built with.
+        public: of a port alone, the address that users know a proxy before this server by.
         open_browser: open the page as well.
-        say: tells the user the link, and the next one whenever one was used.
+        say: tells the user the address, with a link the next one whenever one was used.
 
     Raises:
-        UserError: the port is taken.
+        UserError: the port is taken, or there is no such address here.
     """
-    with socket.socket() as listener:
+    if isinstance(place, int):
+        place = Place(place, public=public)
+    with socket.socket(socket.AF_INET6 if ":" in place.host else socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((HOST, port))
+            listener.bind((place.host, place.port))
         except OSError as error:
-            raise UserError(f"port {port} of {HOST} cannot be used ({error.strerror}); try another --port") from error
+            where = f"port {place.port} of {place.host}"
+            raise UserError(f"{where} cannot be used ({error.strerror}); try another --port") from error
         listener.listen(128)
-        own = f"http://{HOST}:{listener.getsockname()[1]}"
-        address = f"{(public or own).rstrip('/')}/"
-        if public:
+        named = f"[{place.host}]" if ":" in place.host else place.host
+        own = f"{'https' if place.certificate else 'http'}://{named}:{listener.getsockname()[1]}"
+        address = f"{(place.public or own).rstrip('/')}/"
+        if place.public:
             say(f"Serving at {own}, for a proxy")
         if link is not None:
             link.announce = lambda token: say(f"The link was used. For another browser: {address}?token={token}")
@@ -53,5 +110,13 @@ def run(
         say(f"Open {address_now}" + (" (works once; Ctrl-C ends the server)" if link else " (Ctrl-C ends the server)"))
         if open_browser:
             webbrowser.open(address_now)  # a request that comes before the server runs waits in the listener's queue
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=2,
+            proxy_headers=place.public is not None,  # anybody could say that they come from elsewhere
+            ssl_certfile=place.certificate,
+            ssl_keyfile=place.key,
+        )
         uvicorn.Server(config).run([listener])

@@ -1,13 +1,14 @@
-"""Who may talk to a server on 127.0.0.1. Small ASGI wrappers around the whole application, Gradio's routes included.
+"""Who may talk to a server. Small ASGI wrappers around the whole application, Gradio's routes included.
 
 Loopback is no lock: any web page in the user's browser can send requests to it (DNS rebinding, forged posts), and
-every account of the machine can connect. So the Host and Origin are checked, and a session starts with a link that
-only the terminal shows.
+every account of the machine can connect. So the Host and Origin are checked, and nobody gets further than a door: that
+of a link which only the terminal shows, or of users who sign in (`sign_in`).
 """
 
 import secrets
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
+from typing import Protocol
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,9 +16,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reidapp.errors import UserError
+from reidapp.server.askers import Asker, RefusedError
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
-OPEN = frozenset({"/healthz", "/readyz"})
+OPEN = frozenset({"/healthz", "/readyz", "/sign-in"})
 _PORTS = {"http": 80, "https": 443}
 
 # Gradio's page starts from an inline script and its HTML component compiles its code with `new Function`; everything
@@ -38,18 +40,33 @@ CONTENT_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+# Of the API: pictures and recordings may be looked at by themselves, and nothing that came with them runs.
+DATA_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "img-src 'self'",
+        "media-src 'self'",
+        "style-src 'unsafe-inline'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
 
 
-class LoopbackGuard:
+class OriginGuard:
     """Refuse requests that a foreign web page could have made; tell browsers to load nothing from elsewhere.
 
     Args:
         public: scheme and host that users know a proxy before this server by, such as ``https://cams.example``.
+        any_host: the server may be asked for by any name. Not on loopback, where a foreign page can take a name that
+            leads here; elsewhere such a page has no cookie, and no certificate.
     """
 
-    def __init__(self, app: ASGIApp, public: str | None = None) -> None:
+    def __init__(self, app: ASGIApp, public: str | None = None, any_host: bool = False) -> None:
         self.app = app
         self.public = public
+        self.any_host = any_host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -59,12 +76,13 @@ class LoopbackGuard:
         host = headers.get("host", "")
         origin = headers.get("origin")
         by_proxy = self.public is not None and self.public.partition("://")[2] == host.lower()
-        if host_name(host) not in LOOPBACK and not by_proxy:
+        own = f"{scope.get('scheme', 'http').replace('ws', 'http')}://{host}"
+        if host_name(host) not in LOOPBACK and not by_proxy and not self.any_host:
             refusal = "Open this page as http://127.0.0.1 (another host name was asked for)."
-        elif origin is not None and origin != self.public and (by_proxy or origin != f"http://{host}"):
+        elif origin is not None and origin != self.public and (by_proxy or origin != own):
             refusal = "Refused: the request comes from another web page."
         else:
-            await self.app(self._as_users_know_it(scope), receive, with_headers(send))
+            await self.app(self._as_users_know_it(scope), receive, with_headers(scope, send))
             return
         await refused(scope, refusal)(scope, receive, send)
 
@@ -94,6 +112,57 @@ class BelowPath:
         await self.app(scope, receive, send)
 
 
+class Door(Protocol):
+    """A way in."""
+
+    async def asker(self, scope: Scope) -> Asker | None:
+        """Who asks; None if nobody knows.
+
+        Raises:
+            RefusedError: it is known, but this request may not be theirs.
+        """
+
+    def answer(self, scope: Scope) -> Response:
+        """What somebody who is not known is told."""
+
+
+class Gate:
+    """The one way to everything: nothing but `OPEN` answers to somebody whom the door does not know.
+
+    Who asks stands in the request's state as ``asker`` from here on.
+    """
+
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self.app = app
+        self.door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and path_inside(scope) not in OPEN:
+            try:
+                asker = await self.door.asker(scope)
+            except RefusedError as error:
+                await refused(scope, str(error))(scope, receive, send)
+                return
+            if asker is None:
+                await self.door.answer(scope)(scope, receive, send)
+                return
+            scope.setdefault("state", {})["asker"] = asker
+        await self.app(scope, receive, send)
+
+
+class OpenDoor:
+    """Everybody who can connect is the same person."""
+
+    def __init__(self, who: Asker) -> None:
+        self.who = who
+
+    async def asker(self, scope: Scope) -> Asker | None:
+        return self.who
+
+    def answer(self, scope: Scope) -> Response:
+        return refused(scope, "This server lets nobody in.")
+
+
 class OneTimeLink:
     """The way in: a link that works once and leaves a session cookie; then the next link is announced.
 
@@ -117,51 +186,31 @@ class OneTimeLink:
         return True
 
 
-class LinkGate:
-    """Nothing but what says whether the server lives answers without the session cookie that a one-time link gave.
+class LinkDoor:
+    """Everybody who has the session cookie that a one-time link gave is the same person."""
 
-    Args:
-        secure: the cookie is for https alone.
-    """
-
-    def __init__(self, app: ASGIApp, link: OneTimeLink, secure: bool = False) -> None:
-        self.app = app
+    def __init__(self, link: OneTimeLink, who: Asker) -> None:
         self.link = link
-        self.secure = secure
+        self.who = who
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = path_inside(scope)
-        if scope["type"] not in ("http", "websocket") or path in OPEN or self.has_session(scope):
-            await self.app(scope, receive, send)
-            return
+    async def asker(self, scope: Scope) -> Asker | None:
+        given = cookie(scope)
+        known = given is not None and secrets.compare_digest(given.encode(), self.link.session.encode())
+        return self.who if known else None
+
+    def answer(self, scope: Scope) -> Response:
         asked = parse_qs(scope["query_string"].decode("latin-1"))
         token = asked.pop("token", [""])[0]
         if scope["type"] == "http" and token and self.link.redeem(token):
             rest = urlencode(asked, doseq=True)
             root = scope.get("root_path", "")
-            answer = RedirectResponse(root + path + ("?" + rest if rest else ""), 303)
-            # Lax, not Strict: a link clicked in a mail or a chat must arrive with its cookie after the redirect.
-            answer.set_cookie(
-                cookie_name(scope),
-                self.link.session,
-                httponly=True,
-                secure=self.secure,
-                samesite="lax",
-                path=root or "/",
-            )
-            await answer(scope, receive, send)
-            return
-        refusal = (
-            "Open the link that `reidapp serve` printed in its terminal (each link opens once; it prints the next)."
+            answer = RedirectResponse(root + path_inside(scope) + ("?" + rest if rest else ""), 303)
+            set_cookie(scope, answer, self.link.session)
+            return answer
+        return refused(
+            scope,
+            "Open the link that `reidapp serve` printed in its terminal (each link opens once; it prints the next).",
         )
-        await refused(scope, refusal)(scope, receive, send)
-
-    def has_session(self, scope: Scope) -> bool:
-        try:
-            cookie = SimpleCookie(Headers(scope=scope).get("cookie", "")).get(cookie_name(scope))
-        except CookieError:
-            return False
-        return cookie is not None and secrets.compare_digest(cookie.value.encode(), self.link.session.encode())
 
 
 def path_inside(scope: Scope) -> str:
@@ -170,11 +219,11 @@ def path_inside(scope: Scope) -> str:
     return path.removeprefix(scope.get("root_path", "")) or "/"
 
 
-def refused(scope: Scope, text: str) -> Response:
-    """403 with a line of text, in the API's form for its paths."""
+def refused(scope: Scope, text: str, status: int = 403) -> Response:
+    """A line of text, in the API's form for its paths."""
     if path_inside(scope).startswith("/api/"):
-        return JSONResponse({"error": text}, 403)
-    return PlainTextResponse(text, 403)
+        return JSONResponse({"error": text}, status)
+    return PlainTextResponse(text, status)
 
 
 def origin_of(address: str) -> str:
@@ -200,16 +249,43 @@ def host_name(host: str) -> str:
     return name.lower()
 
 
+def cookie(scope: Scope) -> str | None:
+    """What this server's cookie says; None without one."""
+    try:
+        found = SimpleCookie(Headers(scope=scope).get("cookie", "")).get(cookie_name(scope))
+    except CookieError:
+        return None
+    return found.value if found else None
+
+
+def set_cookie(scope: Scope, answer: Response, value: str, max_age_s: int | None = None) -> None:
+    """Give a session's cookie, which goes over https alone where the page comes by that."""
+    # Lax, not Strict: a link clicked in a mail or a chat must arrive with its cookie after the redirect.
+    answer.set_cookie(
+        cookie_name(scope),
+        value,
+        max_age=max_age_s,
+        httponly=True,
+        secure=scope.get("scheme") == "https",
+        samesite="lax",
+        path=scope.get("root_path") or "/",
+    )
+
+
 def cookie_name(scope: Scope) -> str:
     """Cookies know no ports: two servers on one machine must not overwrite each other's."""
     return f"reidapp-{Headers(scope=scope).get('host', '').rpartition(':')[2] or '80'}"
 
 
-def with_headers(send: Send) -> Send:
+def with_headers(scope: Scope, send: Send) -> Send:
+    is_data = path_inside(scope).startswith("/api/")
+
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            headers["Content-Security-Policy"] = CONTENT_POLICY
+            headers.setdefault("Content-Security-Policy", DATA_POLICY if is_data else CONTENT_POLICY)
+            if is_data:
+                headers.setdefault("Cache-Control", "no-store")
             headers["Cross-Origin-Resource-Policy"] = "same-origin"
             headers["X-Content-Type-Options"] = "nosniff"
             headers["Referrer-Policy"] = "same-origin"

@@ -43,6 +43,7 @@ class Query:
         people: found in the picture, from left to right; empty where the picture is one person's crop, or nobody was
             found.
         is_crop: the picture shows one person and little else, so it is used whole.
+        owner: who gave it, and alone may use it; empty: anybody.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Query:
     height: int
     people: tuple[Detection, ...]
     is_crop: bool
+    owner: str = ""
 
     def image(self) -> np.ndarray:
         return read_image(io.BytesIO(self.data), "query")
@@ -160,7 +162,8 @@ class Wanted:
         cameras: names of cameras or groups; None: all, or those that the saved search has.
         after, before: aware.
         top: hits at most.
-        rerank: see `reidapp.gallery.search.Searcher.search`.
+        rerank, travel_times: see `reidapp.gallery.search.Searcher.search`.
+        owner: see `Query`.
     """
 
     question: Question
@@ -169,6 +172,8 @@ class Wanted:
     before: datetime | None = None
     top: int = 20
     rerank: bool = False
+    travel_times: bool = False
+    owner: str = ""
 
     @property
     def size(self) -> int:
@@ -198,7 +203,8 @@ class SearchService:
 
     Args:
         gallery: what is searched.
-        embedder: the model that made the gallery's embeddings.
+        embedder: the model that made the gallery's embeddings; a query is one picture, so with batches of one it is
+            many times as fast.
         detector: finds the people in a query picture.
     """
 
@@ -232,12 +238,13 @@ class SearchService:
         self.gallery.summary()
         self._current()
 
-    def take_query(self, data: bytes, name: str) -> Query:
+    def take_query(self, data: bytes, name: str, owner: str = "") -> Query:
         """Read a query picture and find the people in it.
 
         Args:
             data: an image file.
             name: what errors call it.
+            owner: who gives it.
 
         Raises:
             UserError: too large, or no image.
@@ -248,7 +255,7 @@ class SearchService:
         with self._detecting:
             seen = read_query(image, self._detector)
         height, width = image.shape[:2]
-        query = Query(secrets.token_urlsafe(16), data, width, height, tuple(seen.people), seen.is_crop)
+        query = Query(secrets.token_urlsafe(16), data, width, height, tuple(seen.people), seen.is_crop, owner)
         self.queries.add(query)
         return query
 
@@ -291,6 +298,8 @@ class SearchService:
             without=asked.asked.without,
             partial=asked.asked.partial,
             rerank=wanted.rerank,
+            travel_times=wanted.travel_times,
+            seen=asked.asked.seen,
         )
         filtered = cameras is not None or bool(after or before)
         return Found(result, asked.warnings, filtered, asked.asked.refined, asked.asked.without)
@@ -299,7 +308,7 @@ class SearchService:
         """The searcher with the gallery's model, to which another process may have moved it."""
         with self._moving:
             if self.gallery.model_id != self.embedder.identity:
-                self._searcher = Searcher(self.gallery, Embedder(self.gallery.model_file), derive=True)
+                self._searcher = Searcher(self.gallery, Embedder(self.gallery.model_file, batch=1), derive=True)
             return self._searcher
 
 
@@ -315,10 +324,11 @@ def check_pixels(queries: Iterable[Query]) -> None:
 
 def _crop(query: Query, image: np.ndarray, part: Part) -> QueryCrop:
     """A person of a decoded query picture; a copy, as the picture must not stay in memory with it."""
-    box = part.box
+    box, nobody = part.box, False
     if box is None:
-        crop = QueryImage(image, list(query.people), query.is_crop).crop(part.person)
+        seen = QueryImage(image, list(query.people), query.is_crop)
+        crop, nobody = seen.crop(part.person), seen.nobody
         box = query.people[(part.person or 1) - 1].box if query.people else None
     else:
         crop = cut(image, box)
-    return QueryCrop(np.array(as_stored(crop)), None, quality_warnings(crop, None if box == WHOLE else box))
+    return QueryCrop(np.array(as_stored(crop)), None, quality_warnings(crop, None if box == WHOLE else box, nobody))

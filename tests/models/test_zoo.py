@@ -1,8 +1,12 @@
 """What ships can be told apart: a name with a version is one model for ever."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from models import zoo
+from reidapp.errors import UserError
 from reidapp.model_card import model_identity, read_card
 
 
@@ -38,3 +42,19 @@ def test_a_model_made_anew_needs_a_version_of_its_own() -> None:
 def test_no_two_versions_are_one_model() -> None:
     lines = zoo.VERSIONS.read_text().splitlines()
     assert len({line.split()[0] for line in lines}) == len({line.split()[1] for line in lines}) == len(lines)
+
+
+def test_a_damaged_file_is_refused_by_its_name_and_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in zoo.names():
+        shutil.copy(zoo.file_of(name), tmp_path)
+    monkeypatch.setattr(zoo, "FOLDER", tmp_path)
+    assert zoo.path_of("small") == tmp_path / "small.onnx"
+    data = bytearray((tmp_path / "small.onnx").read_bytes())
+    data[len(data) // 2] ^= 1  # a weight: it would load, and find other people
+    (tmp_path / "small.onnx").write_bytes(data)
+    for asked in ("small", str(tmp_path / "small.onnx")):
+        with pytest.raises(UserError, match=r"small\.onnx: damaged: its sha256 .*; install reidapp again"):
+            zoo.path_of(asked)
+    assert zoo.path_of("base") == tmp_path / "base.onnx"
+    shutil.copy(tmp_path / "small.onnx", tmp_path / "mine.onnx")
+    assert zoo.path_of(str(tmp_path / "mine.onnx")) == tmp_path / "mine.onnx"  # nothing is known of it

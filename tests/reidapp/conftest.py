@@ -1,10 +1,15 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from reidapp.cli import main
+from reidapp.demo import view_image
+from reidapp.truth import Truth
+from tests.conftest import World
 from tests.reidapp.file_server import Server
 
 
@@ -38,3 +43,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         running.awake.set()
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="session")
+def query(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A crop of person 1 in the first camera."""
+    truth = Truth.read(world.footage)
+    path = tmp_path_factory.mktemp("query") / "person 1.png"
+    Image.fromarray(view_image(world.footage, truth.best_view(1, truth.cameras[0]))).save(path)
+    return path

@@ -12,7 +12,7 @@ from reidapp.embedding import Embedder
 from reidapp.gallery.label_free import LabelFreeScores
 from reidapp.gallery.store import Gallery
 from tests.conftest import World
-from tests.reidapp.test_cli import as_json, reidapp
+from tests.reidapp.commands import as_json, reidapp
 from training import adapting
 from training.adapting import AdaptResult
 

@@ -166,7 +166,7 @@ def test_the_command(world: World, tmp_path: Path) -> None:
         (["--detector", "hogg"], 'unknown detector "hogg"'),
         (["--model", "smal"], 'did you mean "small"'),
         (["--sampling", "often"], 'unknown sampling "often"'),
-        (["--people", "90", "--seconds", "20"], "45 people need at least 112.5"),
+        (["--people", "90", "--seconds", "20"], "90 people need at least 112.5 to pass 4 cameras, 2 groups at a time"),
         (["--out", "README.md"], "README.md: not a folder"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from reidapp.gallery.calibration import Calibration, Point, keep
 from reidapp.gallery.store import Gallery
 from tests.conftest import World
-from tests.reidapp.test_cli import as_json, refused, reidapp
+from tests.reidapp.commands import as_json, refused, reidapp
 
 MADE = Calibration("identities", "2026-03-02T10:00:00Z", 999, 8, 30, 90, 1.0, -2.0, 1.0, 0.8, (Point(0.5, 0.4, 120.0),))
 

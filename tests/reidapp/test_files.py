@@ -84,3 +84,34 @@ def test_fingerprint_of_small_files(tmp_path: Path) -> None:
         (tmp_path / "a.mp4").write_bytes(data)
         prints.add(files.fingerprint(tmp_path / "a.mp4", len(data)))
     assert len(prints) == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/srv/share/gallery", "nfs4"),
+        ("/srv/share/disk/gallery", None),  # a local disk below a share
+        ("/srv/with space/gallery", "cifs"),
+        ("/srv/hidden/gallery", None),  # mounted over
+        ("/home/me/gallery", None),
+        ("/srv/ssh", "fuse.sshfs"),
+    ],
+)
+def test_network_shares_are_known_by_their_mounts(tmp_path: Path, path: str, kind: str | None) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
+        "2 1 0:40 / /srv/share rw shared:1 - nfs4 host:/share rw\n"
+        "3 2 8:2 / /srv/share/disk rw - xfs /dev/sdb1 rw\n"
+        "4 1 0:41 / /srv/with\\040space rw - cifs //host/share rw\n"
+        "5 1 0:42 / /srv/hidden rw - nfs host:/old rw\n"
+        "6 1 8:3 / /srv/hidden rw - ext4 /dev/sdc1 rw\n"
+        "7 1 0:43 / /srv/ssh rw - fuse.sshfs host: rw\n"
+    )
+    assert files.network_share(Path(path), mounts) == kind
+    assert files.network_share(Path(path), tmp_path / "not told") is None
+
+
+def test_what_may_be_written_to(tmp_path: Path) -> None:
+    assert files.writable(tmp_path)
+    assert files.writable(tmp_path / "not" / "there" / "yet")

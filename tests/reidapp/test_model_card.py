@@ -109,3 +109,9 @@ def test_bad_card(text: str, words: str) -> None:
     assert str(error.value).startswith("x.onnx: ")
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_scores_are_not_rounded_twice() -> None:
+    """Cards may have four digits: 0.59446 as 0.5945, which is no 59.5 %."""
+    (line,) = ModelCard("base", "1", 128, 64, 512, scores={"cosine": {"rank1": 0.5945, "mAP": 0.3759}}).score_lines()
+    assert line == "Rank-1 59.45%  mAP 37.59%; cosine"

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,13 +23,14 @@ from onnx import TensorProto, helper
 
 from models import catalogue, zoo
 from reidapp import detector_files, doctor, registry
+from reidapp.cli import app
 from reidapp.detector_files import Record, releases
 from reidapp.download import download
 from reidapp.errors import UserError
 from reidapp.footage.detection import open_detector
 from reidapp.model_card import METADATA_KEY, ModelCard, read_card
+from tests.reidapp.commands import ROOT, as_json, hears_ctrl_c, refused, reidapp
 from tests.reidapp.file_server import Server
-from tests.reidapp.test_cli import ROOT, as_json, hears_ctrl_c, refused, reidapp
 
 
 def graph_file(inputs: dict[str, Any], outputs: dict[str, Any], card: ModelCard | None = None) -> bytes:
@@ -221,7 +223,7 @@ def test_a_damaged_file_is_found_and_mended(release: Server, folder: Path) -> No
     damaged = bytearray(release.data)
     damaged[5000] ^= 1
     (folder / "yolox-nano.onnx").write_bytes(damaged)
-    assert "pull yolox-nano again" in refused(2, "models", "verify")
+
     done = reidapp("models", "verify", "--json")
     assert done.returncode == 2
     found = json.loads(done.stdout)
@@ -231,6 +233,22 @@ def test_a_damaged_file_is_found_and_mended(release: Server, folder: Path) -> No
     assert (check.status, check.remedy) == ("fail", "reidapp models pull yolox-nano")
     pull_here(release)
     assert "is the recorded one; runs as yolox" in catalogue.verify("yolox-nano")
+
+
+def test_all_that_is_here_is_verified_whatever_is_wrong_with_some(
+    release: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pull_here(release)
+    (folder / "yolox-nano.onnx").write_bytes(b"")
+    shipped = tmp_path / "zoo"
+    shutil.copytree(zoo.FOLDER, shipped)
+    (shipped / "base.onnx").write_bytes(b"half a mod")
+    monkeypatch.setattr(zoo, "FOLDER", shipped)
+    with pytest.raises(UserError) as error:
+        app(["models", "verify"], standalone_mode=False)
+    assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == ["small", "hog"]
+    assert f"{shipped / 'base.onnx'}: its sha256 is " in str(error.value)
+    assert "pull yolox-nano again" in str(error.value)
 
 
 def test_a_file_that_is_no_model_any_more_spoils_no_list(release: Server, folder: Path) -> None:

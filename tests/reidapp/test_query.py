@@ -35,6 +35,7 @@ def test_crop_is_taken_whole() -> None:
     query = read(image)
     assert (query.is_crop, query.people) == (True, [])
     assert query.crop() is image
+    assert not query.nobody
 
 
 def test_crop_of_somebody_whom_the_detector_does_not_know() -> None:
@@ -98,6 +99,7 @@ def test_nobody_in_a_frame() -> None:
     query = read(image)
     assert (query.is_crop, query.people) == (False, [])
     assert query.crop() is image
+    assert query.nobody
     with pytest.raises(UserError, match=r"person 1: there are 0 people in the picture \(none\)"):
         query.crop(1)
 

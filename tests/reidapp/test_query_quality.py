@@ -52,3 +52,8 @@ def test_a_person_at_the_frames_edge_is_cut(crops: list[np.ndarray], box: Box, w
     found = quality_warnings(crops[0], box)
     assert [warning.kind for warning in found] == (["cut"] if words else [])
     assert words is None or words in found[0].text
+
+
+def test_nobody_in_a_picture_is_one_warning() -> None:
+    wide = np.random.default_rng(0).integers(0, 256, (270, 480, 3), dtype=np.uint8)
+    assert [warning.kind for warning in quality_warnings(wide, nobody=True)] == ["nobody"]

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.conftest import World
-from tests.reidapp.test_cli import ROOT, hears_ctrl_c
+from tests.reidapp.commands import ROOT, hears_ctrl_c
 
 
 @pytest.fixture

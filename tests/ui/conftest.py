@@ -5,13 +5,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
+from urllib.parse import urlsplit
 
 import pytest
 
+from reidapp.server.access_folder import AccessFolder
 from reidapp.server.app import build_app
+from reidapp.server.audit import Audit
+from reidapp.server.galleries import Galleries
+from reidapp.server.jobs import Jobs
 from reidapp.server.run import run
 from reidapp.server.security import OneTimeLink
 from reidapp.server.service import SearchService
+from reidapp.server.users import Users
 from tests.small_gallery import make_service
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -25,11 +31,12 @@ FLAGS = [
 
 @dataclass(frozen=True)
 class Site:
-    """A page that is being served."""
+    """A page that is being served. ``behind`` is the port that a proxy asks, where one stands before it."""
 
     service: SearchService
     address: str
     link: OneTimeLink
+    behind: int | None = None
 
     @property
     def way_in(self) -> str:
@@ -37,22 +44,27 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def serve() -> Callable[[SearchService], Site]:
-    """Serves in a thread, until the tests end, just as ``reidapp serve`` does."""
+def serve() -> Callable[..., Site]:
+    """``serve(what, public, jobs)`` serves in a thread, until the tests end, just as ``reidapp serve`` does."""
     from ui.page import mount
 
-    def start(service: SearchService) -> Site:
+    def start(served: SearchService | Galleries, public: str | None = None, jobs: Jobs | None = None) -> Site:
         said: Queue[str] = Queue()
         link = OneTimeLink()
-        app = mount(build_app(service, link), service)
-        threading.Thread(target=run, args=(app, 0), kwargs={"link": link, "say": said.put}, daemon=True).start()
-        return Site(service, said.get(timeout=60).split()[1].partition("?")[0], link)
+        service = served.default if isinstance(served, Galleries) else served
+        users = Users(AccessFolder.of(service.gallery.path, environment={}))
+        audit = Audit(users.folder)
+        app = mount(build_app(served, link, public=public, jobs=jobs, users=users, audit=audit), served)
+        how = {"link": link, "public": public, "say": said.put}
+        threading.Thread(target=run, args=(app, 0), kwargs=how, daemon=True).start()
+        behind = urlsplit(said.get(timeout=60).split()[2].rstrip(",")).port if public else None
+        return Site(service, said.get(timeout=60).split()[1].partition("?")[0], link, behind)
 
     return start
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[SearchService], Site]) -> Site:
+def small(tmp_path_factory: pytest.TempPathFactory, serve: Callable[..., Site]) -> Site:
     return serve(make_service(tmp_path_factory.mktemp("small")))
 
 
@@ -82,7 +94,9 @@ def visit(browser: "playwright.Browser") -> Iterator[Callable[..., "playwright.P
         context.on("request", check)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on("console", lambda m: complaints.append(f"console: {m.text}") if m.type == "error" else None)
+        page.on(
+            "console", lambda m: complaints.append(f"console: {m.text} {m.location}") if m.type == "error" else None
+        )
         page.goto(site.way_in)
         page.wait_for_selector(".ready")
         return page

@@ -9,6 +9,7 @@ import numpy as np
 from reidapp.box import Box
 from reidapp.gallery import schema
 from reidapp.gallery.identities import Identities
+from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.store import Gallery, NewChunk, NewCrop, NewTracklet, PathPoint
 from reidapp.imaging import encode_crop
 from reidapp.server.service import SearchService
@@ -123,3 +124,33 @@ def add_many(gallery: Gallery, count: int) -> None:
         )  # fmt: skip
         writer.add_video("Many", "Europe/Berlin", row)
         writer.add_chunk(row.id, NewChunk(0, 0.0, count, count, float(count), tracklets, embeddings))
+
+
+def test_many_tracklets_of_a_person_and_many_confirmed_hits(
+    tmp_path: Path, serve: Callable[..., Site], visit: Visit
+) -> None:
+    service = make_service(tmp_path)
+    add_many(service.gallery, 400)
+    ids = [each.id for each in service.gallery.tracklets() if each.camera == "Many"]
+    Identities(service.gallery, "test").new("Dan", ids)
+    searches = SavedSearches(service.gallery, "test")
+    searches.save("Dan", [], ids[:1])
+    searches.answer("Dan", ids[1:231], [])
+    page = visit(serve(service))
+    page.click(".saved summary")
+    page.click(".saved .open")
+    page.wait_for_selector(".stop >> nth=229")
+    page.wait_for_selector(".stop img")
+    page.wait_for_selector(".search:not([aria-busy])")
+    assert 0 < page.locator(".stop img").count() < 30
+    page.locator(".stop").last.scroll_into_view_if_needed()
+    page.wait_for_selector(".stop >> nth=229 >> img")
+    assert 0 < page.locator(".page img").count() <= 200
+
+    page.get_by_role("link", name="Identities").click()
+    page.wait_for_selector(".person h2:text-is('Dan')")
+    for scrolled in (0, 5000, 10**6):
+        page.evaluate("(top) => scrollTo(0, top)", scrolled)
+        page.wait_for_selector(".card img")
+        page.wait_for_timeout(200)
+        assert 0 < page.locator(".page img").count() <= 200

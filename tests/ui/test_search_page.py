@@ -131,8 +131,8 @@ def test_similar_to_a_hit_and_saved_searches(small: Site, visit: Visit) -> None:
     settle(page)
     page.wait_for_function("document.querySelectorAll('.card').length === 6")
     assert saved.get("Greens & <i>").yes == []
-    page.on("dialog", lambda dialog: dialog.accept())
     page.click(".saved li .away")
+    page.click(".dialog .danger")
     page.wait_for_selector("text=None yet")
 
 

@@ -5,6 +5,34 @@ import { text } from "./language.js";
 // The server's root, also behind a proxy that puts it under a path.
 export const root = new URL("../../", import.meta.url);
 
+// The gallery that is shown, as the page's address names it; null: the server's only one.
+export let gallery = new URLSearchParams(location.search).get("gallery");
+
+// Of several galleries the address names one, so that it leads to the same one again. The first is shown without.
+export function oneOf(galleries) {
+  if (gallery !== null || galleries.length < 2) return;
+  gallery = galleries[0].name;
+  const here = new URL(location.href);
+  here.searchParams.set("gallery", gallery);
+  history.replaceState(history.state, "", here);
+}
+
+const OF_GALLERY = /^api\/v1\/(?!(galleries|me|users|keys|audit)\b)/; // the rest belongs to the server
+
+// The address of a path such as "api/v1/cameras", in the gallery that is shown.
+export function address(path) {
+  const own = gallery === null ? path : path.replace(OF_GALLERY, `api/v1/galleries/${encodeURIComponent(gallery)}/`);
+  return new URL(own, root).href;
+}
+
+// The address of a page, which shows the same gallery if no other one is said: link("", { tracklet }), link("browse").
+export function link(path, values = {}) {
+  const url = new URL(path, root);
+  for (const [name, value] of Object.entries({ gallery, ...values }))
+    for (const each of [value ?? []].flat()) url.searchParams.append(name, each);
+  return url.href;
+}
+
 export function make(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -50,13 +78,17 @@ export async function ask(path, { json, ...options } = {}) {
   }
   let answer;
   try {
-    answer = await fetch(new URL(path, root), options);
+    answer = await fetch(address(path), options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error(text("error.unreachable"));
   }
   const told = answer.status === 204 ? null : await answer.json().catch(() => null);
   if (answer.ok) return told;
+  if (answer.status === 401) { // the session is over
+    const here = location.pathname.slice(root.pathname.length - 1) + location.search;
+    location.assign(new URL(`sign-in?next=${encodeURIComponent(here)}`, root));
+  }
   throw Object.assign(new Error(told?.error || text("error.status", { status: answer.status })), { status: answer.status });
 }
 
@@ -74,13 +106,15 @@ export async function inTurns(items, work) {
 export const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
 
 // Kept while the browser's tab is open, so that another page can be visited in between.
+const keptAs = (key) => ["reidapp", gallery, key].filter((part) => part !== null).join(".");
+
 export function remember(key, value) {
-  sessionStorage.setItem(`reidapp.${key}`, JSON.stringify(value));
+  sessionStorage.setItem(keptAs(key), JSON.stringify(value));
 }
 
 export function remembered(key) {
   try {
-    return JSON.parse(sessionStorage.getItem(`reidapp.${key}`));
+    return JSON.parse(sessionStorage.getItem(keptAs(key)));
   } catch {
     return null;
   }

@@ -1,6 +1,6 @@
 // Cameras × days, or the hours of one day: how many minutes are indexed. A cell is a button that chooses its time.
 import { ask, build, clamp, inTurns, make } from "./base.js";
-import { dayName, instant, number, text } from "./language.js";
+import { dayName, instant, number, text, wall } from "./language.js";
 
 const DAYS = 14, NARROW_DAYS = 5, HOURS = 24;
 
@@ -26,29 +26,38 @@ export function coverageMap(chosen) {
 
   async function show(given) {
     cameras = given;
-    const told = await inTurns(cameras, ({ name }) => ask(`api/v1/cameras/${encodeURIComponent(name)}/coverage`));
-    covered = new Map(told.map((each) => [each.camera, each.days]));
-    days = between([...covered.values()].flatMap((each) => Object.keys(each)).sort());
+    // Which days there may be is known before it is known what of them is indexed; the wall does not wait for that.
+    const local = (time, { zone }) => wall(time, zone).slice(0, 10);
+    const first = cameras.map((camera) => local(Date.parse(camera.first), camera)).sort()[0];
+    days = between(first, cameras.map((camera) => local(Date.parse(camera.last) - 1, camera)).sort().at(-1));
     from = Math.max(0, days.length - count());
     today = days.length === 1 ? days[0] : null;
-    draw();
-    await clear();
+    const walled = clear();
+    await inTurns([...cameras.entries()], async ([place, camera]) => {
+      covered.set(camera.name, (await ask(`api/v1/cameras/${encodeURIComponent(camera.name)}/coverage`)).days);
+      find("tbody").rows[place].replaceWith(line(camera));
+    });
+    await walled;
   }
 
+  const columns = () => (today ? Array.from({ length: HOURS }, (_, hour) => hour) : days.slice(from, from + count()));
+
   function draw() {
-    const shown = today ? Array.from({ length: HOURS }, (_, hour) => hour) : days.slice(from, from + count());
     const title = (column) => (today ? String(column).padStart(2, "0") : dayName(column, { day: "numeric", month: "short" }));
     find("thead").replaceChildren(make("tr", {}, make("th", { scope: "col", textContent: today ? dayName(today) : text("browse.camera") }),
-      ...shown.map((column) => {
+      ...columns().map((column) => {
         const name = title(column);
         return make("th", { scope: "col" }, today ? name : make("button", { type: "button", textContent: name, onclick: () => open(column) }));
       })));
-    find("tbody").replaceChildren(...cameras.map((camera) => make("tr", {},
-      make("th", { scope: "row", textContent: camera.name, title: `${camera.name}, ${camera.zone}` }),
-      ...shown.map((column) => make("td", {}, cell(camera, column))))));
+    find("tbody").replaceChildren(...cameras.map(line));
     find(".earlier").disabled = today ? days.indexOf(today) === 0 : from === 0;
     find(".later").disabled = today ? days.indexOf(today) === days.length - 1 : from + count() >= days.length;
     find(".all").hidden = !today || days.length === 1;
+  }
+
+  function line(camera) {
+    return make("tr", {}, make("th", { scope: "row", textContent: camera.name, title: `${camera.name}, ${camera.zone}` }),
+      ...columns().map((column) => make("td", {}, cell(camera, column))));
   }
 
   function cell(camera, column) {
@@ -105,9 +114,9 @@ export function coverageMap(chosen) {
 }
 
 // All days from the first to the last: one without a recording is a gap to be seen.
-function between(some) {
-  const all = some.slice(0, 1);
-  while (all.length && all.at(-1) < some.at(-1)) all.push(nextDay(all.at(-1)));
+function between(first, last) {
+  const all = [first];
+  while (all.at(-1) < last) all.push(nextDay(all.at(-1)));
   return all;
 }
 

@@ -1,7 +1,7 @@
 // What to do first, where nothing was indexed yet.
-import { build } from "./base.js";
+import { build, gallery } from "./base.js";
 
-export function emptyGallery(gallery) {
+export function emptyGallery({ galleries }) {
   const element = build(`
     <section class="empty">
       <h2 data-text="empty.title"></h2>
@@ -10,7 +10,8 @@ export function emptyGallery(gallery) {
       <p data-text="empty.demo"></p><code class="command">reidapp demo</code>
       <button type="button" class="quiet" data-text="empty.again"></button>
     </section>`);
-  element.querySelector(".index").textContent = `reidapp index FOLDER --gallery ${gallery}`;
+  const { path } = galleries.find(({ name }) => name === gallery) ?? galleries[0];
+  element.querySelector(".index").textContent = `reidapp index FOLDER --gallery ${path}`;
   element.querySelector("button").addEventListener("click", () => location.reload());
   return element;
 }

@@ -1,16 +1,16 @@
 // Hits as the components take them, whether a search found them or they are tracklets of the gallery:
 // {tracklet, rank, camera, zone, start, end, time, best_s, score, p, crop, track, video, clip, still, gone, uncertain, file}
 // Times are ISO 8601 UTC, addresses are whole; p is null where nothing is known of it, crop where there is none.
-import { root } from "./base.js";
+import { address } from "./base.js";
 import { text } from "./language.js";
 
 const PICTURE = /\.(jpe?g|png|webp|bmp|tiff?)$/i;
 
-export const cropUrl = (crop) => new URL(`api/v1/crops/${crop}`, root).href;
+export const cropUrl = (crop) => address(`api/v1/crops/${crop}`);
 
 export function ofSearch(hit) {
   return {
-    ...hit,
+    ...hit, shot: hit.crop,
     ...addresses(hit.tracklet, hit.video, PICTURE.test(hit.file)),
     time: hit.best_time, p: hit.p_match, crop: cropUrl(hit.crop),
     gone: hit.recording === "present" ? null : text(`recording.${hit.recording}`),
@@ -35,11 +35,21 @@ export function ofEntry({ id, camera, zone, video, start, end, identity, crop })
   };
 }
 
+// told: a hit of a case, as the API has it; what was said of it may be changed while the case is open.
+export function ofCase(told, { name, closed }) {
+  const { tracklet, video, file, crop, recording, p_match: p } = told;
+  return {
+    ...told, ...addresses(tracklet, video, PICTURE.test(file)),
+    rank: null, case: name, judgeable: !closed, identity: null, time: told.start, p, shot: crop, crop: crop && cropUrl(crop),
+    gone: recording === "present" ? null : text(`recording.${recording}`),
+  };
+}
+
 // Undefined where its best shots were deleted.
 export const bestShot = (told) => told.crops.reduce((a, b) => (b.quality > a.quality ? b : a), told.crops[0]);
 
 function addresses(tracklet, video, still) {
-  const at = (path) => new URL(`api/v1/${path}`, root).href;
+  const at = (path) => address(`api/v1/${path}`);
   return {
     still,
     video: at(still ? `videos/${video}/frame` : `videos/${video}/file`),

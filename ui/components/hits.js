@@ -7,7 +7,7 @@ import { columns, row, windowed } from "./rows.js";
 const GAP = 12, HEAD = 44, CUT = 40;
 const PREVIEW_MS = 380; // per best shot, while the pointer rests on a card
 const LIKELY = 0.5;
-const GROUPS = { cameras: (hit) => hit.camera, days: (hit) => day(hit.time, hit.zone) };
+const GROUPS = { cameras: (hit) => hit.camera, days: (hit) => (hit.day ??= day(hit.time, hit.zone)) };
 
 // actions: [[words' key, sign, action]] of a card; each is called with the hit's index, as `open` is.
 export function hitList({ open, actions }) {
@@ -16,35 +16,35 @@ export function hitList({ open, actions }) {
       <ol class="cards rows" data-label="hits.label"></ol>
     </section>`);
   const cards = element.querySelector(".cards"), list = windowed(cards);
-  let hits = [], places = new Map(), view = "grid", at = 0, opened = null;
+  let hits = [], view = "grid", at = 0, opened = null;
+  let order = [], placeOf = []; // indices of hits as they are shown, and the other way round
+  let lines = [];               // {row, from, count}: rows of cards, and which places they have
 
   function show(given = hits, chosenView = view) {
     hits = given;
     view = chosenView;
     at = Math.min(at, Math.max(hits.length - 1, 0));
+    list.show(laid());
+  }
+
+  function laid() {
     const narrow = window.innerWidth <= 640;
     const wide = columns(cards, narrow ? 112 : 142, GAP), scored = hits.some((hit) => hit.score !== null);
-    const high = (narrow ? 246 : 304) - (scored ? 0 : 24) + GAP;
-    places = new Map();
+    const high = (narrow ? 246 : 304) - (scored ? 0 : 24) - (view === "days" ? 18 : 0) + GAP; // a day stands above its hits
     const rows = [];
+    [order, lines] = [[], []];
     const grid = (group) => {
       for (let from = 0; from < group.length; from += wide) {
         const some = group.slice(from, from + wide);
-        for (const [column, index] of some.entries()) places.set(index, { row: rows.length, column });
-        rows.push({
-          height: high,
-          draw: () => {
-            const line = row("of-cards", ...some.map((index) => card(hits[index], index)));
-            line.style.gridTemplateColumns = `repeat(${wide}, minmax(0, 1fr))`;
-            return line;
-          },
-        });
+        lines.push({ row: rows.length, from: order.length, count: some.length });
+        order.push(...some);
+        rows.push({ height: high, pictures: some.length, key: some.join(), draw: () => line(some, wide) });
       }
     };
     const everyone = hits.map((_, index) => index);
     if (view in GROUPS) {
       for (const [name, group] of Map.groupBy(everyone, (index) => GROUPS[view](hits[index]))) {
-        rows.push({ height: HEAD, draw: () => head(name, group.length) });
+        rows.push({ height: HEAD, pictures: 0, key: `${name} ${group.length}`, draw: () => head(name, group.length) });
         grid(group);
       }
     } else {
@@ -52,11 +52,30 @@ export function hitList({ open, actions }) {
       if (cut < 0) grid(everyone);
       else {
         grid(everyone.slice(0, cut));
-        rows.push({ height: CUT, draw: () => row("cut", make("span", { textContent: text("hits.cut") })) });
+        rows.push({ height: CUT, pictures: 0, draw: () => row("cut", make("span", { textContent: text("hits.cut") })) });
         grid(everyone.slice(cut));
       }
     }
-    list.show(rows);
+    placeOf = new Uint32Array(hits.length);
+    order.forEach((index, place) => (placeOf[index] = place));
+    return rows;
+  }
+
+  function line(some, wide) {
+    const cards = row("of-cards", ...some.map((index) => card(hits[index], index)));
+    cards.style.gridTemplateColumns = `repeat(${wide}, minmax(0, 1fr))`;
+    return cards;
+  }
+
+  // Among the lines, the one that has a hit.
+  function lineOf(index) {
+    let low = 0, high = lines.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (lines[middle].from <= placeOf[index]) low = middle;
+      else high = middle - 1;
+    }
+    return low;
   }
 
   const head = (name, count) =>
@@ -66,7 +85,7 @@ export function hitList({ open, actions }) {
     const time = `${clock(hit.time, hit.zone)} ${zoneName(hit.time, hit.zone)}`;
     const worth = hit.p !== null ? percent(hit.p) : hit.score !== null ? text("hits.similarity", { score: hit.score.toFixed(2) }) : "";
     const shot = make("span", { className: "shot" },
-      make("img", { src: hit.crop, alt: "", loading: "lazy", decoding: "async" }),
+      hit.crop ? make("img", { src: hit.crop, alt: "", decoding: "async" }) : make("span", { className: "no-picture" }),
       hit.rank ? make("span", { className: "rank", textContent: number(hit.rank) }) : null,
       hit.identity ? make("span", { className: "badge name", textContent: hit.identity, title: text("hits.identity") }) : null);
     const main = make("button", { type: "button", className: "card", tabIndex: index === at ? 0 : -1 },
@@ -74,7 +93,7 @@ export function hitList({ open, actions }) {
       worth ? score(hit, worth) : null,
       make("span", { className: "camera", textContent: hit.camera, title: hit.camera }),
       make("span", { className: "time", textContent: time, title: hit.zone }),
-      make("span", { className: "date", textContent: day(hit.time, hit.zone) }),
+      view === "days" ? null : make("span", { className: "date", textContent: day(hit.time, hit.zone) }),
       ...[["hits.uncertain", hit.uncertain], ["hits.gone", hit.gone]].filter(([, why]) => why)
         .map(([key, title]) => make("span", { className: "badge", textContent: text(key), title })));
     main.dataset.index = index;
@@ -131,9 +150,8 @@ export function hitList({ open, actions }) {
   }
 
   function focus(index) {
-    const place = places.get(index);
-    if (!place) return;
-    list.reveal(place.row);
+    if (!(index in placeOf)) return;
+    list.reveal(lines[lineOf(index)].row);
     current(index);
     cards.querySelector(`.card[data-index="${index}"]`)?.focus({ preventScroll: true });
   }
@@ -141,15 +159,11 @@ export function hitList({ open, actions }) {
   // Arrow keys walk through the cards, as in every picture browser.
   cards.addEventListener("keydown", (event) => {
     if (!event.target.classList.contains("card") || event.ctrlKey || event.metaKey || event.altKey) return;
-    const { row: line, column } = places.get(at);
+    const place = placeOf[at], own = lineOf(at);
     const vertical = (step) => {
-      for (let next = line + step; next >= 0 && next < line + 4 && next > line - 4; next += step) {
-        const there = [...places].filter(([, place]) => place.row === next).map(([index]) => index);
-        if (there.length) return there[Math.min(column, there.length - 1)];
-      }
-      return at;
+      const other = lines[own + step];
+      return other && order[other.from + Math.min(place - lines[own].from, other.count - 1)];
     };
-    const order = [...places.keys()], place = order.indexOf(at);
     const next = {
       ArrowRight: () => order[place + 1], ArrowLeft: () => order[place - 1],
       ArrowDown: () => vertical(1), ArrowUp: () => vertical(-1), Home: () => order[0], End: () => order.at(-1),
@@ -180,6 +194,10 @@ export function hitList({ open, actions }) {
   return {
     element,
     show,
+    // More hits stand at the end of those that are shown.
+    grow() {
+      list.show(laid(), true);
+    },
     focus,
     get at() {
       return at;

@@ -36,7 +36,13 @@ export const dayName = (date, options = { day: "numeric", month: "short", year: 
 export const zoneName = (time, zone) =>
   format(zone, { hour: "numeric", timeZoneName: "short" }).formatToParts(new Date(time)).find((part) => part.type === "timeZoneName").value;
 export const number = (value) => new Intl.NumberFormat(locale).format(value);
-export const percent = (share) => new Intl.NumberFormat(locale, { style: "percent" }).format(share);
+export const percent = (share, digits = 0) => new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: digits }).format(share);
+
+const UNITS = ["B", "kB", "MB", "GB", "TB"];
+export function bytes(size) {
+  const power = Math.min(Math.floor(Math.log10(Math.max(size, 1)) / 3), UNITS.length - 1);
+  return `${new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 }).format(size / 1000 ** power)} ${UNITS[power]}`;
+}
 
 export function span(start, end, zone) {
   const other = day(start, zone) === day(end, zone) ? "" : `${day(end, zone)}, `;

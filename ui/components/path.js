@@ -1,12 +1,13 @@
 // The confirmed hits in time order: where the person went, how long it took from one camera to the next, and who it is.
-import { ask, build, make } from "./base.js";
+import { ask, build, button, make } from "./base.js";
 import { clock, day, duration, text } from "./language.js";
 
-export function journey({ open, forget }) {
+// open(index), forget(hit) and keep() do what they are called: play one, take its answer back, put all into a case.
+export function journey({ open, forget, keep }) {
   const element = build(`
     <section class="journey" data-label="path.label" hidden>
       <div class="head"><h2 data-text="path.label"></h2><span class="counts"></span>
-        <form>
+        <form data-role="investigator">
           <input type="text" maxlength="200" required list="names" data-placeholder="path.name" data-label="path.name">
           <datalist id="names"></datalist>
           <button class="quiet" data-text="path.keep"></button>
@@ -19,6 +20,14 @@ export function journey({ open, forget }) {
   const find = (selector) => element.querySelector(selector);
   const list = find("ol"), form = find("form"), field = find("input"), say = find(".say"), problem = find(".problem");
   let tracklets = [];
+  // However many are confirmed, only the pictures in view are in the page.
+  const inView = new IntersectionObserver((changes) => {
+    for (const { target, isIntersecting } of changes)
+      target.replaceChildren(...(isIntersecting ? [make("img", { src: target.dataset.crop, alt: "" })] : []));
+  });
+
+  const into = button("into.confirmed", keep, { title: text("into.many"), "data-role": "investigator" });
+  form.after(into);
 
   field.addEventListener("focus", async () => {
     const { identities } = await ask("api/v1/identities").catch(() => ({ identities: [] }));
@@ -39,20 +48,30 @@ export function journey({ open, forget }) {
     }
   });
 
+  function picture(hit) {
+    const place = make("span", { className: "picture" });
+    if (hit.crop) {
+      place.dataset.crop = hit.crop;
+      inView.observe(place);
+    }
+    return place;
+  }
+
   return {
     element,
     // confirmed: in time order; refused: how many hits are not the person.
     show(confirmed, refused) {
       element.hidden = confirmed.length + refused === 0;
-      form.hidden = confirmed.length === 0;
+      form.hidden = into.hidden = confirmed.length === 0;
       tracklets = confirmed.map((hit) => hit.tracklet);
       say.textContent = problem.textContent = "";
       find(".counts").textContent = text("path.counts", { yes: confirmed.length, no: refused });
+      inView.disconnect();
       list.replaceChildren(...confirmed.map((hit, index) => {
         const before = confirmed[index - 1];
         const away = before && (Date.parse(hit.start) - Date.parse(before.end)) / 1000;
         const on = make("button", { type: "button", className: "stop", onclick: () => open(index) },
-          make("img", { src: hit.crop, alt: "" }),
+          picture(hit),
           make("span", { className: "number", textContent: index + 1 }),
           make("span", { className: "camera", textContent: hit.camera, title: hit.camera }),
           make("span", { className: "time", textContent: clock(hit.time, hit.zone), title: hit.zone }),

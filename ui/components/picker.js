@@ -2,12 +2,12 @@
 // click the person, or draw a box.
 // An item is {picture: {id, width, height, people, is_crop, warnings}, box, chosen}, {tracklet, crop, camera, zone, time},
 // {identity, crop} or {saved, crop}; chosen: a person's number from 0, "whole", "drawn", or null while nobody is.
-import { ask, build, clamp, make, root } from "./base.js";
+import { address, ask, build, clamp, make } from "./base.js";
 import { text, clock, day } from "./language.js";
 
 const LEAST = 0.015; // of the picture's side: a smaller box is a click that slipped
 
-const shown = (id) => new URL(`api/v1/queries/${id}`, root).href;
+const shown = (id) => address(`api/v1/queries/${id}`);
 
 export function picker(changed) {
   const element = build(`

@@ -9,7 +9,9 @@ const LONGEST_GAP_S = 3;  // between two samples further apart the person was no
 const REACH_S = 0.3;      // the box stays this long around the first and the last sample
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 
-export function player({ judge, similar }) {
+// judge(hit, verdict) and similar(hit) do what they are called; so do, where they are given, keep(hit), which puts it into a
+// case, and unsure: whether that is a verdict too.
+export function player({ judge, similar, keep = null, unsure = false }) {
   const element = build(`
     <section class="player" data-label="player.label" hidden>
       <div class="head">
@@ -38,7 +40,11 @@ export function player({ judge, similar }) {
         <span class="verdicts">
           <button type="button" data-say="yes" data-title="keys.yes">✓ <span data-text="hits.yes"></span></button>
           <button type="button" data-say="no" data-title="keys.no">✕ <span data-text="hits.no"></span></button>
+          <button type="button" data-say="unsure" data-title="keys.unsure">? <span data-text="hits.unsure"></span></button>
+        </span>
+        <span class="verdicts">
           <button type="button" class="similar" data-title="keys.similar">≈ <span data-text="hits.similar"></span></button>
+          <button type="button" class="into" data-role="investigator" data-title="keys.case">+ <span data-text="hits.case"></span></button>
         </span>
       </div>
       <p class="caption"></p>
@@ -46,6 +52,8 @@ export function player({ judge, similar }) {
   const find = (selector) => element.querySelector(selector);
   const video = find("video"), still = find(".stage img"), canvas = find("canvas"), stage = find(".stage");
   const say = find(".say"), problem = find(".problem"), dial = find(".clock"), speed = find("select");
+  if (!unsure) find("[data-say=unsure]").remove();
+  if (!keep) find(".into").remove();
   for (const each of SPEEDS) speed.append(make("option", { value: each, textContent: `${each}×`, selected: each === 1 }));
   let hits = [], at = 0, track = null, wanted = null, opened = 0;
   let shift = 0;      // what is played begins at this second of the recording: 0, or where its clip does
@@ -74,6 +82,7 @@ export function player({ judge, similar }) {
     find("[data-go='-1']").disabled = index === 0;
     find("[data-go='1']").disabled = index === hits.length - 1;
     find(".verdicts").hidden = !hit.judgeable;
+    mark();
     element.scrollIntoView({ block: "nearest" });
     if (!element.contains(document.activeElement)) find("h2").focus({ preventScroll: true });
     const unknown = hit.best_s === null;
@@ -97,6 +106,12 @@ export function player({ judge, similar }) {
     } catch (error) {
       if (turn === opened) problem.textContent = text("player.noBox", { why: error.message });
     }
+  }
+
+  // What is said of the hit that plays.
+  function mark() {
+    for (const each of element.querySelectorAll("[data-say]"))
+      each.setAttribute("aria-pressed", String(hits[at]?.verdict === each.dataset.say));
   }
 
   function toMoment() {
@@ -257,6 +272,7 @@ export function player({ judge, similar }) {
   for (const button of element.querySelectorAll("[data-say]"))
     button.addEventListener("click", () => judge(hits[at], button.dataset.say));
   find(".similar").addEventListener("click", () => similar(hits[at]));
+  find(".into")?.addEventListener("click", () => keep(hits[at]));
   speed.addEventListener("change", () => (video.playbackRate = Number(speed.value)));
   find(".moment").addEventListener("click", toMoment);
   find(".full").addEventListener("click", () =>
@@ -267,6 +283,7 @@ export function player({ judge, similar }) {
   return {
     element,
     go,
+    mark,
     step: (seconds) => (video.currentTime += seconds),
     // The hit that is open, or null.
     get hit() {

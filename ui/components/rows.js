@@ -2,28 +2,41 @@
 import { make } from "./base.js";
 
 const SPARE_PX = 500; // beyond the view, so that scrolling meets pictures that are there
+const MOST = 140;     // pictures of a list at once, however large the window is
 
-// rows: [{height, draw}]; draw() makes the row's element, which is kept while it is near.
+// rows: [{height, draw, pictures = 1, key}]; draw() makes the row's element, which is kept while it is near.
 export function windowed(element) {
   let rows = [], tops = [], drawn = new Map(), asked = 0;
 
   function update() {
     asked = 0;
-    const { top } = element.getBoundingClientRect();
-    const from = -top - SPARE_PX, to = -top + window.innerHeight + SPARE_PX;
     const near = new Map();
-    for (let at = first(from); at < rows.length && tops[at] < to; at += 1) {
+    for (const at of wanted()) {
       const row = drawn.get(at) || rows[at].draw();
-      if (!row.isConnected) {
-        row.style.top = `${tops[at]}px`;
-        row.style.height = `${rows[at].height}px`;
-        element.append(row);
-      }
+      Object.assign(row.style, { top: `${tops[at]}px`, height: `${rows[at].height}px` });
       near.set(at, row);
     }
-    for (const [at, row] of drawn) if (!near.has(at) && !row.contains(document.activeElement)) row.remove();
-      else near.set(at, row);
+    for (const [at, row] of drawn) {
+      if (near.has(at)) continue;
+      if (row.contains(document.activeElement)) near.set(at, row);
+      else leave(row);
+    }
     drawn = near;
+    let below = null; // they stand in the page in their order, as a keyboard and a reader go through them
+    for (const [, row] of [...near].sort(([a], [b]) => b - a)) {
+      if (!row.isConnected) element.insertBefore(row, below);
+      below = row;
+    }
+  }
+
+  // The rows in view, and those beside it as far as the pictures go, the nearest to its middle first.
+  function wanted() {
+    const half = window.innerHeight / 2, middle = half - element.getBoundingClientRect().top;
+    const places = [];
+    for (let at = first(middle - half - SPARE_PX); at < rows.length && tops[at] < middle + half + SPARE_PX; at += 1) places.push(at);
+    const away = (at) => Math.abs(tops[at] + rows[at].height / 2 - middle);
+    let pictures = 0;
+    return places.sort((a, b) => away(a) - away(b)).filter((at) => (pictures += rows[at].pictures ?? 1) <= MOST);
   }
 
   // The first row that ends below a height.
@@ -44,13 +57,18 @@ export function windowed(element) {
   window.addEventListener("resize", soon);
 
   return {
-    show(given) {
-      rows = given;
+    // grown: rows that have the same key at the same place as before show the same, and stay.
+    show(given, grown = false) {
+      const before = { rows, tops };
       let height = 0;
+      rows = given;
       tops = rows.map((row) => (height += row.height) - row.height);
       element.style.height = `${height}px`;
-      element.replaceChildren();
-      drawn = new Map();
+      for (const [at, row] of drawn) {
+        if (grown && rows[at]?.key === before.rows[at].key && tops[at] === before.tops[at]) continue;
+        leave(row);
+        drawn.delete(at);
+      }
       update();
     },
     // Brings a row into view, and into the page.
@@ -61,10 +79,13 @@ export function windowed(element) {
       else if (below > 0) window.scrollBy({ top: below + 12 });
       update();
     },
-    clear() {
-      this.show([]);
-    },
   };
+}
+
+// Pictures that are on their way are no longer asked for: who scrolls fast would wait for all that was passed.
+function leave(row) {
+  row.remove();
+  for (const image of row.querySelectorAll("img")) if (!image.complete) image.removeAttribute("src");
 }
 
 // How many columns of at least a width fit, with a gap between.

@@ -1,5 +1,6 @@
 // Saved searches: keep this one, open one, forget one.
 import { ask, build, make } from "./base.js";
+import { sure } from "./dialog.js";
 import { text } from "./language.js";
 
 // save(name) and open(search) do what they are called; both may throw.
@@ -7,12 +8,12 @@ export function savedSearches({ save, open }) {
   const element = build(`
     <details class="saved">
       <summary data-text="saved.title"></summary>
-      <form>
+      <form data-role="investigator">
         <input type="text" maxlength="100" required data-placeholder="saved.name" data-label="saved.name">
         <button class="quiet" data-text="saved.save"></button>
       </form>
       <p class="problem" role="alert"></p>
-      <ul></ul>
+      <ul class="choices"></ul>
       <p class="hint"></p>
     </details>`);
   const form = element.querySelector("form"), name = element.querySelector("input"), problem = element.querySelector(".problem");
@@ -37,7 +38,7 @@ export function savedSearches({ save, open }) {
       make("button", {
         type: "button", className: "away", textContent: "✕", title: text("saved.delete"),
         "aria-label": `${text("saved.delete")}: ${search.name}`,
-        onclick: () => confirm(text("saved.sure", { name: search.name })) &&
+        onclick: async () => await sure(text("saved.sure", { name: search.name }), "saved.delete") &&
           attempt(() => ask(`api/v1/saved-searches/${encodeURIComponent(search.name)}`, { method: "DELETE" })),
       }))));
   }

@@ -56,10 +56,10 @@ export function timeline({ open, period }) {
     }
     axis(pen, pale, line, high);
     bars = [];
-    const worst = data.hits.length;
+    const worst = data.hits.length, likely = colour("--likely"), unlikely = colour("--unlikely");
     for (const hit of [...data.hits].reverse()) {
       const share = hit.p ?? 1 - (hit.rank - 1) / Math.max(worst, 1);
-      bar(pen, rows, hit, `color-mix(in oklab, ${colour("--likely")} ${Math.round(15 + 85 * share)}%, ${colour("--unlikely")})`);
+      bar(pen, rows, hit, `color-mix(in oklab, ${likely} ${Math.round(15 + 85 * share)}%, ${unlikely})`);
     }
     bars.reverse();
     if (data.confirmed.length) path(pen, rows, colour("--confirmed"));
@@ -124,7 +124,7 @@ export function timeline({ open, period }) {
     pen.strokeStyle = line;
     pen.lineWidth = 1;
     pen.font = `12px ${getComputedStyle(element).fontFamily}`;
-    let before = "";
+    let before = "", free = 0; // of labels, from here on
     for (let mark = Math.ceil((data.from + shift) / step) * step - shift; mark <= data.to; mark += step) {
       const at = Math.round(x(mark)) + 0.5;
       pen.beginPath();
@@ -133,8 +133,13 @@ export function timeline({ open, period }) {
       pen.stroke();
       const today = shortDay(mark, data.zone);
       const words = step >= 86400000 ? today : step < 60000 ? clock(mark, data.zone) : minutes(mark, data.zone);
-      pen.textAlign = "center";
-      pen.fillText(step < 86400000 && today !== before && step >= 3600000 ? today : words, Math.min(at, left() + width() - 24), 12);
+      const label = step < 86400000 && today !== before && step >= 3600000 ? today : words;
+      const wide = pen.measureText(label).width, middle = Math.min(at, left() + width() - wide / 2);
+      if (middle - wide / 2 >= free) {
+        pen.textAlign = "center";
+        pen.fillText(label, middle, 12);
+        free = middle + wide / 2 + 10;
+      }
       before = today;
     }
     pen.textAlign = "left";

@@ -1,24 +1,25 @@
 // Identities: people with names, the tracklets that show them, and all that was done, which can be undone.
-import { ask, build, button, inTurns, make, root, tell } from "../components/base.js";
+import { ask, build, button, link, make, tell } from "../components/base.js";
+import { sure } from "../components/dialog.js";
 import { frame } from "../components/frame.js";
-import { ofTracklet } from "../components/hit.js";
+import { ofEntry } from "../components/hit.js";
 import { hitList } from "../components/hits.js";
+import { intoCase } from "../components/intocase.js";
 import { clock, day, text } from "../components/language.js";
 import { player } from "../components/player.js";
 
 const LINES = 30; // of the log that are shown
 
 export async function start(element, about) {
-  frame(element, "identities", about.pages);
+  frame(element, "identities", about);
   const page = build(`
     <main class="identities">
       <div class="summary"><h1 data-text="identities.title"></h1></div>
       <p class="problem" role="alert"></p>
-      <p class="told start" role="status" hidden></p>
       <div class="work">
-        <div class="side"><ul class="people" data-label="identities.list"></ul>
+        <div class="side"><ul class="people choices" data-label="identities.list"></ul>
           <details class="log"><summary data-text="identities.log"></summary><ol></ol></details></div>
-        <div class="results"><div class="person" hidden>
+        <div class="results"><p class="told start" role="status" hidden></p><div class="person" hidden>
           <div class="head"><h2 tabindex="-1"></h2><span class="counts"></span></div>
           <div class="tools"></div><form class="rename" hidden></form></div></div>
       </div>
@@ -28,13 +29,15 @@ export async function start(element, about) {
   const problem = find(".problem"), people = find(".people"), person = find(".person");
   let all = [], chosen = null, hits = [];
 
-  const search = (hit) => (location.href = new URL(`?tracklet=${hit.tracklet}`, root).href);
-  const show = player({ judge() {}, similar: search });
+  const search = (hit) => (location.href = link("", { tracklet: hit.tracklet }));
+  const into = (hits) => intoCase(hits.map((hit) => ({ hit })));
+  const show = player({ judge() {}, similar: search, keep: (hit) => into([hit]) });
   const list = hitList({
     open: (index) => tell("open", { hits, index }),
     actions: [
       ["identities.remove", "✕", (index) => act(() => verdict(hits[index].tracklet))],
       ["browse.search", "≈", (index) => search(hits[index])],
+      ["into.this", "+", (index) => into([hits[index]])],
     ],
   });
   find(".results").append(show.element, list.element);
@@ -55,8 +58,9 @@ export async function start(element, about) {
   async function load(name) {
     const [{ identities }, { actions }] = await Promise.all([ask("api/v1/identities"), ask("api/v1/identity-actions")]);
     all = identities;
-    find(".told").hidden = all.length > 0 || actions.length > 0;
-    find(".work").hidden = !find(".told").hidden;
+    find(".told").hidden = all.length > 0;
+    find(".side").hidden = all.length + actions.length === 0;
+    people.hidden = all.length === 0;
     people.replaceChildren(...all.map((each) => {
       const open = make("button", { type: "button", className: "quiet open", onclick: () => act(() => {}, each.name) },
         make("strong", { textContent: each.name }),
@@ -80,9 +84,9 @@ export async function start(element, about) {
     const { tracklets } = await ask(path(name));
     const there = tracklets.filter((each) => each.verdict === "yes" && each.start);
     const gone = tracklets.filter((each) => each.verdict === "yes").length - there.length;
-    const found = await inTurns(there, async (each) => ofTracklet(await ask(`api/v1/tracklets/${each.tracklet}`)));
     if (chosen !== name) return undefined;
-    hits = found.sort((a, b) => Date.parse(a.time) - Date.parse(b.time)).map((hit) => ({ ...hit, identity: null }));
+    hits = there.map((each) => ofEntry({ ...each, id: each.tracklet, identity: null }))
+      .sort((a, b) => Date.parse(a.time) - Date.parse(b.time));
     find(".head h2").textContent = name;
     find(".counts").textContent = [told(all.find((each) => each.name === name)), gone ? text("identities.gone", { count: gone }) : ""].filter(Boolean).join(" · ");
     find(".tools").replaceChildren(...tools(name));
@@ -91,17 +95,18 @@ export async function start(element, about) {
   }
 
   function tools(name) {
-    const into = make("select", { className: "into", "aria-label": text("identities.merge") },
+    const other = make("select", { className: "into", "data-role": "investigator", "aria-label": text("identities.merge") },
       make("option", { value: "", textContent: text("identities.merge") }),
       ...all.filter((each) => each.name !== name).map((each) => make("option", { value: each.name, textContent: each.name })));
-    into.addEventListener("change", () => act(() => ask(path(name, "/merge"), { json: { into: into.value } }), into.value));
-    into.hidden = all.length < 2;
+    other.addEventListener("change", () => act(() => ask(path(name, "/merge"), { json: { into: other.value } }), other.value));
+    other.hidden = all.length < 2;
     return [
-      make("a", { className: "primary", textContent: text("identities.search"), href: new URL(`?identity=${encodeURIComponent(name)}`, root).href }),
-      button("identities.rename", () => rename(name)),
-      into,
-      button("identities.unmerge", () => act(() => ask(path(name, "/unmerge"), { method: "POST" }))),
-      button("identities.delete", () => confirm(text("identities.sure", { name })) && act(() => ask(path(name), { method: "DELETE" }), null)),
+      make("a", { className: "primary", textContent: text("identities.search"), href: link("", { identity: name }) }),
+      button("identities.rename", () => rename(name), { "data-role": "investigator" }),
+      other,
+      button("into.many", () => into(hits), { hidden: !hits.length, "data-role": "investigator" }),
+      button("identities.unmerge", () => act(() => ask(path(name, "/unmerge"), { method: "POST" })), { "data-role": "investigator" }),
+      button("identities.delete", async () => await sure(text("identities.sure", { name }), "identities.delete") && act(() => ask(path(name), { method: "DELETE" }), null), { className: "quiet danger", "data-role": "investigator" }),
     ];
   }
 
@@ -120,7 +125,7 @@ export async function start(element, about) {
   function log(actions) {
     const undone = actions.some((each) => each.undone);
     find(".log ol").replaceChildren(
-      make("li", { className: "go" },
+      make("li", { className: "go", "data-role": "investigator" },
         button("identities.undo", () => act(() => ask("api/v1/identity-actions/undo", { json: {} })), { disabled: !actions.some((each) => !each.undone) }),
         button("identities.redo", () => act(() => ask("api/v1/identity-actions/redo", { json: {} })), { disabled: !undone })),
       ...actions.slice(-LINES).reverse().map((each) => make("li", {

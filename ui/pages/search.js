@@ -1,10 +1,11 @@
 // Search: whom to look for, where and when; the hits, and what the user says of them; the recording of a hit.
-import { ask, build, button, inTurns, make, remember, remembered, root, tell } from "../components/base.js";
+import { address, ask, build, button, inTurns, link, make, remember, remembered, tell } from "../components/base.js";
 import { cameraChoice } from "../components/cameras.js";
 import { emptyGallery } from "../components/empty.js";
 import { frame, keys } from "../components/frame.js";
 import { ofSearch, ofTracklet } from "../components/hit.js";
 import { hitList } from "../components/hits.js";
+import { intoCase } from "../components/intocase.js";
 import { clock, day, number, span, text } from "../components/language.js";
 import { journey } from "../components/path.js";
 import { picker } from "../components/picker.js";
@@ -18,7 +19,7 @@ const VIEWS = ["grid", "cameras", "timeline"];
 const SOON_MS = 250; // answers that follow each other this fast are refined with together
 
 export async function start(element, about) {
-  frame(element, "search", about.pages);
+  frame(element, "search", about);
   const page = build(`
     <main class="search">
       <div class="summary"><h1 data-text="search.title"></h1><p class="facts"></p></div>
@@ -37,7 +38,7 @@ export async function start(element, about) {
 
   const kept = remembered("search") || {};
   const state = {
-    items: [], cameras: [], after: null, before: null, combine: "", rerank: false, top: 40, purpose: "", view: "grid",
+    items: [], cameras: [], after: null, before: null, combine: "", rerank: false, travelTimes: false, top: 40, purpose: "", view: "grid",
     judged: [], // {hit, verdict}, in the order they were said
     atOnce: true, ...kept,
   };
@@ -66,13 +67,14 @@ export async function start(element, about) {
   });
 
   // --- The results.
-  const show = player({ judge: (hit, verdict) => judge(hit, verdict), similar });
+  const show = player({ judge: (hit, verdict) => judge(hit, verdict), similar, keep: (hit) => putIntoCase([hit]) });
   const list = hitList({
     open: (index) => tell("open", { hits: result.hits, index }),
     actions: [
       ["hits.yes", "✓", (index) => judge(result.hits[index], "yes")],
       ["hits.no", "✕", (index) => judge(result.hits[index], "no")],
       ["hits.similar", "≈", (index) => similar(result.hits[index])],
+      ["into.this", "+", (index) => putIntoCase([result.hits[index]])],
     ],
   });
   const line = timeline({
@@ -89,6 +91,7 @@ export async function start(element, about) {
   const way = journey({
     open: (index) => tell("open", { hits: confirmed(), index }),
     forget: (hit) => takeBack(hit),
+    keep: () => putIntoCase(confirmed()),
   });
   const views = VIEWS.map((name) => make("button", {
     type: "button", className: "quiet", textContent: text(`view.${name}`), "data-view": name, onclick: () => look(name),
@@ -106,6 +109,7 @@ export async function start(element, about) {
     j: [() => next(1), "keys.next"],
     k: [() => next(-1), "keys.previous"],
     s: [() => current() && similar(current()), "keys.similar"],
+    c: [() => current() && putIntoCase([current()]), "keys.case"],
     ",": [() => show.step(-5)],
     ".": [() => show.step(5)],
   });
@@ -126,13 +130,18 @@ export async function start(element, about) {
           <option value="max" data-text="combine.max"></option><option value="set" data-text="combine.set"></option>
         </select></label>
         <label class="tick"><input type="checkbox" class="rerank"><span data-text="search.rerank"></span></label>
+        <label class="tick"><input type="checkbox" class="travel-times"><span data-text="search.travelTimes"></span></label>
       </details>`);
     const top = details.querySelector(".most"), combine = details.querySelector(".combine"), rerank = details.querySelector(".rerank");
+    const times = details.querySelector(".travel-times");
     for (const each of TOPS) top.append(make("option", { value: each, textContent: number(each) }));
     top.value = state.top;
     combine.value = state.combine;
-    rerank.checked = state.rerank;
-    details.addEventListener("change", () => change({ top: Number(top.value), combine: combine.value, rerank: rerank.checked }));
+    [rerank.checked, times.checked] = [state.rerank, state.travelTimes];
+    details.addEventListener("change", ({ target }) => {
+      for (const [one, other] of [[rerank, times], [times, rerank]]) if (target === one && one.checked) other.checked = false; // either orders the hits
+      change({ top: Number(top.value), combine: combine.value, rerank: rerank.checked, travelTimes: times.checked });
+    });
     return details;
   }
 
@@ -196,13 +205,13 @@ export async function start(element, about) {
   }
 
   function request() {
-    const { items, cameras: names, after, before, combine, rerank, top, purpose: why } = state;
+    const { items, cameras: names, after, before, combine, rerank, travelTimes, top, purpose: why } = state;
     const of = (kind) => items.filter((item) => item[kind]).map((item) => item[kind]);
     return {
       pictures: items.filter((item) => item.picture).map(({ picture, box }) => ({ id: picture.id, box })),
       tracklets: of("tracklet"), identity: of("identity").at(-1) ?? null, saved: of("saved").at(-1) ?? null,
       yes: verdicts("yes"), no: verdicts("no"),
-      cameras: names, after, before, combine: combine || null, rerank, top, purpose: why || null,
+      cameras: names, after, before, combine: combine || null, rerank, travel_times: travelTimes, top, purpose: why || null,
     };
   }
 
@@ -292,6 +301,12 @@ export async function start(element, about) {
     }, now ? 0 : SOON_MS);
   }
 
+  // With what was said of them here.
+  function putIntoCase(hits) {
+    const said = new Map(state.judged.map(({ hit, verdict }) => [hit.tracklet, verdict]));
+    intoCase(hits.map((hit) => ({ hit, verdict: said.get(hit.tracklet) })));
+  }
+
   function next(step) {
     if (show.hit) show.go(step);
     else list.focus(Math.min(Math.max(list.at + step, 0), (result?.hits.length || 1) - 1));
@@ -314,7 +329,7 @@ export async function start(element, about) {
 
   async function openSaved({ name }) {
     const { pictures, filters, yes, no } = await ask(`api/v1/saved-searches/${encodeURIComponent(name)}`); // answers may be new
-    const crop = pictures.length ? new URL(`api/v1/saved-searches/${encodeURIComponent(name)}/pictures/0`, root).href : null;
+    const crop = pictures.length ? address(`api/v1/saved-searches/${encodeURIComponent(name)}/pictures/0`) : null;
     const { cameras: names = [], after = null, before = null } = filters;
     const seen = async (ids, verdict) => inTurns(ids, async (id) => ({ verdict, hit: { ...ofTracklet(await ask(`api/v1/tracklets/${id}`)), kept: true } }));
     const answers = [...(await seen(yes, "yes")), ...(await seen(no, "no"))];
@@ -326,15 +341,15 @@ export async function start(element, about) {
     await run({ scroll: true });
   }
 
-  // Other pages send people here: ?tracklet=ID or ?identity=NAME.
+  // Other pages send people here: ?tracklet=ID, more than once for several, or ?identity=NAME.
   async function fromAddress() {
     const asked = new URLSearchParams(location.search);
-    const tracklet = asked.get("tracklet"), identity = asked.get("identity");
-    if (!tracklet && !identity) return;
-    history.replaceState(null, "", location.pathname);
+    const tracklets = asked.getAll("tracklet"), identity = asked.get("identity");
+    if (!tracklets.length && !identity) return;
+    history.replaceState(null, "", link(""));
     try {
-      const item = tracklet ? ofTracklet(await ask(`api/v1/tracklets/${encodeURIComponent(tracklet)}`)) : { identity, crop: null };
-      change({ items: [item], judged: [] });
+      const seen = await inTurns(tracklets, async (id) => ofTracklet(await ask(`api/v1/tracklets/${encodeURIComponent(id)}`)));
+      change({ items: identity ? [{ identity, crop: null }] : seen, judged: [] });
       query.set(state.items);
     } catch (error) {
       problem.textContent = error.message;
@@ -356,7 +371,7 @@ export async function start(element, about) {
   query.set(state.items);
   if (!cameras.length) {
     form.hidden = true;
-    find(".results").replaceChildren(emptyGallery(about.gallery));
+    find(".results").replaceChildren(emptyGallery(about));
   } else told.textContent = text("search.start");
   page.classList.add("ready");
   await fromAddress();

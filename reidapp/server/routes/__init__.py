@@ -3,21 +3,29 @@
 from fastapi import APIRouter
 
 from reidapp.server.routes import (
+    accounts,
     cameras,
     cases,
+    footage,
     galleries,
     identities,
     jobs,
+    log,
     models,
     queries,
+    retention,
     saved_searches,
     search,
+    storage,
     tracklets,
     videos,
 )
 from reidapp.server.routes._shared import PROBLEMS
 
-NOUNS = (cameras, videos, tracklets, queries, search, saved_searches, identities, cases, jobs, models)
+NOUNS = (
+    *(cameras, videos, tracklets, queries, search, saved_searches, identities, cases),
+    *(footage, storage, retention, jobs, models),
+)
 
 
 def api_routes() -> APIRouter:
@@ -26,7 +34,8 @@ def api_routes() -> APIRouter:
     for noun in NOUNS:
         nouns.include_router(noun.router)
     api = APIRouter(responses=PROBLEMS)
-    api.include_router(galleries.router)
+    for of_the_server in (galleries, accounts, log):
+        api.include_router(of_the_server.router)
     api.include_router(nouns)
     api.include_router(nouns, prefix="/galleries/{gallery}", include_in_schema=False)
     return api

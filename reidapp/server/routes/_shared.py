@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Path, Query
+from fastapi import Path, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from reidapp.box import Box
 from reidapp.errors import UserError
 from reidapp.gallery.listing import Stretch
 from reidapp.gallery.store import iso
+from reidapp.server.jobs import Jobs
 
 Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -71,6 +72,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
     for status, text in {
         400: "The request cannot be read.",
+        401: "Nobody knows who asks.",
         403: "Whoever asks may not do this.",
         404: "There is nothing of this name or id, or it may not be seen.",
         405: "Another method is needed.",
@@ -92,6 +94,11 @@ def with_ranges(*media_types: str) -> dict[str, Any]:
     said["responses"][206] = {**said["responses"][200], "description": "The part that was asked for."}
     said["responses"][416] = {"description": "There is no such part.", "content": {"text/plain": {}}}
     return said
+
+
+def jobs_of(request: Request) -> Jobs:
+    jobs: Jobs = request.app.state.jobs
+    return jobs
 
 
 def periods(stretches: Iterable[Stretch]) -> list[Period]:

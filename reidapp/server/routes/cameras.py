@@ -102,6 +102,7 @@ def camera(desk: Viewer, name: NameInPath) -> Camera:
 def change_camera(desk: Admin, name: NameInPath, change: CameraChange) -> Camera:
     """Correct a camera's name, clock or group; searches see it at once."""
     desk.camera(name)
+    desk.note("change", what="camera")
     said = change.model_dump(exclude_none=True)
     if "offset_s" in said:
         said["offset"] = said.pop("offset_s")
@@ -116,6 +117,7 @@ def merge_camera(desk: Admin, name: NameInPath, merge: CameraMerge) -> Merged:
     """Two names are one camera's: its recordings are the other's from now on. What was learnt of cameras (means, travel
     times) is forgotten."""
     desk.camera(name)
+    desk.note("change", what="cameras merged")
     with desk.gallery.writing() as writer:
         overlaps = writer.merge_camera(name, merge.into).overlaps
     return Merged(

@@ -18,9 +18,11 @@ class GalleryFacts(BaseModel):
     model: str
     cameras: int
     videos: int
-    unfinished: int = Field(description="Videos that are not indexed to their end.")
+    unfinished: int | None = Field(
+        description="Videos that are not indexed to their end; null, as for crops, for who may see a part."
+    )
     tracklets: int
-    crops: int
+    crops: int | None
     first: Utc | None
     last: Utc | None
 
@@ -46,9 +48,9 @@ def galleries(request: Request, asker: Anybody) -> GalleryList:
                 model=summary.model,
                 cameras=len(cameras),
                 videos=sum(camera.videos for camera in cameras),
-                unfinished=summary.unfinished,
+                unfinished=summary.unfinished if asker.sees_all else None,
                 tracklets=sum(camera.tracklets for camera in cameras),
-                crops=summary.crops if asker.sees_all else 0,
+                crops=summary.crops if asker.sees_all else None,
                 first=min((camera.first for camera in cameras), default=None),
                 last=max((camera.last for camera in cameras), default=None),
             )

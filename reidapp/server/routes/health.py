@@ -7,6 +7,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from reidapp.server.access import Anybody, galleries_of
+from reidapp.server.askers import RefusedError
 from reidapp.server.galleries import UNREADABLE
 from reidapp.server.routes._shared import Problem
 
@@ -36,5 +37,7 @@ def readyz(request: Request) -> Status | JSONResponse:
 
 @router.get("/metrics", response_class=Response)
 def metrics(request: Request, asker: Anybody) -> Response:
-    """Figures in Prometheus' text form."""
+    """Figures in Prometheus' text form, for who may see all: they count what is in the galleries."""
+    if not asker.sees_all:
+        raise RefusedError(f"{asker.name} may see a part of the galleries; the figures are of all")
     return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,6 +1,5 @@
 """Jobs: what takes long, begun here and run beside the server."""
 
-import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
@@ -10,42 +9,29 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field, RootModel
 
 from reidapp.errors import UnknownError
-from reidapp.footage.indexing import find_footage
-from reidapp.footage.survey import survey
 from reidapp.server.access import Admin, Desk, Investigator
 from reidapp.server.jobs import (
     Job as RunJob,
 )
 from reidapp.server.jobs import (
-    Jobs,
+    Kind,
+    State,
     adapt_command,
-    allowed,
     backup_command,
     calibrate_command,
     index_command,
     new_id,
+    prune_command,
     reembed_command,
 )
-from reidapp.server.routes._shared import Model, Utc
+from reidapp.server.routes._shared import Model, Utc, jobs_of
+from reidapp.server.routes.footage import Footage
 from reidapp.settings import IndexSettings
 
 router = APIRouter(tags=["jobs"])
 
 JobInPath = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 Named = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-
-
-class Footage(Model):
-    """A folder of footage, as the server sees it, and how its files are to be understood."""
-
-    folder: Annotated[str, Field(min_length=1, max_length=4000, pattern=r"^[^\x00]+$")]
-    template: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]+$")] | None = Field(
-        None, description="Of paths, such as {camera}/{start}, or a recorder's name; guessed without."
-    )
-    zone: Named | Annotated[str, Field(pattern=r"^[A-Za-z_+-]+(/[A-Za-z0-9_+-]+){0,2}$")] | None = Field(
-        None, description="IANA name of new cameras' zone; the server's without."
-    )
-    take: Literal["videos", "stills", "crops"] = "videos"
 
 
 class Index(Footage):
@@ -73,6 +59,12 @@ class Reembed(Model):
     model: Annotated[str, Field(min_length=1, max_length=100, description="Its id, as /models lists it.")]
 
 
+class Prune(Model):
+    """Delete the vectors of all models but the one in use; to go back to one, every crop is embedded again."""
+
+    kind: Literal["prune"]
+
+
 class Calibrate(Model):
     """Fit P(match)."""
 
@@ -88,7 +80,7 @@ class Backup(Model):
     kind: Literal["backup"]
 
 
-class NewJob(RootModel[Annotated[Index | Adapt | Reembed | Calibrate | Backup, Field(discriminator="kind")]]):
+class NewJob(RootModel[Annotated[Index | Adapt | Reembed | Prune | Calibrate | Backup, Field(discriminator="kind")]]):
     pass
 
 
@@ -96,18 +88,21 @@ class Job(BaseModel):
     """A job and how far it has got."""
 
     id: str
-    kind: Literal["index", "adapt", "reembed", "calibrate", "backup", "export"]
+    kind: Kind
     by: str
     asked: dict[str, Any]
-    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    state: State
     created: Utc
     started: Utc | None
     ended: Utc | None
+    seconds: float = Field(description="For which it has run.")
     step: str
     done: float = Field(description="Of total, in the unit of its step; for indexing seconds of video.")
     total: float
     text: str = Field(description="What it is at.")
-    per_second: float | None = Field(description="For indexing, how many times as fast as the recordings play.")
+    per_second: float | None = Field(
+        description="Of `done`, in the last minute; for indexing, how many times as fast as the recordings play."
+    )
     left_s: float | None = Field(description="Seconds until the end of this step, at this rate.")
     log: list[str]
     result: dict[str, Any] | None
@@ -119,12 +114,6 @@ class Job(BaseModel):
 
 class JobList(BaseModel):
     jobs: list[Job]
-
-
-class FootagePlan(BaseModel):
-    """What would be indexed as what: cameras with their recordings and gaps."""
-
-    plan: dict[str, Any]
 
 
 _EVENT: dict[str, Any] = {
@@ -154,12 +143,15 @@ def begin_job(desk: Admin, request: Request, new: NewJob) -> Job:
             options = {"as": wanted.take} | {
                 key: value for key in ("template", "zone", "sampling", "detector") if (value := asked.get(key))
             }
+            IndexSettings.checked(zone=wanted.zone, sampling=wanted.sampling)  # said here rather than by the job
             command = index_command(known, gallery, wanted.folder, options)
         case Adapt():
             options = {key: str(asked[key]) for key in ("recipe", "images") if key in asked}
             command = adapt_command(gallery, id_, wanted.quick, wanted.apply, options)
         case Reembed():
             command = reembed_command(known, gallery, wanted.model)
+        case Prune():
+            command = prune_command(gallery)
         case Calibrate():
             command = calibrate_command(gallery, wanted.source)
         case Backup():
@@ -171,7 +163,7 @@ def begin_job(desk: Admin, request: Request, new: NewJob) -> Job:
 @router.get("/jobs/{job_id}")
 def job(desk: Investigator, request: Request, job_id: JobInPath) -> Job:
     """One job."""
-    return told(desk, _seen(desk, request, job_id))
+    return told(desk, seen_job(desk, request, job_id))
 
 
 @router.get(
@@ -181,7 +173,7 @@ def job(desk: Investigator, request: Request, job_id: JobInPath) -> Job:
 )
 def job_events(desk: Investigator, request: Request, job_id: JobInPath) -> StreamingResponse:
     """The job as server-sent events named `job`, one at each change, until it is over; its data is as of GET."""
-    begun = _seen(desk, request, job_id)
+    begun = seen_job(desk, request, job_id)
 
     async def events() -> AsyncIterator[str]:
         job = begun
@@ -206,45 +198,36 @@ def job_events(desk: Investigator, request: Request, job_id: JobInPath) -> Strea
 @router.post("/jobs/{job_id}/cancel")
 def cancel_job(desk: Investigator, request: Request, job_id: JobInPath) -> Job:
     """End a job; what it has committed is kept."""
-    _seen(desk, request, job_id)
+    seen_job(desk, request, job_id)
     return told(desk, jobs_of(request).cancel(job_id))
 
 
 @router.post("/jobs/{job_id}/retry", status_code=202)
 def retry_job(desk: Investigator, request: Request, job_id: JobInPath) -> Job:
     """Do a job again that failed or was cancelled; it goes on from what it has done."""
-    _seen(desk, request, job_id)
+    seen_job(desk, request, job_id)
     return told(desk, jobs_of(request).retry(job_id))
 
 
-@router.post("/footage-plans")
-def plan_footage(desk: Admin, request: Request, footage: Footage) -> FootagePlan:
-    """What indexing a folder would take as which camera and time, by paths alone: nothing is opened or made."""
-    folder = allowed(jobs_of(request), footage.folder)
-    said = {"template": footage.template, "zone": footage.zone, "kind": footage.take}
-    settings = IndexSettings.checked(**{key: value for key, value in said.items() if value})
-    found = survey(find_footage(folder, settings), settings.zone, False, lambda *_: None)
-    return FootagePlan(plan=json.loads(json.dumps(found.to_dict(), default=str)))
-
-
-def jobs_of(request: Request) -> Jobs:
-    jobs: Jobs = request.app.state.jobs
-    return jobs
-
-
 def told(desk: Desk, job: RunJob) -> Job:
-    rate = job.done / job.seconds if job.done and job.seconds else None
-    said = {key: value for key, value in vars(job).items() if key not in ("gallery", "command", "version")}
+    own = ("gallery", "command", "rate", "version")
+    said = {key: value for key, value in vars(job).items() if key not in own}
+    rate, ahead = job.rate, job.total - job.done
     return Job(
         **said,
+        seconds=round(job.seconds, 1),
         per_second=round(rate, 3) if rate else None,
-        left_s=round((job.total - job.done) / rate, 1) if rate and job.state == "running" else None,
+        left_s=round(ahead / rate, 1) if rate and ahead >= 0 and job.state == "running" else None,
         url=desk.url("jobs", job.id),
         events_url=desk.url("jobs", job.id, "events"),
     )
 
 
-def _seen(desk: Desk, request: Request, job_id: str) -> RunJob:
+def seen_job(desk: Desk, request: Request, job_id: str) -> RunJob:
+    """
+    Raises:
+        UnknownError: no such job may be seen.
+    """
     job = jobs_of(request).get(job_id)
     if job.gallery != desk.gallery.path or not _may_see(desk, job):
         raise UnknownError(f"job {job_id}: not known")

@@ -1,5 +1,6 @@
 """Models: cards, what they run on, calibration. To switch, begin the job `reembed`."""
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -9,7 +10,7 @@ from reidapp.gallery.calibration import Calibration, current
 from reidapp.model_card import ModelCard, model_identity, read_card
 from reidapp.server.access import Viewer
 from reidapp.server.jobs import adapted_models
-from reidapp.server.routes.jobs import jobs_of
+from reidapp.server.routes._shared import jobs_of
 from reidapp.server.routes.search import CalibrationFacts
 
 router = APIRouter(tags=["models"])
@@ -39,7 +40,7 @@ class Model(BaseModel):
     id: str = Field(description="What the job `reembed` takes.")
     source: Literal["gallery", "shipped", "adapted"]
     active: bool
-    crops: int = Field(description="That have a vector of it.")
+    crops: int | None = Field(description="That have a vector of it; null for who may see a part.")
     coverage: float = Field(description="Share of the gallery's crops that have one.")
     provider: str | None = Field(description="What the one in use really runs on.")
     card: Card
@@ -66,16 +67,17 @@ class CalibrationWithPoints(BaseModel):
 def models(desk: Viewer, request: Request) -> ModelList:
     """The models of the gallery, the one in use first, and others that it could be moved to."""
     gallery, crops = desk.gallery, desk.gallery.summary().crops
+    seen = None if desk.asker.sees_all else {camera.name for camera in desk.cameras()}
     own = gallery.models()
     found = [
         Model(
             id=each.id,
             source="gallery",
             active=each.active,
-            crops=each.crops,
+            crops=each.crops if seen is None else None,
             coverage=each.crops / crops if crops else 1.0,
             provider=desk.service.provider if each.active else None,
-            card=_told(each.card),
+            card=_told(each.card, seen),
         )
         for each in own
     ]
@@ -87,9 +89,9 @@ def models(desk: Viewer, request: Request) -> ModelList:
     for source, files in others:
         for id_, file in files.items():
             if (card := read_card(file)) and model_identity(file) not in known:
-                found.append(
-                    Model(id=id_, source=source, active=False, crops=0, coverage=0.0, provider=None, card=_told(card))
-                )
+                told = _told(card, seen)
+                model = Model(id=id_, source=source, active=False, crops=0, coverage=0.0, provider=None, card=told)
+                found.append(model)
     return ModelList(models=found)
 
 
@@ -103,5 +105,6 @@ def calibration(desk: Viewer) -> CalibrationWithPoints:
     )
 
 
-def _told(card: ModelCard) -> Card:
-    return Card(**vars(card))
+def _told(card: ModelCard, seen: Collection[str] | None) -> Card:
+    cameras = [name for name in card.cameras if seen is None or name in seen]
+    return Card(**{**vars(card), "cameras": cameras})

@@ -66,6 +66,7 @@ def picture(desk: Viewer, query_id: TokenInPath) -> Response:
 
 def _told(desk: Desk, query: Query) -> QueryPicture:
     clear = len(query.people) < 2
+    warnings = desk.service.crops([Part(query.id)])[0].warnings if clear else []
     return QueryPicture(
         id=query.id,
         url=desk.url("queries", query.id),
@@ -75,5 +76,5 @@ def _told(desk: Desk, query: Query) -> QueryPicture:
         people=[
             Person(box=[float(v) for v in person.box.clipped()], score=float(person.score)) for person in query.people
         ],
-        warnings=[warning.text for warning in desk.service.crops([Part(query.id)])[0].warnings] if clear else [],
+        warnings=[warning.text for warning in warnings if warning.kind != "nobody"],  # `people` says that
     )

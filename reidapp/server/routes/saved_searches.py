@@ -13,6 +13,7 @@ from reidapp.gallery.saved_searches import SavedSearches, SavedSearchInfo
 from reidapp.gallery.store import iso
 from reidapp.server.access import Desk, Investigator, Viewer
 from reidapp.server.media import send_file
+from reidapp.server.routes import _seen
 from reidapp.server.routes._shared import Done, Model, Name, NameInPath, file_of
 from reidapp.server.routes.search import Tracklets, judged
 
@@ -51,13 +52,13 @@ class Answers(Model):
 @router.get("")
 def saved_searches(desk: Viewer) -> SavedSearchList:
     """All, by name."""
-    return SavedSearchList(searches=[_told(desk, each) for each in _searches(desk).all()])
+    return SavedSearchList(searches=[_told(desk, each) for each in _seen.saved_searches(desk)])
 
 
 @router.post("", status_code=201)
 def save_search(desk: Investigator, wanted: ToSave) -> SavedSearch:
     """Keep a search that was made, under a name."""
-    kept = desk.service.searches.get(wanted.search)
+    kept = desk.own(desk.service.searches, wanted.search)
     cameras = None if kept.cameras is None else list(kept.cameras)
     limits = {"cameras": cameras, "after": iso(kept.after), "before": iso(kept.before)}
     filters = {key: value for key, value in limits.items() if value is not None}
@@ -71,7 +72,7 @@ def save_search(desk: Investigator, wanted: ToSave) -> SavedSearch:
 @router.get("/{name:path}/pictures/{number}", response_class=FileResponse, **file_of("image/webp"))
 def saved_picture(desk: Viewer, name: NameInPath, number: int) -> FileResponse:
     """A picture that the search asks with, from 0."""
-    pictures = _searches(desk).get(name).pictures
+    pictures = _seen.saved_search(desk, name).pictures
     if not 0 <= number < len(pictures):
         raise UnknownError(f'saved search "{name}": it has no picture {number}')
     return send_file(pictures[number], "image/webp", "private, no-cache")
@@ -80,12 +81,13 @@ def saved_picture(desk: Viewer, name: NameInPath, number: int) -> FileResponse:
 @router.get("/{name:path}")
 def saved_search(desk: Viewer, name: NameInPath) -> SavedSearch:
     """One of them."""
-    return _told(desk, _searches(desk).get(name))
+    return _told(desk, _seen.saved_search(desk, name))
 
 
 @router.post("/{name:path}/answers")
 def answer_saved_search(desk: Investigator, name: NameInPath, answers: Answers) -> SavedSearch:
     """Keep what was seen in hits; P(match) can be calibrated by it."""
+    _seen.saved_search(desk, name)
     searches, (yes, no, clear) = _searches(desk), judged(desk, answers.yes, answers.no, answers.clear)
     searches.answer(name, yes, no, clear)
     return _told(desk, searches.get(name))
@@ -94,6 +96,8 @@ def answer_saved_search(desk: Investigator, name: NameInPath, answers: Answers) 
 @router.delete("/{name:path}")
 def delete_saved_search(desk: Investigator, name: NameInPath) -> Done:
     """Forget a search, its pictures and its answers."""
+    _seen.saved_search(desk, name)
+    desk.note("delete", what="saved search", name=name)
     _searches(desk).delete(name)
     return Done(done=[f'saved search "{name}" is forgotten'])
 

@@ -1,7 +1,8 @@
 """Searches: who is meant, among what; the hits; and answers to them."""
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Annotated, Literal
 from uuid import uuid4
 
@@ -11,12 +12,13 @@ from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationErr
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from reidapp.asking import Question
+from reidapp.asking import Question, time_of
 from reidapp.errors import UserError
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.search import Hit as FoundHit
-from reidapp.server.access import Desk, Viewer
+from reidapp.server.access import Desk, Viewer, best_shot
+from reidapp.server.routes import _seen
 from reidapp.server.routes._shared import (
     Fractions,
     Model,
@@ -66,7 +68,10 @@ class SearchRequest(Model):
     top: int = Field(20, ge=1, le=1000, description="Hits at most.")
     max_matches: int | None = Field(None, ge=1, le=1000, description="ONVIF's name of `top`.")
     rerank: bool = Field(False, description="Order the first 200 by k-reciprocal neighbours.")
-    purpose: Text | None = Field(None, description="What the search is for. So far it is not kept.")
+    travel_times: bool = Field(
+        False, description="Order the first 200 also by how long people take from where the person was seen."
+    )
+    purpose: Text | None = Field(None, description="What the search is for; the log keeps it.")
 
 
 class Feedback(Model):
@@ -101,6 +106,9 @@ class Reason(BaseModel):
     shots: float = Field(description="Mean score of the two best shots in the piece of the tracklet that has the best.")
     rank_by_score: int
     distance: float | None = Field(description="By k-reciprocal neighbours, 0..1, where these were asked for.")
+    prior: float | None = Field(
+        description="By travel times, above 0 where they speak for it, where these were asked for."
+    )
 
 
 class Hit(BaseModel):
@@ -167,7 +175,7 @@ class SearchAnswer(BaseModel):
     probably_absent: bool | None = Field(
         description="The person is probably not in this gallery, or not in the filters."
     )
-    told: list[str] = Field(description="What P(match) says of the hits together, in words.")
+    told: list[str] = Field(description="What orders the hits, and what P(match) says of them together, in words.")
     rows: int = Field(description="Best shots that were compared.")
     seconds: float
     warnings: list[Warning]
@@ -199,7 +207,7 @@ async def search_images(desk: Viewer, request: Request) -> SearchAnswer:
 @router.get("/{search_id}")
 def search_again(desk: Viewer, search_id: TokenInPath) -> SearchAnswer:
     """The hits of a search that was made, as they are now."""
-    return _answer(desk, search_id, desk.service.searches.get(search_id))
+    return _answer(desk, search_id, desk.own(desk.service.searches, search_id))
 
 
 @router.post("/{search_id}/feedback")
@@ -219,6 +227,7 @@ def feedback(desk: Viewer, search_id: TokenInPath, said: Feedback) -> SearchAnsw
         question = replace(was, yes=others(was.yes) + yes, no=others(was.no) + no, clear=others(was.clear) + clear)
         return replace(wanted, question=question, top=said.top or wanted.top)
 
+    desk.own(desk.service.searches, search_id)
     wanted = desk.service.searches.change(search_id, told_more)
     if wanted.question.saved and desk.asker.is_at_least("investigator"):
         SavedSearches(desk.gallery, desk.asker.name).answer(wanted.question.saved, yes, no, clear)
@@ -233,7 +242,7 @@ def judged(
     Raises:
         UserError: one is both, or may not be seen.
     """
-    said = _seen(desk, yes), _seen(desk, no), _seen(desk, filter(desk.sees, clear))
+    said = _first(desk, yes), _first(desk, no), _first(desk, filter(desk.sees, clear))
     if both := {*said[0]} & {*said[1]}:
         raise UserError(f"tracklet {min(both)}: both yes and no; say one of them")
     return said
@@ -241,25 +250,35 @@ def judged(
 
 def begin(desk: Desk, request: SearchRequest, parts: Sequence[Part] = ()) -> SearchAnswer:
     """Search, and keep the search for answers."""
+    desk.check_purpose(request.purpose)
+    for picture in request.pictures:
+        desk.own(desk.service.queries, picture.id)
+    if request.identity:
+        _seen.identity(desk, request.identity)
+    kept = _seen.saved_search(desk, request.saved).filters if request.saved and not desk.asker.sees_all else {}
     asked = [Part(each.id, box_of(each.box) if each.box else None, each.person) for each in request.pictures]
     crops = desk.service.crops([*parts, *asked])
     question = Question(
-        tracklets=_seen(desk, request.tracklets),
+        tracklets=_first(desk, request.tracklets),
         identity=request.identity,
         saved=request.saved,
-        yes=_seen(desk, request.yes),
-        no=_seen(desk, request.no),
+        yes=_first(desk, request.yes),
+        no=_first(desk, request.no),
         combine=request.combine,
         crops=crops,
     )
-    after, before = desk.period(request.after or request.start_point, request.before or request.end_point)
-    cameras = desk.chosen([*request.cameras, *request.groups])
+    after, before = (time_of(kept.get(name), name, desk.gallery) for name in ("after", "before"))
+    after, before = desk.period(
+        request.after or request.start_point or after, request.before or request.end_point or before
+    )
+    cameras = desk.chosen([*request.cameras, *request.groups] or kept.get("cameras"))
     among = None if cameras is None else tuple(cameras)
-    wanted = Wanted(question, among, after, before, request.max_matches or request.top, request.rerank)
+    top = request.max_matches or request.top
+    wanted = Wanted(question, among, after, before, top, request.rerank, request.travel_times, desk.owner)
     search_id = uuid4().hex
+    desk.note("search", search=search_id, purpose=request.purpose)
     answer = _answer(desk, search_id, wanted)
     desk.service.searches.keep(search_id, wanted)
-    desk.note("search", search=search_id, purpose=request.purpose)
     return answer
 
 
@@ -274,7 +293,7 @@ def _search_images(desk: Desk, images: list[tuple[str, bytes]], fields: dict[str
         raise UserError(f"images: 1 to {_MOST} pictures, please")
     queries: list[Query] = []
     for name, data in images:
-        queries.append(desk.service.take_query(data, name))
+        queries.append(desk.service.take_query(data, name, desk.owner))
         check_pixels(queries)
     around = [*(box_of(box) if box else None for box in boxes), *[None] * len(queries)]
     return begin(desk, request, [Part(query.id, box) for query, box in zip(queries, around, strict=False)])
@@ -306,7 +325,7 @@ async def _form(request: Request) -> tuple[list[tuple[str, bytes]], dict[str, st
     return images, fields
 
 
-def _seen(desk: Desk, tracklets: Iterable[str]) -> list[str]:
+def _first(desk: Desk, tracklets: Iterable[str]) -> list[str]:
     """First pieces' ids.
 
     Raises:
@@ -316,7 +335,15 @@ def _seen(desk: Desk, tracklets: Iterable[str]) -> list[str]:
 
 
 def _answer(desk: Desk, search_id: str, wanted: Wanted) -> SearchAnswer:
-    return told(desk, search_id, desk.service.find(wanted, desk.asker.name))
+    return told(desk, search_id, desk.service.find(_allowed(desk, wanted), desk.asker.name))
+
+
+def _allowed(desk: Desk, wanted: Wanted) -> Wanted:
+    """A search among what may be seen now, whatever could be when it began."""
+    if desk.asker.sees_all:
+        return wanted
+    among, (after, before) = desk.chosen(wanted.cameras), desk.period(wanted.after, wanted.before)
+    return replace(wanted, cameras=None if among is None else tuple(among), after=after, before=before)
 
 
 def told(desk: Desk, search_id: str, found: Found) -> SearchAnswer:
@@ -325,7 +352,7 @@ def told(desk: Desk, search_id: str, found: Found) -> SearchAnswer:
     names = Identities(desk.gallery, desk.asker.name).of([hit.tracklet for hit in result.hits])
     return SearchAnswer(
         search=search_id,
-        hits=[_hit(desk, hit, names.get(hit.tracklet)) for hit in result.hits],
+        hits=[_hit(desk, hit, names.get(hit.tracklet)) for hit in _shown(desk, result.hits)],
         calibration=CalibrationFacts(**calibration.to_dict()) if calibration else None,
         expected_false_hits=result.expected_false_hits,
         probably_absent=result.probably_absent,
@@ -334,8 +361,20 @@ def told(desk: Desk, search_id: str, found: Found) -> SearchAnswer:
         seconds=round(result.seconds, 4),
         warnings=[Warning(**warning.to_dict()) for warning in found.warnings],
         refined=found.refined,
-        left_out=sorted(found.left_out),
+        left_out=sorted(id_ for id_ in found.left_out if desk.asker.sees_all or desk.sees(id_)),
     )
+
+
+def _shown(desk: Desk, hits: Iterable[FoundHit]) -> Iterator[FoundHit]:
+    """Of a hit that goes beyond the time that may be seen, the part in it."""
+    for hit in hits:
+        if desk.period(hit.start, hit.end) == (hit.start, hit.end):
+            yield hit
+        elif best := best_shot(info := desk.tracklet(hit.tracklet)):
+            best = next((crop for crop in info.crops if crop.id == hit.crop), best)
+            time = info.video.start + timedelta(seconds=best.time_s)
+            inside = replace(hit, start=info.start, end=info.end, crop=best.id, box=best.box)
+            yield replace(inside, best_s=best.time_s, best_time=time)
 
 
 def _hit(desk: Desk, hit: FoundHit, identity: str | None) -> Hit:

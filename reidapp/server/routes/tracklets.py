@@ -149,6 +149,7 @@ def crop(desk: Viewer, crop_id: IdInPath) -> FileResponse:
 
 def _summaries(desk: Desk, entries: list[TrackletEntry]) -> list[TrackletSummary]:
     names = Identities(desk.gallery, desk.asker.name).of([entry.id for entry in entries])
+    entries = [desk.entry(entry) for entry in entries]
     return [
         TrackletSummary(
             **vars(entry),

@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 
 from reidapp.errors import UnknownError
 from reidapp.footage.decoding import frames
-from reidapp.gallery import listing
+from reidapp.gallery import listing, schema
+from reidapp.gallery.between import tracklets_between
 from reidapp.gallery.listing import Stretch, VideoEntry
 from reidapp.imaging import is_picture, read_image
 from reidapp.server.access import Desk, Viewer
@@ -86,7 +87,10 @@ def video(desk: Viewer, video_id: IdInPath) -> Video:
 
 @router.get("/{video_id}/file", response_class=FileResponse, **with_ranges("video/*", "application/octet-stream"))
 def video_file(desk: Viewer, video_id: IdInPath) -> FileResponse:
-    """The recording as it is, or a part of it by a Range header. Browsers play some of them only: see `clip`."""
+    """The recording as it is, or a part of it by a Range header. Browsers play some of them only: see `clip`.
+
+    Who may see a time has it only if all of it is in that.
+    """
     return send_recording(desk, video_id)
 
 
@@ -108,7 +112,7 @@ def video_frame(
     at_s: Annotated[float, Query(ge=0, le=1e7, description="Seconds since the recording begins.")] = 0,
 ) -> Response:
     """The picture at a time, at most 1280 pixels on its longer side."""
-    path = recording(desk, video_id)
+    path = recording(desk, video_id, at_s)
     if is_picture(path):
         image = read_image(path)
     elif (frame := next(frames(path, max(at_s - 0.01, 0), at_s + 1.0, None), None)) is not None:
@@ -121,6 +125,13 @@ def video_frame(
 def _told(desk: Desk, entry: VideoEntry) -> Video:
     info = entry.info
     whole = Stretch(info.start, info.start + timedelta(seconds=info.duration_s))
+    after, before = desk.period(whole.start, whole.end)
+    seen = Stretch(after or whole.start, before or whole.end)
+    indexed = [Stretch(max(each.start, seen.start), min(each.end, seen.end)) for each in entry.indexed]
+    indexed = [each for each in indexed if each.end > each.start]
+    tracklets = entry.tracklets
+    if seen != whole:
+        tracklets = tracklets_between(desk.gallery, schema.Video.id == info.id, seen.start, seen.end)
     return Video(
         id=info.id,
         recording_token=info.id,
@@ -137,10 +148,10 @@ def _told(desk: Desk, entry: VideoEntry) -> Video:
         height=info.height,
         done=entry.done,
         note=entry.note,
-        tracklets=entry.tracklets,
-        indexed_minutes=round(sum(each.seconds for each in entry.indexed) / 60, 2),
-        indexed=periods(entry.indexed),
-        gaps=periods(listing.gaps(whole, entry.indexed)),
+        tracklets=tracklets,
+        indexed_minutes=round(sum(each.seconds for each in indexed) / 60, 2),
+        indexed=periods(indexed),
+        gaps=periods(listing.gaps(seen, indexed)),
         url=desk.url("videos", info.id),
         file_url=desk.url("videos", info.id, "file"),
     )

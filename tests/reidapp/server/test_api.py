@@ -24,7 +24,7 @@ from reidapp.server.routes import NOUNS
 from reidapp.server.security import OneTimeLink
 from reidapp.server.service import SearchService
 from reidapp.settings import CameraSettings
-from tests.reidapp.server.live import live
+from tests.reidapp.server.live import follow, live
 from tests.small_gallery import FOOTAGE, HOSTILE, START, frame_at, make_service, png, query_crop
 
 API = "/api/v1"
@@ -188,6 +188,12 @@ def test_a_case_hit_keeps_what_is_not_said_anew(own: TestClient) -> None:
     assert (hit["verdict"], hit["note"]) == ("yes", "nearly")
     (hit,) = own.patch(f"{path}/{tracklet}", json={"verdict": None}).json()["hits"]
     assert (hit["verdict"], hit["note"], hit["score"]) == (None, "nearly", 0.5)
+    (hit,) = own.patch(f"{path}/{tracklet}", json={"verdict": "unsure"}).json()["hits"]
+    assert (hit["verdict"], hit["recording"], hit["file"]) == ("unsure", "present", "<i>0&.mp4")
+    assert own.patch(f"{API}/cases/coat", json={"closed": True}).json()["closed"]
+    refused = own.patch(f"{path}/{tracklet}", json={"verdict": "yes"})
+    assert (refused.status_code, "closed" in refused.json()["error"]) == (422, True)
+    assert own.patch(f"{API}/cases/coat", json={"closed": False}).json()["closed"] is None
 
 
 def test_people_are_named_merged_and_undone(own: TestClient) -> None:
@@ -400,14 +406,6 @@ def test_figures_take_the_link(service: SearchService) -> None:
         assert "link" in refused.json()["error"]
 
 
-def follow(client: httpx.Client, url: str) -> Iterator[dict[str, Any]]:
-    with client.stream("GET", url, timeout=120) as stream:
-        assert stream.headers["content-type"].startswith("text/event-stream")
-        for line in stream.iter_lines():
-            if line.startswith("data: "):
-                yield json.loads(line.removeprefix("data: "))
-
-
 @pytest.mark.slow
 def test_a_case_is_exported_by_a_job_that_tells_its_progress(tmp_path: Path) -> None:
     jobs = Jobs()
@@ -441,6 +439,22 @@ def test_only_allowed_folders_are_indexed(own: TestClient, tmp_path: Path) -> No
     assert own.post(f"{API}/jobs", json={"kind": "reembed", "model": "/etc/passwd"}).status_code == 404
     plan = own.post(f"{API}/footage-plans", json={"folder": str(tmp_path)})
     assert len(plan.json()["plan"]["files"]) == len(FOOTAGE)
+
+
+def test_a_folder_is_planned_in_part(own: TestClient, tmp_path: Path) -> None:
+    def plan(**wanted: Any) -> httpx.Response:
+        return own.post(f"{API}/footage-plans", json={"folder": str(tmp_path), **wanted})
+
+    some = plan(limit=1, probe=True).json()
+    assert (some["files"], some["left_out"], len(some["plan"]["files"])) == (len(FOOTAGE), 0, 1)
+    assert some["plan"]["files"][0]["codec"] == "h264"
+    assert sum(camera["files"] for camera in some["plan"]["cameras"]) == len(FOOTAGE)
+    unfit = plan(limit=2, template="{camera}/{start}").json()
+    assert (unfit["files"], unfit["left_out"], len(unfit["plan"]["skipped"])) == (0, len(FOOTAGE), 2)
+    assert "give a limit" in plan(probe=True).json()["error"]
+    assert 'unknown time zone "Mars"' in plan(zone="Mars").json()["error"]
+    told = own.get(f"{API}/storage").json()
+    assert (told["footage_s"], told["per_hour"]) == (14 * len(FOOTAGE), None)
 
 
 def test_models_and_calibration(client: TestClient) -> None:

@@ -21,9 +21,12 @@ from schemathesis.specs.openapi import checks as openapi_checks
 from reidapp.gallery.cases import Cases, NewCaseHit
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.store import Gallery
+from reidapp.server.access_folder import AccessFolder
 from reidapp.server.app import build_app
+from reidapp.server.audit import Audit
 from reidapp.server.jobs import Jobs
 from reidapp.server.service import SearchService
+from reidapp.server.users import Users
 from tests.reidapp.server.live import live
 from tests.small_gallery import make_service, png, query_crop
 
@@ -40,7 +43,8 @@ SENSIBLE, WILD = 6, 3  # calls of each operation: with what is there, and with a
 class Filled:
     """A served gallery with something of everything, and values that fit it."""
 
-    def __init__(self, service: SearchService, url: str, footage: Path) -> None:
+    def __init__(self, service: SearchService, users: Users, url: str, footage: Path) -> None:
+        self.users = users
         self.gallery: Gallery = service.gallery
         self.api = f"{url}/api/v1"
         self.random = random.Random(0)
@@ -88,6 +92,10 @@ class Filled:
                 self.people.merge(self.person(), name)
         elif path.startswith("/saved-searches"):
             name = self.saved()
+        elif path.startswith("/users"):
+            self.users.add(name := self.fresh(), "seven green bottles")
+        elif path.startswith("/keys"):
+            self.users.add_key(name := self.fresh())
         elif path.startswith("/cases"):
             self.cases.new(name := self.fresh())
             self.cases.add(name, [NewCaseHit(self.tracklets[0])])
@@ -124,6 +132,10 @@ class Filled:
             "group": "",
             "model": self.gallery.model_id,
             "count": 1,
+            "password": "eight green bottles",
+            "after": None,
+            "before": None,
+            "head": None,
         }
         body = {key: fits.get(key, value) for key, value in body.items()}
         if operation == "search":
@@ -134,7 +146,7 @@ class Filled:
             body["hits"] = [hit | {"tracklet": self.tracklets[4], "crop": None} for hit in body["hits"]]
         if "into" in body:
             body["into"] = self.person() if operation == "merge" else "Hall"
-        if operation in ("new_identity", "rename_identity", "new_case", "save_search"):
+        if operation in ("new_identity", "rename_identity", "new_case", "save_search", "new_user", "new_key"):
             body["name"] = self.fresh()
         if operation in ("new_identity", "judge"):
             self.people.new(self.fresh())
@@ -166,8 +178,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
     folder = Path(tmp_path_factory.mktemp("described"))
     service = make_service(folder)
     jobs = Jobs(command=(sys.executable, "-c", "pass"))
-    with live(build_app(service, jobs=jobs)) as url:
-        yield Filled(service, url, folder)
+    users = Users(AccessFolder(folder / "access"))
+    with live(build_app(service, users=users, audit=Audit(users.folder), jobs=jobs)) as url:
+        yield Filled(service, users, url, folder)
     jobs.close()
 
 

@@ -11,10 +11,14 @@ from pathlib import Path
 import pytest
 
 from reidapp.asking import Question
+from reidapp.gallery.travel_times import TravelTimes, keep
+from reidapp.server.access_folder import AccessFolder
 from reidapp.server.app import build_app
+from reidapp.server.audit import Audit
 from reidapp.server.jobs import Jobs, export_file
 from reidapp.server.security import OneTimeLink
 from reidapp.server.service import Part, SearchService, Wanted
+from reidapp.server.users import Users
 from reidapp.settings import CameraSettings
 from tests.reidapp.server.live import live
 from tests.small_gallery import HOSTILE, make_service, png, query_crop
@@ -59,6 +63,7 @@ def test_every_curl_is_answered(
     kinds = ("calibrate", "export", "calibrate")
     running, export, waiting = (jobs.begin(kind, gallery.path, "me", {}, []) for kind in kinds)
     ended = jobs.cancel(waiting.id)
+    keep(gallery, TravelTimes("label-free", "2026-03-03T00:00:00Z", ()))
     export_file(gallery, export.id).parent.mkdir()
     export_file(gallery, export.id).write_bytes(b"PK")
     names = {
@@ -74,12 +79,16 @@ def test_every_curl_is_answered(
         "ENDED": ended.id,
         "EXPORT": export.id,
     }
-    with live(build_app(service, link, asker=None, jobs=jobs)) as url:
+    users = Users(AccessFolder(tmp_path / "access"))
+    app = build_app(service, link, users=users, audit=Audit(users.folder), jobs=jobs)
+    with live(app) as url:
         script = blocks("bash").replace("http://127.0.0.1:7860", url).replace("token=…", f"token={link.token}")
         script = script.replace("jobs/$JOB/retry", "jobs/$ENDED/retry")  # the other one takes a moment to end
         script = script.replace("ask() { curl -sS", "ask() { curl -sS --fail-with-body -w '\\n'")
         script = re.sub(r"^ask -N (\S+).*$", r"ask -m 2 -N \1 || [ $? = 28 ]", script, flags=re.MULTILINE)  # it goes on
         script = re.sub(r"^reidapp serve.*$", "", script, flags=re.MULTILINE).replace("curl -s http", "curl -sf http")
+        merging = re.findall(r"^ask -X POST .*/cameras/.*/merge.*\n", script, re.MULTILINE)
+        script = "".join([*re.split("|".join(map(re.escape, merging)), script), *merging])  # it forgets travel times
         script = f"trap 'echo \"FAILED $BASH_COMMAND\" >&2' ERR\n{script}"
         done = subprocess.run(
             ["bash", "-c", script], cwd=tmp_path, env=os.environ | names, capture_output=True, text=True, check=False

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reidapp.errors import UnknownError, UserError
-from reidapp.server.jobs import Job, Jobs, allowed
+from reidapp.server.jobs import Job, Jobs, _Pace, allowed
 
 G = Path("/galleries/one")
 SCRIPT = """
@@ -145,3 +145,31 @@ def test_only_folders_below_those_that_are_allowed(tmp_path: Path) -> None:
             allowed(jobs, str(folder))
     assert allowed(Jobs(), str(outside)) == outside
     jobs.close()
+
+
+def test_the_rate_is_that_of_the_last_minute_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    pace, now = _Pace(), [0.0]
+    monkeypatch.setattr("reidapp.server.jobs.time.monotonic", lambda: now[0])
+
+    def at(second: float, done: float, step: str = "indexing") -> float | None:
+        now[0] = second
+        return pace.at(step, done)
+
+    assert at(0, 0) is None
+    assert at(2, 540) == 270  # what was done before is passed over at one go
+    for second in range(10, 80, 10):
+        rate = at(second, 540 + 8 * second)
+    assert rate == pytest.approx(8)
+    assert at(90, 0, "embedding") is None
+
+
+def test_training_goes_on_when_it_is_tried_again(tmp_path: Path, jobs: Jobs) -> None:
+    job = until(jobs, jobs.begin("adapt", tmp_path, "me", {}, ["fail"]).id, "failed")
+    again = jobs.retry(job.id)
+    assert again.command == ("fail",)  # it had not begun to train
+    until(jobs, again.id, "failed")
+    (tmp_path / "adapted" / job.id).mkdir(parents=True)
+    (tmp_path / "adapted" / job.id / "run.json").write_text("{}")
+    third = jobs.retry(until(jobs, again.id, "failed").id)
+    assert third.command == ("fail", "--resume")
+    assert jobs.retry(until(jobs, third.id, "failed").id).command == ("fail", "--resume")

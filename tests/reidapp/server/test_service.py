@@ -1,4 +1,5 @@
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,11 @@ from reidapp.asking import Question
 from reidapp.box import Box
 from reidapp.errors import UserError
 from reidapp.gallery.search import SearchResult
+from reidapp.gallery.travel_times import TravelTimes, keep
 from reidapp.query import QueryCrop
 from reidapp.server import service as module
 from reidapp.server.service import Part, Queries, Query, SearchService, Wanted
-from tests.small_gallery import FOOTAGE, HOSTILE, START, frame_at, png, query_crop
+from tests.small_gallery import FOOTAGE, HOSTILE, START, frame_at, make_service, png, query_crop
 
 
 def search(service: SearchService, query_id: str, box: Box | None = None, **among: Any) -> SearchResult:
@@ -38,6 +40,32 @@ def test_filters(service: SearchService) -> None:
     assert len(search(service, query.id).hits) == 6
     assert search(service, query.id, cameras=()).hits == []
     assert search(service, query.id, before=START).hits == []
+
+
+def test_travel_times_order_hits_where_the_person_was_seen_and_they_were_learnt(tmp_path: Path) -> None:
+    service = make_service(tmp_path)
+    red = next(each for each in service.gallery.tracklets() if each.camera == "Gate" and each.start.second == 1)
+    by_times = Wanted(Question(tracklets=[red.id]), travel_times=True)
+    with pytest.raises(UserError, match="travel times: none yet"):
+        service.find(by_times, "test")
+    keep(service.gallery, TravelTimes("label-free", "2026-03-03T00:00:00Z", ()))
+    found = service.find(by_times, "test").result
+    assert len(found.hits) == 5
+    assert [hit.reason.prior for hit in found.hits if hit.reason] == [0.0] * 5  # nothing is known of these cameras
+    assert any("ordered by travel times" in line for line in found.told(False))
+    query = service.take_query(png(query_crop("red")), "red")
+    with pytest.raises(UserError, match="a picture has no camera and time"):
+        search(service, query.id, travel_times=True)
+
+
+def test_a_picture_of_nobody_is_compared_as_it_is_and_that_is_said(service: SearchService) -> None:
+    query = service.take_query(png(frame_at([], 0.5)), "empty")
+    assert (query.people, query.is_crop) == ((), False)
+    found = service.find(Wanted(Question(crops=service.crops([Part(query.id)]))), "test")
+    assert found.result.hits
+    assert found.warnings[0].kind == "nobody"
+    drawn = service.find(Wanted(Question(crops=service.crops([Part(query.id, Box(0.1, 0.1, 0.3, 0.9))]))), "test")
+    assert "nobody" not in {warning.kind for warning in drawn.warnings}
 
 
 def test_many_threads_get_the_same_answer(service: SearchService) -> None:

@@ -1,0 +1,113 @@
+"""The folder of who may get in, and of what was done: beside a gallery, not in it.
+
+GALLERY-access/      mode 700
+  users.db           people and API keys: their rights, hashes of their secrets
+  session.key        what sign-ins are signed by
+  audit.db           the log of what was done (`audit`)
+  audit.key          what the log is chained by
+  audit.head         its last row
+
+A copy of a gallery (a back-up, one given to somebody else) so carries neither passwords nor the log's key, and a
+gallery that is deleted and made anew keeps both. Beside it, so that whoever has a gallery at hand finds its log;
+a server of several galleries uses the first one's, unless a folder is given.
+"""
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from reidapp import files
+from reidapp.errors import ReidappError, UserError
+
+VARIABLE = "REIDAPP_ACCESS"
+_VERSION = 1  # of the tables
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True)
+class AccessFolder:
+    """The folder's files. None is made before something is written."""
+
+    path: Path
+
+    @classmethod
+    def of(
+        cls, gallery: Path | None, given: Path | None = None, environment: Mapping[str, str] = os.environ
+    ) -> "AccessFolder":
+        """The folder that is given, that the environment names, or the one beside a gallery.
+
+        Raises:
+            UserError: nothing of these is known.
+        """
+        if named := given or environment.get(VARIABLE):
+            return cls(Path(named).absolute())
+        if gallery is None:
+            raise UserError(f"missing --gallery FOLDER, or --access FOLDER ({VARIABLE}): whose users and log are meant")
+        path = gallery.resolve()
+        return cls(path.with_name(f"{path.name}-access"))
+
+    def has(self, name: str) -> bool:
+        return (self.path / name).is_file()
+
+    def secret(self, name: str) -> bytes:
+        """A secret of 32 bytes that its owner alone may read, made when it is asked for the first time.
+
+        Raises:
+            ReidappError: it is damaged, or others may read it.
+        """
+        file = self._made() / name
+        if not file.exists():
+            half_made = file.with_name(f"{name}.{secrets.token_hex(8)}")
+            with os.fdopen(os.open(half_made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as opened:
+                opened.write(secrets.token_bytes(_SECRET_BYTES))
+                opened.flush()
+                os.fsync(opened.fileno())
+            with suppress(FileExistsError):  # another process was first: its secret counts
+                os.link(half_made, file)
+            half_made.unlink()
+            files.flush_folder(self.path)
+        if os.name == "posix" and file.stat().st_mode & 0o077:
+            raise ReidappError(f"{file}: others may read this secret; `chmod 600`, if nobody has")
+        if len(data := file.read_bytes()) != _SECRET_BYTES:
+            raise ReidappError(f"{file}: damaged; restore it from a back-up")
+        return data
+
+    @contextmanager
+    def rows(self, name: str, tables: str) -> Iterator[sqlite3.Connection]:
+        """A transaction that has an SQLite file to itself, which is made with its tables if it is not there.
+
+        Raises:
+            ReidappError: it cannot be read or written, or was made by a newer version.
+        """
+        file = self._made() / name
+        os.close(os.open(file, os.O_CREAT | os.O_RDONLY, 0o600))  # as SQLite would make it, others could read it
+        try:
+            with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as connection:
+                connection.row_factory = sqlite3.Row
+                connection.execute("BEGIN IMMEDIATE")
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                if version > _VERSION:
+                    raise ReidappError(f"{file}: made by a newer version of reidapp; use that one")
+                if version < _VERSION:
+                    for statement in tables.split("\n\n"):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA user_version = {_VERSION}")
+                yield connection
+                connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise ReidappError(f"{file}: {error}; nothing was written") from error
+
+    def _made(self) -> Path:
+        if not self.path.is_dir():
+            try:
+                files.make_folder(self.path.parent)
+                self.path.mkdir(mode=0o700, exist_ok=True)
+            except OSError as error:
+                why = f"cannot be made ({error.strerror})"
+                raise ReidappError(f"{self.path}: {why}; give another --access FOLDER, or set {VARIABLE}") from error
+            files.flush_folder(self.path.parent)
+        return self.path

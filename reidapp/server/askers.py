@@ -1,0 +1,45 @@
+"""Who asks, and what they may do and see."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, get_args
+
+from reidapp.errors import ReidappError
+
+Role = Literal["viewer", "investigator", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)  # each may do what those before it may
+
+
+class RefusedError(ReidappError):
+    """Whoever asks may not do this."""
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Somebody who asks.
+
+    Attributes:
+        name: stands beside what they leave behind.
+        role: viewers look and search; investigators also judge, name and export; admins change the gallery.
+        cameras: names of the cameras, or groups, that they may see; None: all.
+        after, before: the time that they may see, UTC; None: no bound.
+        id: what the log calls them; it says nothing of who they are.
+    """
+
+    name: str
+    role: Role = "admin"
+    cameras: frozenset[str] | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+    id: str = ""
+
+    def is_at_least(self, role: Role) -> bool:
+        """Whether they may do what a role may. An admin who does not see all is an investigator: what admins do is done
+        to all of a gallery."""
+        if role == "admin" and not self.sees_all:
+            return False
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+    @property
+    def sees_all(self) -> bool:
+        return self.cameras is None and self.after is None and self.before is None

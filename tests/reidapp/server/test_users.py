@@ -1,0 +1,141 @@
+import os
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from reidapp.errors import ReidappError, UnknownError, UserError
+from reidapp.server.access_folder import VARIABLE, AccessFolder
+from reidapp.server.users import Users, _digest
+
+WORDS = "seven green bottles"
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Users:
+    return Users(AccessFolder(tmp_path / "access"))
+
+
+def test_the_folder_lies_beside_the_gallery_unless_another_is_named(tmp_path: Path) -> None:
+    assert AccessFolder.of(tmp_path / "g", environment={}).path == tmp_path / "g-access"
+    assert AccessFolder.of(tmp_path / "g", environment={VARIABLE: str(tmp_path / "e")}).path == tmp_path / "e"
+    assert AccessFolder.of(None, tmp_path / "a", {VARIABLE: str(tmp_path / "e")}).path == tmp_path / "a"
+    with pytest.raises(UserError, match="--gallery"):
+        AccessFolder.of(None, environment={})
+
+
+def test_nobody_else_reads_what_is_in_it(users: Users) -> None:
+    users.add("ann", WORDS)
+    users.folder.secret("session.key")
+    folder = users.folder.path
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
+    assert {file.name for file in folder.iterdir()} == {"users.db", "session.key"}
+    os.chmod(folder / "session.key", 0o644)
+    with pytest.raises(ReidappError, match="others may read"):
+        users.folder.secret("session.key")
+
+
+def test_a_secret_stays_and_a_damaged_one_is_said(users: Users) -> None:
+    first = users.folder.secret("audit.key")
+    assert len(first) == 32
+    assert users.folder.secret("audit.key") == first
+    (users.folder.path / "audit.key").write_bytes(b"short")
+    with pytest.raises(ReidappError, match="damaged"):
+        users.folder.secret("audit.key")
+
+
+def test_a_password_lets_in_and_is_not_kept(users: Users) -> None:
+    users.add("ann", WORDS, role="investigator", cameras=["Gate", "doors"])
+    found = users.with_password("ann", WORDS)
+    assert found
+    assert (found.role, found.cameras) == ("investigator", {"Gate", "doors"})
+    assert users.with_password("ann", WORDS + " ") is None
+    assert users.with_password("bob", WORDS) is None
+    stored = b"".join(file.read_bytes() for file in users.folder.path.iterdir())
+    assert WORDS.encode() not in stored
+    assert b"$argon2id$" in stored
+
+
+@pytest.mark.parametrize("password", ["short", "aaaaaaaaaaaa", "ann is the name", "x" * 1001])
+def test_weak_passwords_are_refused(users: Users, password: str) -> None:
+    with pytest.raises(UserError, match="password"):
+        users.add("ann", password)
+    assert users.all() == []
+
+
+@pytest.mark.parametrize("name", ["", " ann", "a\nb", "x" * 101])
+def test_odd_names_are_refused(users: Users, name: str) -> None:
+    with pytest.raises(UserError, match="name"):
+        users.add(name, WORDS)
+
+
+def test_a_name_is_taken_once(users: Users) -> None:
+    users.add("ann", WORDS)
+    for add in (lambda: users.add("ann", WORDS), lambda: users.add_key("ann")):
+        with pytest.raises(UserError, match="take another"):
+            add()
+
+
+def test_rights_that_make_no_sense_are_refused(users: Users) -> None:
+    now = datetime.now(UTC)
+    for rights in ({"role": "king"}, {"after": now, "before": now - timedelta(days=1)}):
+        with pytest.raises(UserError):
+            users.add("ann", WORDS, **rights)  # type: ignore[arg-type]
+
+
+def test_rights_change_at_once_and_what_is_left_out_stays(users: Users) -> None:
+    users.add("ann", WORDS, role="investigator", cameras=["Gate"])
+    after = datetime(2026, 3, 2, tzinfo=UTC)
+    changed = users.change_rights("ann", after=after)
+    assert (changed.role, changed.cameras, changed.after) == ("investigator", {"Gate"}, after)
+    assert users.change_rights("ann", cameras=None).cameras is None
+    with pytest.raises(UnknownError, match="did you mean"):
+        users.change_rights("anne", role="admin")
+
+
+def test_who_was_removed_gets_in_no_more_and_keeps_a_name(users: Users) -> None:
+    ann = users.add("ann", WORDS)
+    assert users.in_session("s", ann.id, ann.generation)
+    users.remove("user", "ann")
+    assert users.all() == []
+    assert users.with_password("ann", WORDS) is None
+    assert users.in_session("s", ann.id, ann.generation) is None
+    assert users.names() == {ann.id: "ann"}
+    again = users.add("ann", WORDS + "!")
+    assert again.id == ann.id
+    assert users.in_session("s", ann.id, ann.generation) is None
+
+
+def test_a_key_holds_until_it_expires_or_is_revoked(users: Users) -> None:
+    account, key = users.add_key("recorder", 30, role="viewer", cameras=["Hall"])
+    assert users.with_key(key) == account
+    assert account.expires
+    assert timedelta(days=29) < account.expires - datetime.now(UTC) <= timedelta(days=30)
+    for wrong in ("", "reidapp", key[:-1], key + "x", key.replace("reidapp", "other"), f"reidapp_{account.id}_"):
+        assert users.with_key(wrong) is None
+    assert key.rpartition("_")[2].encode() not in (users.folder.path / "users.db").read_bytes()
+    assert _digest(key.removeprefix(f"reidapp_{account.id}_")).encode() in (users.folder.path / "users.db").read_bytes()
+    users.remove("key", "recorder")
+    assert users.with_key(key) is None
+    _, late = users.add_key("late", -1)
+    assert users.with_key(late) is None
+
+
+def test_accounts_of_the_system_have_one_id_and_no_way_in(users: Users) -> None:
+    first, again = users.of_system("root"), users.of_system("root")
+    assert first == again
+    assert first.role == "admin"
+    assert first.id
+    assert users.all() == []
+    assert users.with_password("root", "") is None
+    users.add("root", WORDS)  # another one
+
+
+def test_a_newer_version_is_not_touched(users: Users) -> None:
+    users.add("ann", WORDS)
+    with users.folder.rows("users.db", "") as rows:
+        rows.execute("PRAGMA user_version = 99")
+    with pytest.raises(ReidappError, match="newer version"):
+        users.all()
