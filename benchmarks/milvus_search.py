@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=10)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = measured(World("people", arguments.dim, arguments.rows), Path(folder), arguments.queries)
+        found = measured(World.of_kind("people", arguments.dim, arguments.rows), Path(folder), arguments.queries)
     result = {"benchmark": "milvus_search", "dim": arguments.dim, "rows": arguments.rows, "top": TOP}
     print(json.dumps(result | found | {"machine": machine()}, indent=1))
 

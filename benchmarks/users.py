@@ -2,10 +2,11 @@
 
     python -m benchmarks.users [--rows 1000000] [--users 20] [--seconds 120] [--folder DIR] > docs/results/users.json
 
-A gallery of the shipped model is filled with made-up rows, each with a picture, and generated footage is indexed into
-it. `reidapp serve` runs as users start it. A query is a picture file, in turn a crop and a whole frame with several
-people of whom one is meant; it is sent, decoded, the people in it are found, the one meant is embedded and searched
-for, and the hits come back as JSON. Three situations:
+A gallery of the shipped model is filled with made-up rows, each with a picture; they have the mean, the directions and
+the energies of the model's embeddings of generated people. Generated footage is indexed into it as well.
+`reidapp serve` runs as users start it. A query is a picture file, in turn a crop and a whole frame with several people.
+As the page does it: the picture is sent, decoded, and the people in it are found; then the one who is meant is embedded
+and searched for, and the hits come back as JSON. Both together count. Three situations:
 
     alone      one user, a search after the other
     together   all users, each with a search every five seconds (`--pause`), begun evenly spread
@@ -17,6 +18,7 @@ machine, so their time on the processor is in the figures. Goals: a p95 of 150 m
 """
 
 import argparse
+import io
 import json
 import os
 import re
@@ -43,10 +45,13 @@ from reidapp.embedding import Embedder
 from reidapp.gallery import schema
 from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery
+from reidapp.imaging import read_image
 from reidapp.truth import Truth
 from training.data.synthetic.footage import write_footage
+from training.data.synthetic.people import render_people
 
 TOP = 20
+PEOPLE = 500  # whose embeddings say how the made-up ones are
 REIDAPP = [sys.executable, "-m", "reidapp"]
 LEISURELY = ["nice", "-n", "19"]
 
@@ -95,16 +100,17 @@ def _gallery(folder: Path, rows: int) -> Gallery:
     file = zoo.path_of(zoo.DEFAULT)
     embedder = Embedder(file)
     gallery = Gallery.create(folder / "gallery", file, embedder.card, embedder.identity)
-    fill(gallery, World("people", embedder.card.dim, rows))
+    people = render_people(identities=PEOPLE, images_per_identity=4, seed=902)
+    shown = [read_image(io.BytesIO(crop.jpeg), "crop") for crop in people]
+    fill(gallery, World.like(embedder.embed(shown), rows))
     run("index", folder / "footage", "--gallery", gallery.path, "--zone", "UTC")
-    _give_pictures(gallery)
+    give_pictures(gallery, sorted(gallery.path.glob("crops/*/*/*.webp")))
     Snapshots(gallery, gallery.model_id).derive()
     return gallery
 
 
-def _give_pictures(gallery: Gallery) -> None:
-    """Each made-up row gets one of the real pictures, as a link to its file, which re-embedding will read."""
-    pictures = sorted(gallery.path.glob("crops/*/*/*.webp"))
+def give_pictures(gallery: Gallery, pictures: Sequence[Path]) -> None:
+    """Each row without a picture gets one of these, as a link to its file."""
     with Session(gallery.engine) as session:
         rows = session.execute(select(schema.Crop.chunk_id, schema.Crop.id)).all()
     for number, (chunk, crop) in enumerate(rows):
@@ -181,14 +187,19 @@ class Load:
             time.sleep(max(0.0, due - time.monotonic()))
 
     def _search(self, query: Query) -> None:
-        said = {"boxes": json.dumps([query.box]), "search": json.dumps({"top": TOP})}
-        answer = self.client.post("api/v1/search/images", files={"images": ("query.webp", query.data)}, data=said)
-        answer.raise_for_status()
-        hits = answer.json()["hits"]
+        picture = self._post("queries", content=query.data)
+        meant = {"id": picture["id"], "box": query.box}
+        hits = self._post("search", json={"pictures": [meant], "top": TOP})["hits"]
         scores = [hit["score"] for hit in hits]
         assert len(hits) == TOP, f"{len(hits)} hits"
         assert scores == sorted(scores, reverse=True), "hits are not in order"
         assert len({hit["tracklet"] for hit in hits}) == TOP, "a tracklet twice"
+
+    def _post(self, path: str, **said: Any) -> dict[str, Any]:
+        answer = self.client.post(f"api/v1/{path}", **said)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
 
 
 def session(link: str) -> httpx.Client:
@@ -202,6 +213,13 @@ def session(link: str) -> httpx.Client:
 @contextmanager
 def served(gallery: Path) -> Iterator[httpx.Client]:
     """`reidapp serve`, and a client that its link has let in."""
+    with serving(gallery) as link:
+        yield session(link)
+
+
+@contextmanager
+def serving(gallery: Path) -> Iterator[str]:
+    """`reidapp serve`, and its link."""
     command = [*REIDAPP, "serve", "--gallery", str(gallery), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -209,7 +227,7 @@ def served(gallery: Path) -> Iterator[httpx.Client]:
             line = server.stdout.readline()
             found = re.search(r"http\S+", line)
             assert found, line
-            yield session(found[0])
+            yield found[0]
         finally:
             server.terminate()
 

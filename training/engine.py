@@ -36,7 +36,7 @@ from reidapp import registry
 from reidapp.errors import ReidappError, UserError
 from training.data.augmentation import Augmentation
 from training.data.cache import decode
-from training.data.datasets import Record, load_datasets
+from training.data.datasets import UNLABELLED, Record, load_datasets
 from training.data.samplers import split
 from training.distributed import Team, average_statistics, from_first, join, leave, parallel
 from training.optimization import Optimization, build_optimizer
@@ -147,6 +147,31 @@ def train(
     leave()
     seconds = time.monotonic() - began
     return TrainResult(out, epochs, images, seconds, means["loss"], means.get("accuracy"), notes.warnings)
+
+
+def check(recipe: Recipe) -> None:
+    """Build all that a recipe names, for people who are not there. Nothing is read, but for a run that it starts from.
+
+    Raises:
+        UserError: as `train`, for what is wrong with the recipe.
+    """
+    network = _network(recipe, None, Notes(silent=True)) if recipe.start else Network(recipe.network())
+    split_batch_norm(network, recipe.bn_split)
+    registry.build(Augmentation, recipe.augmentation, f"{recipe.where}, augmentation")
+    method = _method(recipe, list(_made_up(recipe.sampler)), (), network)
+    check_splits(method.sampler.batch_size, recipe.bn_split)
+    build_optimizer(recipe, network, method)
+
+
+def _made_up(sampler: Mapping[str, Any]) -> Iterator[Record]:
+    """Crops enough for any sampler: two people at a time before each of four cameras, of two data sets."""
+    people = min(max([64, *(value for value in sampler.values() if isinstance(value, int))]), 4096)
+    for pid in range(people):
+        for number in range(16):
+            moment, camera = divmod(number, 4)
+            yield Record(Path(), pid, camera, pid // 2 % 2, time_s=pid // 2 * 1000 + moment / 100)
+    if sampler.get("unlabelled"):
+        yield from (Record(Path(), UNLABELLED, 0) for _ in range(people))
 
 
 @dataclass(frozen=True)

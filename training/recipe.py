@@ -14,6 +14,8 @@ from reidapp.registry import suggestion
 
 FOLDER = Path(__file__).parent / "recipes"
 _SMALL = FOLDER / "_small.yaml"  # what a CPU can train
+_LEARNS_FROM = {"supervised": "labelled crops", "dgd": "labelled crops of several data sets", "cycas": "whole frames"}
+_UNLABELLED = "unlabelled crops"
 
 
 def _entry(given: Any) -> Any:
@@ -165,6 +167,15 @@ class Recipe(_Strict):
 def list_recipes() -> list[str]:
     """Names of the recipes that come with the application."""
     return sorted(p.stem for p in FOLDER.glob("[!_]*.yaml"))
+
+
+def kinds() -> dict[str, list[str]]:
+    """{what they learn from: names} of the recipes that come with the application."""
+    found = dict[str, list[str]]({kind: [] for kind in (*_LEARNS_FROM.values(), _UNLABELLED)})
+    for name in list_recipes():
+        method = re.search(r"^method:\s*\{?\s*(\w+)", (FOLDER / f"{name}.yaml").read_text("utf-8"), re.MULTILINE)
+        found[_LEARNS_FROM.get(method[1] if method else "supervised", _UNLABELLED)].append(name)
+    return found
 
 
 def describe(name: str) -> str:

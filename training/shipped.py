@@ -107,7 +107,7 @@ def measure(run: Path, market: Path) -> dict[str, dict[str, float]]:
         measured = evaluate(run, f"market_500_251:{market}", flip=flip)
         print(measured)
         names = ("rank1", "rank5", "mAP", "mINP")
-        scores[measured.protocol] = {name: round(getattr(measured, name), 4) for name in names}
+        scores[measured.protocol] = {name: round(getattr(measured, name), 6) for name in names}
     return scores
 
 

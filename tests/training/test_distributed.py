@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,8 @@ from torch import multiprocessing
 
 from models.run_folder import last_epoch
 from reidapp.imaging import read_image, resize
+from tests.reidapp.commands import reidapp
+from tests.training import one_step
 from tests.training.test_recipes_contract import two_frames
 from training.data import cache
 from training.data.datasets import Record
@@ -30,11 +33,20 @@ LOSSES = (
 )
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As the processes have, which would round otherwise in another order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.mark.slow
 def test_gradients_banks_and_statistics_are_those_of_one_process(tmp_path: Path) -> None:
     """Mining goes over the whole batch, banks take all of it in one order, batch norm sees its own part."""
-    script = str(Path(__file__).with_name("one_step.py"))
-    run(script, LOSSES, str(tmp_path / "one"))
+    script = str(Path(one_step.__file__))
+    one_step.main(LOSSES, str(tmp_path / "one"))
     run(*TWO, script, LOSSES, str(tmp_path / "two"))
     one, two = load_file(tmp_path / "one"), load_file(tmp_path / "two")
     assert one.keys() == two.keys()
@@ -51,7 +63,7 @@ def test_a_run_in_two_processes(crops: Path, tiny: list[str], tmp_path: Path) ->
     changes = [*tiny, still, *recipe]
     options = [option for change in changes for option in ("--set", change)]
     command = ["-m", "reidapp", "train", "small", "--data", f"market1501:{crops}", *options]
-    run(*command, "--out", str(tmp_path / "one"), "--set", "bn_split=2")
+    alone(*command[2:], "--out", tmp_path / "one", "--set", "bn_split=2")
     output = run(*TWO, *command, "--out", str(tmp_path / "two"))
     assert output.startswith(f"{tmp_path / 'two'}: 1 epoch, 32 images")
     assert len(output.splitlines()) == 1
@@ -102,7 +114,7 @@ def test_weights_of_a_head_a_moving_average_and_resuming(crops: Path, tiny: list
     changes = [*tiny, still, "input={height: 64, width: 32}", "sampler={batch: 8}", *schedule]
     options = [option for change in changes for option in ("--set", change)]
     command = ["-m", "reidapp", "train", "jlml", "--small", "--data", f"market1501:{crops}", *options]
-    run(*command, "--out", str(tmp_path / "one"), "--set", "bn_split=2")
+    alone(*command[2:], "--out", tmp_path / "one", "--set", "bn_split=2")
     run(*TWO, *command, "--out", str(tmp_path / "two"))
     log = [json.loads((tmp_path / name / "log.jsonl").read_text().splitlines()[-1]) for name in ("one", "two")]
     assert log[1] == pytest.approx(log[0], rel=1e-3)
@@ -123,7 +135,7 @@ def test_clusters_and_their_memory_are_those_of_one_process(crops: Path, tiny: l
     changes = [*tiny, still, dbscan, "sampler.batches=2", "optimizer={sgd: {}}", "schedule={epochs: 1, lr: 1e-3}"]
     options = [option for change in changes for option in ("--set", change)]
     command = ["-m", "reidapp", "train", "spcl", "--small", "--data", f"market1501:{crops}", *options]
-    run(*command, "--out", str(tmp_path / "one"), "--set", "bn_split=2")
+    alone(*command[2:], "--out", tmp_path / "one", "--set", "bn_split=2")
     run(*TWO, *command, "--out", str(tmp_path / "two"))
     one, two = (load_file(tmp_path / name / "epoch-001" / "classifier.safetensors") for name in ("one", "two"))
     torch.testing.assert_close(two["memory"], one["memory"], rtol=0, atol=1e-3)
@@ -139,11 +151,17 @@ def test_people_are_associated_across_processes(one_batch: list[Path], tmp_path:
     changes = [still, "input={height: 32, width: 16}", "sampler={batch: 8}", "schedule={epochs: 1, lr: 1e-3}"]
     options = [option for change in changes for option in ("--set", change)]
     command = ["-m", "reidapp", "train", "cycas", "--small", "--data", f"footage:{two_frames(one_batch[0])}", *options]
-    run(*command, "--out", str(tmp_path / "one"), "--set", "bn_split=2")
+    alone(*command[2:], "--out", tmp_path / "one", "--set", "bn_split=2")
     run(*TWO, *command, "--out", str(tmp_path / "two"))
     one, two = (json.loads((tmp_path / name / "log.jsonl").read_text()) for name in ("one", "two"))
     assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
     assert two["right_associations"] == one["right_associations"]
+
+
+def alone(*command: object) -> None:
+    """What is to be compared with; in this process, which has loaded all that it needs."""
+    done = reidapp(*command)
+    assert done.returncode == 0, done.stderr
 
 
 def run(*command: str) -> str:

@@ -80,6 +80,12 @@ def plan_visits(
     """
     if not 1 <= crowd <= people:
         raise UserError(f"crowd is {crowd}; it must be from 1 to the number of people, {people}")
+    if seconds < (least := SLOT * _slots(-(-people // crowd), len(views))):
+        groups = "one group" if crowd == 1 else f"{crowd} groups"
+        raise UserError(
+            f"seconds is {seconds:g}; {people} people need at least {least:g} to pass {len(views)} cameras, {groups} "
+            "at a time; give more seconds, fewer people, or a larger crowd"
+        )
     visits: list[list[Visit]] = [[] for _ in views]
     for part in groups_of(rng, range(people), crowd) if crowd > 1 else [list(range(people))]:
         for row, more in zip(visits, _plan(rng, part, views, seconds), strict=True):
@@ -87,15 +93,15 @@ def plan_visits(
     return [sorted(row, key=lambda visit: visit.begin) for row in visits]
 
 
+def _slots(people: int, cameras: int) -> int:
+    """Of a round at least: a group has three people at most, and is before one camera at a time."""
+    return max(cameras, -(-people // 3))
+
+
 def _plan(rng: np.random.Generator, people: list[int], views: Sequence[View], seconds: float) -> list[list[Visit]]:
     """One group after another past each camera."""
     cameras = len(views)
-    least = max(cameras, -(-len(people) // 3))
-    if seconds < least * SLOT:
-        raise UserError(
-            f"seconds is {seconds:g}; {len(people)} people need at least {least * SLOT:g} "
-            f"to pass {cameras} cameras one group after another"
-        )
+    least = _slots(len(people), cameras)
     rounds = max(1, int(seconds // (max(least, round(len(people) * 0.6)) * 8.5)))
     length = seconds / rounds
     visits: list[list[Visit]] = [[] for _ in range(cameras)]
