@@ -136,7 +136,7 @@ def _impure(world: WorldResult, case: Followed) -> str:
 
 def _poor(world: WorldResult, case: Poor) -> str:
     query = case.query
-    assert query.crop is not None
+    assert query.crop is not None  # noqa: S101 - a poor query is one that was asked; for mypy
     right = f"The first right hit has rank {case.right_rank}." if case.right_rank else "No hit is right."
     hits = "".join(
         _crop(

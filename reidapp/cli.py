@@ -430,7 +430,7 @@ def index(
             with live.recording(streams, folder, _note):
                 report = _watched(watcher, index_all, summary, EVERY_S / 2 if streams else EVERY_S, json)
         else:
-            assert footage
+            assert footage  # noqa: S101 - None is for who watches; for mypy
             report = index_all(footage)
             _show(report.to_dict(), summary(report), json)
     if report.interrupted:
@@ -1057,7 +1057,7 @@ def gallery_delete(
     selection = Selection(video, camera, _time(after, "--after", opened), until, tracklet or ())
     found = planned(opened, selection)
     if found and not dry_run:
-        _confirm(f"delete from {gallery}: {found}", yes)
+        _confirm(f"delete from {gallery}: {found}", yes)  # noqa: S608 - a question, no SQL
         _noted(gallery, "delete", what="of the gallery")
         with opened.writing() as writer:
             found = delete_from(writer, selection)
@@ -1104,7 +1104,8 @@ def gallery_prune(
     opened = Gallery.open(gallery)
     found = [model for model in opened.models() if not model.active]
     if found and not dry_run:
-        _confirm(f"delete from {gallery} the vectors of {'; '.join(map(str, found))}", yes)
+        listed = "; ".join(map(str, found))
+        _confirm(f"delete from {gallery} the vectors of {listed}", yes)  # noqa: S608 - a question, no SQL
         with opened.writing() as writer, opened.embedding_anew():
             found = drop_other_models(writer)
             let_go(opened)

@@ -107,7 +107,7 @@ class Truth:
         seen.sort(key=lambda sighting: (sighting.person, sighting.camera, sighting.video, sighting.time_s))
         stays: list[list[Sighting]] = []
         for before, sighting in itertools.pairwise([None, *seen]):
-            assert sighting is not None
+            assert sighting is not None  # noqa: S101 - only what is before is None; for mypy
             if before is None or _left_between(before, sighting):
                 stays.append([])
             stays[-1].append(sighting)

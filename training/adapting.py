@@ -222,7 +222,7 @@ def _start(path: Path) -> tuple[Network, ModelCard]:
         return network, run_card(path, network, path.name)
     network = load_onnx(path)
     card = read_card(path)
-    assert card is not None  # `load_onnx` has looked
+    assert card is not None  # noqa: S101 - `load_onnx` has looked; for mypy
     return network, card
 
 

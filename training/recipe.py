@@ -285,6 +285,6 @@ def _read_yaml(text: str, where: str) -> Any:
     number = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
     try:
-        return yaml.load(text, Loader)
+        return yaml.load(text, Loader)  # noqa: S506 - a SafeLoader: it makes no objects
     except yaml.YAMLError as error:
         raise UserError(f"{where}: not valid YAML ({' '.join(str(error).split())})") from None

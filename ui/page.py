@@ -77,7 +77,8 @@ def mount(app: FastAPI, served: SearchService | Galleries, path: str = "/") -> F
         pwa=False,
     )
     page = app.routes[-1]
-    assert isinstance(page, Mount)
+    if not isinstance(page, Mount):  # another would stand there unguarded
+        raise TypeError(f"{page}: not Gradio's page")
     page.app = OnlyThePage(page.app)
     return app
 

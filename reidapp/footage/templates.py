@@ -156,7 +156,7 @@ def parse_template(template: str, zone: str = "", anywhere: bool = False) -> Tem
     directives: list[str] = []
     fields = [*_FIELD.finditer(template), None]
     for field, following in itertools.pairwise(fields):
-        assert field
+        assert field  # noqa: S101 - only what follows is None; for mypy
         regex += _literal(template, template[at : field.start()])
         name, form = field.groups()
         if name == "start" and form:
@@ -251,7 +251,7 @@ def _stamp(text: str) -> datetime | None:
     """The first date and time in a text that exists in the calendar."""
     for match in _STAMP.finditer(text):
         parts = _STAMP_PARTS.fullmatch(match[0])
-        assert parts
+        assert parts  # noqa: S101 - the one expression is the other in parts; for mypy
         *numbers, fraction, zone = parts.groups()
         try:
             time = datetime(*map(int, numbers)) + timedelta(seconds=float(fraction or 0))  # type: ignore[arg-type]

@@ -33,7 +33,7 @@ from reidapp.gallery.coarse import Coarse
 from reidapp.gallery.nearest import ExactIndex, Found, decoded, float_error
 
 VECTORS, COLLECTION = "vectors", "collection"  # settings: the address, and what the names of the collections begin with
-TOKEN = "REIDAPP_MILVUS_TOKEN"  # in the environment; never stored
+TOKEN = "REIDAPP_MILVUS_TOKEN"  # noqa: S105 - in the environment; never stored
 
 _PORT = 19530
 _TIMEOUT_S, _SLOW_S = 30, 600  # of questions; of what a server does with all that it has

@@ -164,7 +164,7 @@ class Snapshot:
     @cached_property
     def _length_of(self) -> np.ndarray:
         """Of each row without its camera's mean: float32 ``[rows]``."""
-        assert self.means is not None
+        assert self.means is not None  # noqa: S101 - asked only where there are some; for mypy
         blocks = [block for block in self.blocks.values() if block.rows]
         ends = np.cumsum([block.rows for block in blocks]).tolist()
         of = [(block.chunk, int(self.camera_of[end - 1])) for block, end in zip(blocks, ends, strict=True)]

@@ -800,7 +800,7 @@ class GalleryWriter:
     def _vectors_of(self, session: Session, chunk: StoredChunk, model_id: str, embeddings: np.ndarray) -> schema.Block:
         days = select(schema.Block.day).filter_by(chunk_id=chunk.id).order_by(schema.Block.model_id)
         day = session.scalars(days).first()
-        assert day is not None  # what indexing wrote with the crops
+        assert day is not None  # noqa: S101 - what indexing wrote with the crops; for mypy
         return self._write_vectors(session, model_id, chunk.id, day, embeddings)
 
     def use_model(self, model_id: str, embed: Callable[[StoredChunk], np.ndarray]) -> int:

@@ -88,7 +88,7 @@ class ImagesAsClasses(nn.Module):
         raise NotImplementedError
 
     def update(self) -> None:
-        assert self._seen is not None, "no batch yet"
+        assert self._seen is not None, "no batch yet"  # noqa: S101 - the engine's order; for mypy
         features, batch = self._seen
         move(self.memory, self.labels[batch], F.normalize(features.to(self.memory.dtype), dim=1), self.momentum)
 

@@ -69,7 +69,7 @@ class ClusterContrast(Clustered):
         return F.cross_entropy(cosines(features, self.memory) / self.tau, labels), {}
 
     def update(self) -> None:
-        assert self._seen is not None, "no batch yet"
+        assert self._seen is not None, "no batch yet"  # noqa: S101 - the engine's order; for mypy
         update_centroids(self.memory, *self._seen, self.momentum, self.rule)
 
 

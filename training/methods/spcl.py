@@ -98,7 +98,7 @@ class SpCL(Clustered):
         return F.cross_entropy(cosines(features, means) / self.tau, self.classes[rows]), {}
 
     def update(self) -> None:
-        assert self._seen is not None, "no batch yet"
+        assert self._seen is not None, "no batch yet"  # noqa: S101 - the engine's order; for mypy
         move(self.memory, *self._seen, self.momentum)
 
     def reliable(self, features: Tensor, first: bool) -> np.ndarray:

@@ -181,6 +181,6 @@ class Supervised(nn.Module):
         return total, numbers
 
     def _last(self) -> tuple[dict[str, Tensor], Tensor]:
-        assert self._seen is not None, "no batch yet"
+        assert self._seen is not None, "no batch yet"  # noqa: S101 - the engine's order; for mypy
         outputs, labels = self._seen
         return outputs | self._class_weights(), labels
