@@ -27,8 +27,7 @@ from reidapp.gallery.coarse import Coarse
 _PART = 131_072  # rows at most
 _SHORT = 20_000  # rows that are not worth a second thread
 _FEW = 8_192  # rows that are scored without a pass before
-_SPARSE = 0.25  # of a part's rows kept; with fewer, a pass over a copy of these is faster than one over all
-_TOP = 512  # of all parts together; a filter makes it many times more in a part, and then it costs
+_TOP = 512  # of all parts together
 _AT_ONCE = 1_024  # rows that are scored together
 _BLOCK = 8_192  # rows decoded together
 _KINDS = faiss.ScalarQuantizer
@@ -125,7 +124,7 @@ class ExactIndex:
         where = np.searchsorted(self._firsts, rows, "right") - 1
         order = np.argsort(where, kind="stable")
         found = np.empty((len(rows), self._stretches[0].shape[1]), np.float16)
-        for some in np.split(order, np.flatnonzero(np.diff(where[order])) + 1):
+        for some in np.split(order, np.flatnonzero(np.diff(where[order])) + 1) if len(rows) else ():
             at = int(where[some[0]])
             found[some] = self._stretches[at].take(rows[some] - self._firsts[at], axis=0)
         return found
@@ -214,27 +213,22 @@ class _Part:
 
     def top(self, query: np.ndarray, k: int, kept: np.ndarray | None) -> Found:
         """The kept rows with the highest bounds, k at least if there are as many."""
-        codes, mask, places = self.codes, None, None
-        if kept is not None:
-            mask = kept[self.first : self.first + len(codes)]
-            count = int(np.count_nonzero(mask))
-            if count < _SPARSE * len(codes):
-                places = np.flatnonzero(mask)
-                codes = codes.take(places, axis=0)
-            else:
-                k = k * len(codes) // count
-        if not len(codes):
-            return Found(np.empty(0, np.int64), np.empty(0))
         weights, factor, offset = self._weigh(query)
-        k = min(k, len(codes))
-        values, found = _view(codes, self._kind).search(weights[None], k)
-        bounds, rows = values[0] * factor + offset, found[0]
-        rest = float(bounds[-1]) if k < len(codes) else -np.inf
-        if places is not None:
-            rows = places[rows]
-        elif mask is not None:
-            bounds, rows = bounds[mask[rows]], rows[mask[rows]]
-        return Found(self.first + rows, bounds, rest)
+        count, parameters = len(self.codes), None
+        if kept is not None:
+            mask = kept[self.first : self.first + count]
+            count = int(np.count_nonzero(mask))
+            # Faiss passes over the others unread, so that a search takes no longer for what is in them: who may see
+            # some cameras learns nothing of the rest, and a filter does not slow it down.
+            bits = np.packbits(mask, bitorder="little")
+            selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
+            parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+        if not count:
+            return Found(np.empty(0, np.int64), np.empty(0))
+        k = min(k, count)
+        values, found = _view(self.codes, self._kind).search(weights[None], k, params=parameters)
+        bounds = values[0] * factor + offset
+        return Found(self.first + found[0], bounds, float(bounds[-1]) if k < count else -np.inf)
 
     def reaching(self, query: np.ndarray, least: float, kept: np.ndarray | None) -> Found:
         """All kept rows whose bound is ``least`` or more."""

@@ -1,6 +1,7 @@
 """The exact index against all inner products, whatever shards, codes, filters and ties there are."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,6 +109,42 @@ def test_bounds_save_reading_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(read) < 20 * 500
 
 
+@pytest.mark.parametrize("share", [0.05, 0.4, 0.9])
+def test_what_is_filtered_out_makes_no_difference_to_the_work(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+    """Who may see some cameras must not learn from the time it takes whether the others have seen somebody."""
+    rng = np.random.default_rng(3)
+    rows, query = people(rng, 2000, 64, 1.0), people(rng, 1, 64, 1.0)[0].astype(np.float32)
+    coarse = Coarse.fitted(decoded(rows), lambda: [decoded(rows)])
+    kept = rng.random(len(rows)) < share
+    work: list[tuple[str, int]] = []
+    for name in ("top", "reaching"):
+        done = getattr(nearest._Part, name)
+
+        def noted(part: nearest._Part, *given: Any, name: str = name, done: Any = done) -> Any:
+            work.append((name, part.first))
+            return done(part, *given)
+
+        monkeypatch.setattr(nearest._Part, name, noted)
+    stored = ExactIndex.stored
+
+    def read(index: ExactIndex, some: np.ndarray) -> np.ndarray:
+        work.append(("stored", len(some)))
+        return stored(index, some)
+
+    monkeypatch.setattr(ExactIndex, "stored", read)
+
+    def worked(rows: np.ndarray, codes: bool) -> list[tuple[str, int]]:
+        work.clear()
+        coded = [(coarse, coarse.encode(decoded(rows)))] if codes else []
+        ExactIndex([rows], np.arange(len(rows), dtype=np.uint64), coded).search(query, 10, kept)
+        return sorted(work)
+
+    alike = rows.copy()
+    alike[~kept] = query
+    for codes in (False, True):
+        assert worked(rows, codes) == worked(alike, codes)
+
+
 def test_nothing_to_find() -> None:
     rows = people(np.random.default_rng(2), 400, 64, 1.0)
     index = ExactIndex([rows], np.arange(400, dtype=np.uint64))
@@ -116,3 +153,4 @@ def test_nothing_to_find() -> None:
     assert len(index.search(query, 0).rows) == 0
     assert len(ExactIndex([], np.empty(0, np.uint64)).search(query, 5).rows) == 0
     np.testing.assert_array_equal(index.stored(np.array([7, 3])), rows[[7, 3]])
+    assert index.stored(np.empty(0, np.int64)).shape == (0, 64)
