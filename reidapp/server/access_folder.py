@@ -4,6 +4,7 @@ GALLERY-access/      mode 700
   users.db           people and API keys: their rights, hashes of their secrets
   session.key        what sign-ins are signed by
   audit.db           the log of what was done (`audit`)
+  texts.db           what people wrote for it, which can be erased
   audit.key          what the log is chained by
   audit.head         its last row
 
@@ -15,7 +16,7 @@ a server of several galleries uses the first one's, unless a folder is given.
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,6 @@ from reidapp import files
 from reidapp.errors import ReidappError, UserError
 
 VARIABLE = "REIDAPP_ACCESS"
-_VERSION = 1  # of the tables
 _SECRET_BYTES = 32
 
 
@@ -77,29 +77,52 @@ class AccessFolder:
         return data
 
     @contextmanager
-    def rows(self, name: str, tables: str) -> Iterator[sqlite3.Connection]:
-        """A transaction that has an SQLite file to itself, which is made with its tables if it is not there.
+    def rows(
+        self, name: str, tables: str, changes: bool = True, later: Sequence[str] = ()
+    ) -> Iterator[sqlite3.Connection]:
+        """A transaction on an SQLite file, which is made with its tables if it is not there.
+
+        Args:
+            tables: the statements that make them, a blank line between two.
+            later: statements by which each later version of the tables comes from the one before.
+            changes: it has the file to itself. Without, many read at the same time: every request looks who asks.
 
         Raises:
             ReidappError: it cannot be read or written, or was made by a newer version.
         """
         file = self._made() / name
         os.close(os.open(file, os.O_CREAT | os.O_RDONLY, 0o600))  # as SQLite would make it, others could read it
+        newest = 1 + len(later)
         try:
             with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as connection:
                 connection.row_factory = sqlite3.Row
-                connection.execute("BEGIN IMMEDIATE")
-                (version,) = connection.execute("PRAGMA user_version").fetchone()
-                if version > _VERSION:
+                if changes or _version(connection) < newest:
+                    connection.execute("BEGIN IMMEDIATE")
+                else:
+                    connection.execute("BEGIN")
+                if (version := _version(connection)) > newest:
                     raise ReidappError(f"{file}: made by a newer version of reidapp; use that one")
-                if version < _VERSION:
-                    for statement in tables.split("\n\n"):
+                for number, statements in enumerate((tables, *later)[version:], start=version + 1):
+                    for statement in statements.split("\n\n"):
                         connection.execute(statement)
-                    connection.execute(f"PRAGMA user_version = {_VERSION}")
+                    connection.execute(f"PRAGMA user_version = {number}")
                 yield connection
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise ReidappError(f"{file}: {error}; nothing was written") from error
+
+    def compact(self, name: str) -> None:
+        """Write an SQLite file anew, so that nothing of deleted rows stays behind.
+
+        Raises:
+            ReidappError: it cannot be written.
+        """
+        file = self.path / name
+        try:
+            with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as connection:
+                connection.execute("VACUUM")
+        except sqlite3.Error as error:
+            raise ReidappError(f"{file}: {error}; run the same command again") from error
 
     def _made(self) -> Path:
         if not self.path.is_dir():
@@ -111,3 +134,7 @@ class AccessFolder:
                 raise ReidappError(f"{self.path}: {why}; give another --access FOLDER, or set {VARIABLE}") from error
             files.flush_folder(self.path.parent)
         return self.path
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -58,7 +58,6 @@ def build_app(
         door: lets users in, in place of the link.
         users: those whom admins may change here.
         audit: the log of what is done; nothing is kept without one.
-        audit: the log of what is done; nothing is kept without one.
         demand_purpose: a search has to say what it is for.
         public: the address that users know it by, behind a reverse proxy, such as ``https://cams.example/reid``.
         any_host: see `reidapp.server.security.OriginGuard`.

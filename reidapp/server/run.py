@@ -115,7 +115,7 @@ def run(
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=2,
-            proxy_headers=place.public is not None,  # anybody could say that they come from elsewhere
+            proxy_headers=False,  # `OriginGuard` reads them, where there is a proxy
             ssl_certfile=place.certificate,
             ssl_keyfile=place.key,
         )

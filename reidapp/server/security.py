@@ -5,8 +5,10 @@ every account of the machine can connect. So the Host and Origin are checked, an
 of a link which only the terminal shows, or of users who sign in (`sign_in`).
 """
 
+import ipaddress
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from typing import Protocol
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -87,14 +89,16 @@ class OriginGuard:
         await refused(scope, refusal)(scope, receive, send)
 
     def _as_users_know_it(self, scope: Scope) -> Scope:
-        """With the host and scheme of the public address, whatever the proxy has passed on: the page builds on them."""
+        """With the host and scheme of the public address, whatever the proxy has passed on: the page builds on them.
+        And from whoever asks the proxy."""
         if self.public is None:
             return scope
         scheme, _, host = self.public.partition("://")
         if scope["type"] == "websocket":
             scheme = scheme.replace("http", "ws")
         headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
-        return {**scope, "scheme": scheme, "headers": [(b"host", host.encode()), *headers]}
+        headers.insert(0, (b"host", host.encode()))
+        return {**scope, "scheme": scheme, "headers": headers, "client": _client_of_proxy(scope)}
 
 
 class BelowPath:
@@ -243,6 +247,16 @@ def origin_of(address: str) -> str:
     return f"{parts.scheme}://{named}" + (f":{port}" if port and port != _PORTS[parts.scheme] else "")
 
 
+def _client_of_proxy(scope: Scope) -> tuple[str, int] | None:
+    """The last address of X-Forwarded-For, which the proxy itself has added: those before it anybody may write."""
+    said = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).rpartition(",")[2].strip()
+    for address in (said, host_name(said).strip("[]")):  # some proxies say the port, too
+        with suppress(ValueError):
+            return str(ipaddress.ip_address(address)), 0
+    client: tuple[str, int] | None = scope.get("client")
+    return client
+
+
 def host_name(host: str) -> str:
     """``127.0.0.1:7860`` → ``127.0.0.1``; ``[::1]:7860`` → ``[::1]``."""
     name = host.rsplit(":", 1)[0] if host.rpartition(":")[2].isdigit() else host
@@ -274,7 +288,8 @@ def set_cookie(scope: Scope, answer: Response, value: str, max_age_s: int | None
 
 def cookie_name(scope: Scope) -> str:
     """Cookies know no ports: two servers on one machine must not overwrite each other's."""
-    return f"reidapp-{Headers(scope=scope).get('host', '').rpartition(':')[2] or '80'}"
+    port = Headers(scope=scope).get("host", "").rpartition(":")[2]
+    return f"reidapp-{port if port.isdecimal() else _PORTS.get(scope.get('scheme', 'http'), 80)}"
 
 
 def with_headers(scope: Scope, send: Send) -> Send:

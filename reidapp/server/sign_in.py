@@ -34,7 +34,8 @@ from reidapp.server.users import Account, Users
 
 SIGN_IN = "/sign-in"
 LIFETIME_S = 12 * 3600.0
-_MAX_FORM_BYTES = 10_000
+_MAX_FORM_BYTES, _MAX_FIELDS = 10_000, 10
+_KNOWN = 10_000  # names with an address from which they have signed in
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _FOLDER = Path(__file__).parent
 _PAGE = Template((_FOLDER / "sign_in.html").read_text(encoding="utf-8"))
@@ -114,13 +115,13 @@ class Sessions:
 
 
 class Throttle:
-    """At most so many attempts under a name, or from an address, in a while.
+    """At most so many attempts under a key, such as a name or an address, in a while.
 
     An attempt counts from when it begins, so that many at once are no way round.
 
     Args:
         within_s: the while.
-        kept: names or addresses that are remembered; those that tried the longest ago are forgotten first.
+        kept: keys that are remembered; those that tried the longest ago are forgotten first.
         clock: seconds, for tests.
     """
 
@@ -160,6 +161,44 @@ class Throttle:
             self._attempts.pop(key, None)
 
 
+class Limits:
+    """What slows down who guesses passwords, but not the one whose password it is.
+
+    Args:
+        address: attempts from an address, whatever the names.
+        one_name: of these at one name.
+        name: attempts at a name from all addresses together, against those who have many. From where somebody has
+            signed in before they do not count, so that others cannot keep them out.
+        clock: seconds, for tests.
+    """
+
+    def __init__(
+        self, address: int = 30, one_name: int = 10, name: int = 100, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._of_address = Throttle(address, clock=clock)
+        self._of_both = Throttle(one_name, clock=clock)
+        self._of_name = Throttle(name, clock=clock)
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def begin(self, name: str, address: str) -> float:
+        """See `Throttle.begin`."""
+        place = _network(address)
+        if wait_s := self._of_address.begin(place) or self._of_both.begin(f"{place} {name}"):
+            return wait_s
+        return 0.0 if (name, place) in self._known else self._of_name.begin(name)
+
+    def succeeded(self, name: str, address: str) -> None:
+        """The password was theirs."""
+        place = _network(address)
+        self._of_address.take_back(place)
+        self._of_both.forget(f"{place} {name}")
+        if (name, place) not in self._known:
+            self._of_name.take_back(name)
+            self._known[name, place] = None
+            while len(self._known) > _KNOWN:
+                self._known.popitem(last=False)
+
+
 class UserDoor:
     """The way in of people with a session and of programs with a key."""
 
@@ -167,7 +206,7 @@ class UserDoor:
         self.users = users
         self.sessions = sessions
         self.audit = audit
-        self.by_name, self.by_address = Throttle(10), Throttle(30)
+        self.limits = Limits()
 
     async def asker(self, scope: Scope) -> Asker | None:
         headers = Headers(scope=scope)
@@ -194,16 +233,18 @@ class UserDoor:
         answer.headers["WWW-Authenticate"] = "Bearer"
         return answer
 
-    def sign_in(self, name: str, password: str, address: str) -> tuple[Account | None, float]:
-        """Who has signed in; or nobody, and the seconds until the next attempt counts (0: now)."""
-        place = _network(address)
-        if wait_s := self.by_address.begin(place) or self.by_name.begin(name):
+    def sign_in(self, name: str, password: str, address: str, begins: bool = True) -> tuple[Account | None, float]:
+        """Who has signed in; or nobody, and the seconds until the next attempt counts (0: now).
+
+        Args:
+            begins: a session is to begin; else it is only asked whether the password is theirs.
+        """
+        if wait_s := self.limits.begin(name, address):
             return None, wait_s
         account = self.users.with_password(name, password)
         if account:
-            self.by_name.forget(name)
-            self.by_address.take_back(place)
-        if self.audit:
+            self.limits.succeeded(name, address)
+        if self.audit and (begins or not account):
             known = account or next((each for each in self.users.all() if each.name == name), None)
             self.audit.add("sign-in" if account else "sign-in failed", known.id if known else "", address=address)
         return account, 0.0
@@ -225,8 +266,11 @@ async def sign_in(request: Request) -> Response:
         data += part
         if len(data) > _MAX_FORM_BYTES:
             return Response("too large", 413)
-    form = {key: values[0] for key, values in parse_qs(data.decode("utf-8", "replace"), max_num_fields=10).items()}
-    return await run_in_threadpool(_sign_in, request, form)
+    try:
+        given = parse_qs(data.decode("utf-8", "replace"), max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        return Response("too many fields", 400)
+    return await run_in_threadpool(_sign_in, request, {key: values[0] for key, values in given.items()})
 
 
 @router.post("/sign-out")

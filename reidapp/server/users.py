@@ -24,7 +24,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from reidapp.errors import UnknownError, UserError
 from reidapp.registry import suggestion
 from reidapp.server.access_folder import AccessFolder
-from reidapp.server.askers import ROLES, Asker, Role
+from reidapp.server.askers import HEADS, ROLES, Asker, HeadsRight, Role
 
 FILE_NAME = "users.db"
 LEAST_PASSWORD, MOST_PASSWORD = 10, 1000  # characters; a longer one would only cost time
@@ -38,6 +38,7 @@ CREATE TABLE account (
 
 CREATE TABLE ended_session (id TEXT PRIMARY KEY, expires REAL NOT NULL)
 """.strip()
+_LATER = ("ALTER TABLE account ADD COLUMN heads TEXT",)
 _hasher = PasswordHasher()
 _hashing = threading.BoundedSemaphore(2)  # each takes 64 MiB
 
@@ -51,6 +52,7 @@ class Rights(TypedDict, total=False):
     cameras: Sequence[str] | None
     after: datetime | None
     before: datetime | None
+    heads: HeadsRight | None  # None: as the role has it
 
 
 @dataclass(frozen=True)
@@ -72,25 +74,28 @@ class Account:
     cameras: frozenset[str] | None
     after: datetime | None
     before: datetime | None
+    heads: HeadsRight | None
     generation: int
     expires: datetime | None
     removed: bool
 
     @property
     def asker(self) -> Asker:
-        return Asker(self.name, self.role, self.cameras, self.after, self.before, self.id)
+        return Asker(self.name, self.role, self.cameras, self.after, self.before, self.id, self.heads)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: times ISO 8601 UTC."""
         cameras = None if self.cameras is None else sorted(self.cameras)
         times = {key: _iso(getattr(self, key)) for key in ("at", "after", "before", "expires")}
-        return {"id": self.id, "name": self.name, "role": self.role, "cameras": cameras} | times
+        said = {"id": self.id, "name": self.name, "role": self.role, "cameras": cameras, "heads": self.heads}
+        return said | times
 
     def __str__(self) -> str:
         cameras = "all cameras" if self.cameras is None else ", ".join(sorted(self.cameras)) or "no camera"
         span = f"  {_iso(self.after) or '…'} – {_iso(self.before) or '…'}" if self.after or self.before else ""
+        heads = f"  heads {self.heads}" if self.heads else ""
         until = f"  until {_iso(self.expires)}" if self.expires else ""
-        return f"{self.name}  {self.role}  {cameras}{span}{until}"
+        return f"{self.name}  {self.role}  {cameras}{span}{heads}{until}"
 
 
 class Users:
@@ -103,7 +108,7 @@ class Users:
         """Those who are not removed, by name."""
         if not self.folder.has(FILE_NAME):
             return []
-        with self._rows() as rows:
+        with self._read() as rows:
             found = rows.execute("SELECT * FROM account WHERE kind = ? ORDER BY name", [kind]).fetchall()
         return [account for account in map(_account, found) if not account.removed]
 
@@ -121,13 +126,13 @@ class Users:
 
     def called(self, id_: str) -> Account | None:
         """By an id, as the log has it; also one who was removed."""
-        with self._rows() as rows:
+        with self._read() as rows:
             row = rows.execute("SELECT * FROM account WHERE id = ?", [id_]).fetchone()
         return _account(row) if row else None
 
     def names(self) -> dict[str, str]:
         """{id: name} of all who are or were known."""
-        with self._rows() as rows:
+        with self._read() as rows:
             return dict(rows.execute("SELECT id, name FROM account").fetchall())
 
     def add(self, name: str, password: str, **rights: Unpack[Rights]) -> Account:
@@ -168,9 +173,10 @@ class Users:
         """
         was = self.named("user", name)
         now: Rights = {"role": was.role, "cameras": was.cameras, "after": was.after, "before": was.before}  # type: ignore[typeddict-item]
+        now["heads"] = was.heads
         values = _stored({**now, **rights})
         with self._rows() as rows:
-            self._changed(rows, "user", name, "role = ?, cameras = ?, after = ?, before = ?", values)
+            self._changed(rows, "user", name, "role = ?, cameras = ?, after = ?, before = ?, heads = ?", values)
         return self.named("user", name)
 
     def remove(self, kind: Kind, name: str) -> Account:
@@ -186,14 +192,16 @@ class Users:
 
     def with_password(self, name: str, password: str) -> Account | None:
         """Who signs in, if the password is theirs; it takes as long where there is nobody of this name."""
-        with self._rows() as rows:
+        with self._read() as rows:
             row = rows.execute("SELECT * FROM account WHERE kind = 'user' AND name = ?", [name]).fetchone()
-        stored = row["secret"] if row and row["secret"] else _nobody()
-        if not _fits(stored, password[:MOST_PASSWORD]) or not (row and row["secret"]):
+        nobody = _nobody()  # for every name, as the first time takes longer
+        stored = row["secret"] if row and row["secret"] else nobody
+        if not _fits(stored, password[:MOST_PASSWORD]) or stored == nobody:
             return None
         if _hasher.check_needs_rehash(stored):
-            with self._rows() as rows:
-                self._changed(rows, "user", name, "secret = ?", [_hashed(password)])
+            better = _hashed(password)
+            with self._rows() as rows:  # unless the password was changed meanwhile
+                rows.execute("UPDATE account SET secret = ? WHERE id = ? AND secret = ?", [better, row["id"], stored])
         return _account(row)
 
     def with_key(self, key: str) -> Account | None:
@@ -202,7 +210,7 @@ class Users:
         id_, _, secret = rest.partition("_")
         if prefix != _KEY or not secret:
             return None
-        with self._rows() as rows:
+        with self._read() as rows:
             row = rows.execute("SELECT * FROM account WHERE kind = 'key' AND id = ?", [id_]).fetchone()
         if not row or not secrets.compare_digest(_digest(secret), row["secret"] or ""):
             return None
@@ -211,7 +219,7 @@ class Users:
 
     def of_system(self, name: str) -> Asker:
         """An account of the system, which may do all here, with an id for the log."""
-        with self._rows() as rows:
+        with self._read() as rows:
             row = rows.execute("SELECT * FROM account WHERE kind = 'account' AND name = ?", [name]).fetchone()
         return (_account(row) if row else self._new("account", name, None, None, {"role": "admin"})).asker
 
@@ -223,7 +231,7 @@ class Users:
 
     def in_session(self, id_: str, user: str, generation: int) -> Account | None:
         """Who a session is of; None once it was ended, or the password changed, or they were removed."""
-        with self._rows() as rows:
+        with self._read() as rows:
             ended = rows.execute("SELECT 1 FROM ended_session WHERE id = ?", [id_]).fetchone()
             row = rows.execute("SELECT * FROM account WHERE kind = 'user' AND id = ?", [user]).fetchone()
         if ended or not row or row["generation"] != generation or not row["secret"]:
@@ -231,26 +239,32 @@ class Users:
         return _account(row)
 
     def _rows(self) -> AbstractContextManager[sqlite3.Connection]:
-        return self.folder.rows(FILE_NAME, _TABLES)
+        return self.folder.rows(FILE_NAME, _TABLES, later=_LATER)
+
+    def _read(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self.folder.rows(FILE_NAME, _TABLES, changes=False, later=_LATER)
 
     def _check_free(self, name: str) -> None:
         if not name.strip() or name != name.strip() or not name.isprintable() or len(name) > 100:
             raise UserError(f'name "{name}": it needs 1 to 100 letters, and no blank at its ends')
         if any(account.name == name for account in [*self.all("user"), *self.all("key")]):
-            raise UserError(f'name "{name}": there is a user or key of this name; take another')
+            raise _taken(name)
 
     def _new(self, kind: Kind, name: str, secret: str | None, expires: datetime | None, rights: Rights) -> Account:
-        role, cameras, after, before = _stored(rights)
+        role, cameras, after, before, heads = _stored(rights)
         said = {"name": name, "kind": kind, "role": role, "cameras": cameras, "after": after, "before": before}
-        said |= {"secret": secret, "expires": _iso(expires), "at": _iso(datetime.now(UTC)), "id": uuid.uuid4().hex[:16]}
+        said |= {"heads": heads, "secret": secret, "expires": _iso(expires), "at": _iso(datetime.now(UTC)), "id": uuid.uuid4().hex[:16]}
         with self._rows() as rows:
-            rows.execute(
+            made = rows.execute(
                 "INSERT INTO account (id, kind, name, at, role, cameras, after, before, secret, generation, expires) "
                 "VALUES (:id, :kind, :name, :at, :role, :cameras, :after, :before, :secret, 0, :expires) "
                 "ON CONFLICT (kind, name) DO UPDATE SET role = :role, cameras = :cameras, after = :after, "
-                "before = :before, secret = :secret, generation = generation + 1, expires = :expires, at = :at",
+                "before = :before, secret = :secret, generation = generation + 1, expires = :expires, at = :at "
+                "WHERE account.secret IS NULL",
                 said,
             )
+            if not made.rowcount:
+                raise _taken(name)  # just now
             row = rows.execute("SELECT * FROM account WHERE kind = ? AND name = ?", [kind, name]).fetchone()
         return _account(row)
 
@@ -260,6 +274,10 @@ class Users:
         done = rows.execute(change, [*values, kind, name])
         if not done.rowcount:
             raise UnknownError(f'{kind} "{name}" is not known')
+
+
+def _taken(name: str) -> UserError:
+    return UserError(f'name "{name}": there is a user or key of this name; take another')
 
 
 def check_password(password: str, name: str) -> None:
@@ -274,14 +292,17 @@ def check_password(password: str, name: str) -> None:
 
 
 def _stored(rights: Rights) -> list[Any]:
-    """As the columns role, cameras, after and before have them."""
+    """As the columns role, cameras, after, before and heads have them."""
     role = rights.get("role", "viewer")
     if role not in ROLES:
         raise UserError(f'role: "{role}" is unknown; {", ".join(ROLES)}')
+    heads = rights.get("heads")
+    if heads not in (None, *HEADS):
+        raise UserError(f'heads: "{heads}" is unknown; {" or ".join(HEADS)}')
     cameras, after, before = rights.get("cameras"), rights.get("after"), rights.get("before")
     if after and before and after >= before:
         raise UserError(f"rights: {_iso(after)} is not before {_iso(before)}, so nothing could be seen")
-    return [role, None if cameras is None else json.dumps(sorted(set(cameras))), _iso(after), _iso(before)]
+    return [role, None if cameras is None else json.dumps(sorted(set(cameras))), _iso(after), _iso(before), heads]
 
 
 def _account(row: sqlite3.Row) -> Account:
@@ -293,6 +314,7 @@ def _account(row: sqlite3.Row) -> Account:
         at=datetime.fromisoformat(row["at"]),
         role=row["role"],
         cameras=None if row["cameras"] is None else frozenset(json.loads(row["cameras"])),
+        heads=row["heads"],
         generation=row["generation"],
         removed=row["secret"] is None and row["kind"] != "account",
         **times,

@@ -110,7 +110,7 @@ def change_own_password(request: Request, asker: Anybody, given: OwnPassword) ->
     if door is None or not _is_user(request, asker.id):
         raise UnknownError("password: you have none here")
     address = request.client.host if request.client else ""
-    account, wait_s = door.sign_in(asker.name, given.password, address)
+    account, wait_s = door.sign_in(asker.name, given.password, address, begins=False)
     if account is None:
         wrong = f"too many attempts; try again in {wait_s:.0f} s" if wait_s else "the one so far is another"
         raise UserError(f"password: {wrong}")

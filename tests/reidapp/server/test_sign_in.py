@@ -11,7 +11,7 @@ from reidapp.server.access_folder import AccessFolder
 from reidapp.server.app import build_app
 from reidapp.server.audit import Audit
 from reidapp.server.service import SearchService
-from reidapp.server.sign_in import Sessions, Throttle, UserDoor, _inside, _network
+from reidapp.server.sign_in import Limits, Sessions, Throttle, UserDoor, _inside, _network
 from reidapp.server.users import Users
 
 BASE, API = "https://cams.example", "/api/v1"
@@ -41,7 +41,7 @@ def clock() -> Clock:
 @pytest.fixture
 def door(users: Users, clock: Clock) -> UserDoor:
     door = UserDoor(users, Sessions(users, users.folder.secret("session.key"), clock=clock), Audit(users.folder))
-    door.by_name, door.by_address = Throttle(3, clock=clock), Throttle(5, clock=clock)
+    door.limits = Limits(5, 3, 8, clock)
     return door
 
 
@@ -98,12 +98,14 @@ def test_sessions_end_by_time_and_by_another_password(client: TestClient, users:
     assert client.get(f"{API}/me").status_code == 401
 
 
-def test_who_changes_the_own_password_signs_in_again(client: TestClient) -> None:
+def test_who_changes_the_own_password_signs_in_again(client: TestClient, door: UserDoor) -> None:
     sign_in(client)
     wrong = client.post(f"{API}/me/password", json={"password": "not this one", "new": WORDS + " more"})
     assert wrong.status_code == 422
     done = client.post(f"{API}/me/password", json={"password": WORDS, "new": WORDS + " more"})
     assert done.status_code == 200
+    assert door.audit
+    assert [entry.action for entry in door.audit.last(3)] == ["change of rights", "sign-in failed", "sign-in"]
     assert client.get(f"{API}/me").status_code == 401
     assert sign_in(client, password=WORDS + " more") == 303
 
@@ -154,6 +156,39 @@ def test_guessing_is_slowed_down_by_name_and_by_address(client: TestClient, door
         assert sign_in(client) == 303  # who succeeds is not slowed down
 
 
+def test_others_cannot_keep_somebody_out(door: UserDoor, clock: Clock) -> None:
+    def tries(address: str, password: str = "wrong words here") -> bool:
+        account, wait_s = door.sign_in("ann", password, address)
+        return account is not None or wait_s > 0
+
+    assert door.sign_in("ann", WORDS, "10.0.0.1")[0]
+    assert [tries("10.0.0.66") for _ in range(4)] == [False, False, False, True]
+    for number in range(70, 75):  # somebody with many addresses
+        tries(f"10.0.0.{number}")
+    account, wait_s = door.sign_in("ann", WORDS, "10.0.0.99")  # from where nobody knows ann
+    assert account is None
+    assert wait_s == 900
+    assert door.sign_in("ann", WORDS, "10.0.0.1")[0]
+    clock.now += 901
+    assert door.sign_in("ann", WORDS, "10.0.0.99")[0]
+
+
+def test_behind_a_proxy_the_address_is_the_one_that_the_proxy_says(service: SearchService, users: Users) -> None:
+    def statuses(public: str | None, *forwarded: str) -> list[int]:
+        door = UserDoor(users, Sessions(users, b"secret"))
+        door.limits = Limits(address=1)
+        app = build_app(service, door=door, users=users, any_host=True, public=public)
+        with TestClient(app, base_url=BASE, follow_redirects=False, headers=OURS) as client:
+            data = {"name": "ann", "password": "wrong words here"}
+            said = [client.post("/sign-in", data=data, headers={"X-Forwarded-For": each}) for each in forwarded]
+            return [answer.status_code for answer in said]
+
+    assert statuses(BASE, "10.0.0.1", "10.0.0.2:4711", "[2001:db8::1]:80") == [401, 401, 401]
+    assert statuses(BASE, "10.0.0.1, 10.0.0.3", "10.0.0.2, 10.0.0.3") == [401, 429]  # the last, not what anybody writes
+    assert statuses(BASE, "unknown", "") == [401, 429]  # the proxy's own
+    assert statuses(None, "10.0.0.1", "10.0.0.2") == [401, 429]
+
+
 def test_an_attempt_counts_from_its_beginning() -> None:
     clock = Clock()
     throttle = Throttle(2, 60, kept=2, clock=clock)
@@ -196,6 +231,15 @@ def test_it_leads_nowhere_else(client: TestClient, next_: str) -> None:
 
 def test_a_large_form_is_refused(client: TestClient) -> None:
     assert client.post("/sign-in", content=b"name=" + b"x" * 20_000).status_code == 413
+    assert client.post("/sign-in", content=b"&".join([b"name=x"] * 100)).status_code == 400
+
+
+@pytest.mark.parametrize("host", ["[::1]", "[::1]:7860", "cams.example", "\xb2:\xb2"])
+def test_a_cookie_has_a_name_at_any_host(client: TestClient, host: str) -> None:
+    name = {"Host": host.encode("latin-1"), "Origin": f"https://{host}".encode("latin-1")}
+    entered = client.post("/sign-in", data={"name": "ann", "password": WORDS}, headers=name)  # type: ignore[arg-type]
+    assert entered.status_code == 303
+    assert re.match(r"reidapp-\d+=", entered.headers["set-cookie"])
 
 
 def test_what_is_done_stands_in_the_log(client: TestClient, door: UserDoor) -> None:

@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
 from reidapp.errors import ReidappError, UnknownError, UserError
+from reidapp.server import users as module
 from reidapp.server.access_folder import VARIABLE, AccessFolder
 from reidapp.server.users import Users, _digest
 
@@ -106,6 +108,31 @@ def test_who_was_removed_gets_in_no_more_and_keeps_a_name(users: Users) -> None:
     again = users.add("ann", WORDS + "!")
     assert again.id == ann.id
     assert users.in_session("s", ann.id, ann.generation) is None
+
+
+def test_a_name_that_two_take_at_once_is_the_first_ones(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
+    users.add("ann", WORDS)
+    monkeypatch.setattr(users, "all", lambda kind="user": [])  # as the second saw it before
+    with pytest.raises(UserError, match="take another"):
+        users.add("ann", WORDS + " of another")
+    assert users.with_password("ann", WORDS)
+
+
+def test_a_better_hash_does_not_bring_an_old_password_back(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
+    users.add("ann", WORDS)
+    monkeypatch.setattr(module, "_hasher", PasswordHasher(time_cost=2, memory_cost=8, parallelism=1))
+    users.with_password("nobody", WORDS)
+    hashed = module._hashed
+
+    def meanwhile(password: str) -> str:
+        monkeypatch.setattr(module, "_hashed", hashed)
+        users.change_password("ann", WORDS + " more")
+        return hashed(password)
+
+    monkeypatch.setattr(module, "_hashed", meanwhile)
+    assert users.with_password("ann", WORDS)
+    assert users.with_password("ann", WORDS) is None
+    assert users.with_password("ann", WORDS + " more")
 
 
 def test_a_key_holds_until_it_expires_or_is_revoked(users: Users) -> None:
