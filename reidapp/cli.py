@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from reidapp import __version__
-from reidapp.errors import ReidappError, UserError
+from reidapp.errors import ReidappError, UnknownError, UserError
 from reidapp.files import one_line
 from reidapp.wording import counted, counts
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from reidapp.footage.report import IndexReport
     from reidapp.footage.watching import Watcher
     from reidapp.gallery.cases import Cases
+    from reidapp.gallery.erasure import Plan, Subject
     from reidapp.gallery.identities import Identities
     from reidapp.gallery.reembedding import ReembedReport
     from reidapp.gallery.search import Hit, SearchResult
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from reidapp.model_card import ModelCard
     from reidapp.server.audit import Audit
     from reidapp.server.run import Place
-    from reidapp.server.users import Rights, Users
+    from reidapp.server.users import Kind, Rights, Users
 
 app = typer.Typer(
     help="Find one person across many cameras' recordings.",
@@ -475,6 +476,8 @@ def search(
     ] = False,
     model: Annotated[str | None, typer.Option(help="Refused unless it is the model that made the gallery.")] = None,
     detector: DetectorOption = None,
+    purpose: Annotated[str | None, typer.Option(help="What the search is for; the gallery's log keeps it.")] = None,
+    demand_purpose: Annotated[bool, typer.Option(hidden=True, envvar="REIDAPP_DEMAND_PURPOSE")] = False,
     json: JsonOption = False,
 ) -> None:
     """Find a person: tracklets, best first. What was asked with or judged is not shown again."""
@@ -483,6 +486,8 @@ def search(
     from reidapp.gallery.search import Searcher
     from reidapp.gallery.store import Gallery
 
+    if demand_purpose and not (purpose or "").strip():
+        raise UserError("--purpose: say what the search is for, such as a case's number; it is written down")
     opened = Gallery.open(gallery)
     for text, option in ((after, "--after"), (before, "--before")):
         _time(text, option, opened)  # refused before anything is kept
@@ -494,7 +499,7 @@ def search(
         {key: value for key, value in filters.items() if value},
     )  # fmt: skip
     found = ask(opened, embedder, lambda: open_detector(detector or opened.detector), question, _who())
-    _noted(gallery, "search")
+    _noted(gallery, "search", purpose=purpose)
     keep(opened, question, found.crops, _who())
     filters = found.filters | question.filters
     result = searcher.search(
@@ -549,7 +554,10 @@ def serve(
     key: Annotated[Path | None, typer.Option(help="PEM file, the certificate's key.")] = None,
     access: AccessOption = None,
     demand_purpose: Annotated[
-        bool, typer.Option("--demand-purpose", help="Every search has to say what it is for.")
+        bool,
+        typer.Option(
+            "--demand-purpose", envvar="REIDAPP_DEMAND_PURPOSE", help="Every search has to say what it is for."
+        ),
     ] = False,
 ) -> None:
     """Search galleries in the browser or by the REST API: on this machine, or by users who sign in over TLS."""
@@ -1066,15 +1074,67 @@ def gallery_delete(
     _show({"deleted": not dry_run} | found.to_dict(), said, json)
 
 
+@gallery_.command("erase")
+def gallery_erase(
+    gallery: GalleryOption,
+    identity: Annotated[str | None, typer.Option(help="This person, by name: all that is known of them.")] = None,
+    tracklet: Annotated[list[str] | None, typer.Option(help="This tracklet; may be given several times.")] = None,
+    camera: Annotated[str | None, typer.Option(help="All people of this camera; with --before, until then.")] = None,
+    before: Annotated[str | None, typer.Option(help="All people seen at this time or earlier.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Look into every byte for what should be gone.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Erase a person or a period: also their name, and all that was asked about them. Without options: what was."""
+    from reidapp.gallery import erasure, traces
+    from reidapp.gallery.deletion import Selection
+    from reidapp.gallery.store import Gallery
+
+    opened = Gallery.open(gallery)
+    if not (identity or tracklet or camera or before):
+        stones = erasure.tombstones(opened)
+        _show({"erasures": [each.to_dict() for each in stones]}, "\n".join(map(str, stones)) or "nothing so far", json)
+        return
+    seen = bool(tracklet or camera or before)
+    selection = Selection(None, camera, None, _time(before, "--before", opened), tracklet or ()) if seen else None
+    subject = erasure.Subject(identity, selection)
+    ended = not dry_run and _ended_what_was_broken_off(opened)
+    try:
+        plan = erasure.planned(opened, subject)
+    except UnknownError:
+        if not (ended or verify):
+            raise
+        plan = None
+    sought = traces.traces_of_words([identity] if identity else tracklet or ())
+    if plan and verify:
+        sought = erasure.traces_before(opened, subject)
+    if plan and not dry_run:
+        _confirm(f"erase from {gallery}, for good: {plan}", yes)
+        plan = _erased(opened, subject, plan)
+    facts, said = {"erased": bool(plan) and not dry_run} | (plan.to_dict() if plan else {}), str(plan or "nothing")
+    lines = [f"{gallery}: {'would go' if dry_run else 'erased'}: {said}"]
+    proof = traces.searched(opened, sought, _log_folders(gallery)) if verify and not dry_run else None
+    _show(
+        facts | ({"proof": proof.to_dict()} if proof else {}),
+        "\n".join([*lines, *([str(proof)] if proof else [])]),
+        json,
+    )
+    if proof and proof.found:
+        raise typer.Exit(1)
+
+
 @gallery_.command("retention")
 def gallery_retention(
     gallery: GalleryOption,
     days: Annotated[int | None, typer.Option(min=1, max=36500, help="Keep what was seen for so many days.")] = None,
     off: Annotated[bool, typer.Option("--off", help="Keep everything.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Delete what is older, as `serve` does each hour.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """How long the gallery keeps what was seen: `index` deletes what is older, at its end and while it watches."""
-    from reidapp.gallery.deletion import Deletion, outdated, planned, retention, set_retention
+    """How long the gallery keeps what was seen: `serve` deletes what is older each hour, `index` at its end."""
+    from reidapp.gallery.deletion import Deletion, delete_outdated, outdated, planned, retention, set_retention
+    from reidapp.gallery.mirror import let_go
     from reidapp.gallery.store import Gallery
 
     if days and off:
@@ -1085,8 +1145,14 @@ def gallery_retention(
         set_retention(opened, days)
     kept, older = retention(opened), outdated(opened)
     found = planned(opened, older) if older else Deletion()
-    said = f"kept for {kept} days; the next `reidapp index` deletes {found}" if kept else "kept for ever"
-    _show({"days": kept, "outdated": found.to_dict()}, f"{gallery}: {said}", json)
+    if apply and found:
+        _noted(gallery, "delete", what="by retention")
+        with opened.writing() as writer:
+            found = delete_outdated(writer)
+            let_go(opened)
+    done = f"deleted {found}" if apply else f"`reidapp serve` or the next `reidapp index` deletes {found}"
+    said = f"kept for {kept} days; {done}" if kept else "kept for ever"
+    _show({"days": kept, "deleted": apply, "outdated": found.to_dict()}, f"{gallery}: {said}", json)
 
 
 @gallery_.command("prune")
@@ -1106,6 +1172,7 @@ def gallery_prune(
     if found and not dry_run:
         listed = "; ".join(map(str, found))
         _confirm(f"delete from {gallery} the vectors of {listed}", yes)  # noqa: S608 - a question, no SQL
+        _noted(gallery, "delete", what="vectors of other models")
         with opened.writing() as writer, opened.embedding_anew():
             found = drop_other_models(writer)
             let_go(opened)
@@ -1140,8 +1207,18 @@ def gallery_backup(
     gallery: GalleryOption,
     json: JsonOption = False,
 ) -> None:
-    """Copy the gallery as it is now, also while `index` or `serve` is at work, and verify the copy."""
-    _copied(gallery, out, None, json)
+    """Copy the gallery as it is now, also while `index` or `serve` is at work, and verify the copy.
+
+    Whom the gallery has erased goes from its earlier back-ups, too.
+    """
+    from reidapp.gallery.erasure import erase_from_backups, remember_backup
+    from reidapp.gallery.store import Gallery
+
+    facts, said = _copied(gallery, out, None)
+    opened = Gallery.open(gallery)
+    remember_backup(opened, out)
+    erased = erase_from_backups(opened)
+    _show(facts | {"erased": erased}, "\n".join([said, *erased]), json)
 
 
 @gallery_.command("restore")
@@ -1152,7 +1229,7 @@ def gallery_restore(
     json: JsonOption = False,
 ) -> None:
     """Make a gallery of a back-up, verified, in a new folder; nothing is overwritten."""
-    _copied(backup, gallery, database, json)
+    _show(*_copied(backup, gallery, database), json)
 
 
 @gallery_.command("searches")
@@ -1433,10 +1510,13 @@ def users_passwd(
     name: UserArgument, gallery: OfGalleryOption = None, access: AccessOption = None, json: JsonOption = False
 ) -> None:
     """Another password; all sessions of theirs end."""
+    from reidapp.server.users import check_password
+
     store = _users(gallery, access)
-    account = store.named("user", name)
-    store.change_password(name, _new_password())
+    account, password = store.named("user", name), _new_password()
+    check_password(password, name)
     _note_rights(store, "password", account.id)
+    store.change_password(name, password)
     _done([f'"{name}" has another password, and has to sign in again'], json)
 
 
@@ -1472,9 +1552,7 @@ def users_remove(
     name: UserArgument, gallery: OfGalleryOption = None, access: AccessOption = None, json: JsonOption = False
 ) -> None:
     """Let somebody in no more; what they did stays in the log."""
-    store = _users(gallery, access)
-    account = store.remove("user", name)
-    _note_rights(store, "user removed", account.id)
+    _remove("user", name, gallery, access)
     _done([f'"{name}" gets in no more'], json)
 
 
@@ -1514,9 +1592,7 @@ def keys_revoke(
     json: JsonOption = False,
 ) -> None:
     """Let a program in no more."""
-    store = _users(gallery, access)
-    account = store.remove("key", name)
-    _note_rights(store, "key revoked", account.id)
+    _remove("key", name, gallery, access)
     _done([f'key "{name}" opens nothing any more'], json)
 
 
@@ -1699,7 +1775,47 @@ def _time(text: str | None, option: str, gallery: "Gallery") -> datetime | None:
     return time_of(text, option, gallery)
 
 
-def _copied(source: Path, target: Path, database: str | None, json: bool) -> None:
+def _ended_what_was_broken_off(gallery: "Gallery") -> bool:
+    """Whether there was an erasure that had not come to its end; it has now."""
+    from reidapp.gallery import erasure
+    from reidapp.gallery.mirror import let_go
+
+    if not erasure.is_pending(gallery):
+        return False
+    with gallery.writing(), gallery.embedding_anew():
+        notes = erasure.finish(gallery)
+        let_go(gallery)
+    for note in ["an erasure that was broken off has come to its end", *notes]:
+        _note(f"note: {note}")
+    return True
+
+
+def _erased(gallery: "Gallery", subject: "Subject", plan: "Plan") -> "Plan":
+    """Erase, out of the log's purposes too; those first, for they need the names."""
+    from reidapp.gallery.erasure import erase
+    from reidapp.gallery.mirror import let_go
+    from reidapp.server import audit
+    from reidapp.server.access_folder import AccessFolder
+
+    by = _noted(gallery.path, "erased", what=subject.kind)
+    with gallery.writing() as writer:
+        if (folder := AccessFolder.of(gallery.path)).has(audit.FILE_NAME):
+            audit.Audit(folder).forget(plan.names)
+        done, notes = erase(writer, subject, by)
+        let_go(gallery)
+    for note in notes:
+        _note(f"note: {note}")
+    return done
+
+
+def _log_folders(gallery: Path) -> list[Path]:
+    from reidapp.server.access_folder import AccessFolder
+
+    folder = AccessFolder.of(gallery).path
+    return [folder] if folder.is_dir() else []
+
+
+def _copied(source: Path, target: Path, database: str | None) -> tuple[dict[str, Any], str]:
     from reidapp.gallery.backup import copy_gallery
     from reidapp.gallery.store import Gallery
 
@@ -1707,7 +1823,7 @@ def _copied(source: Path, target: Path, database: str | None, json: bool) -> Non
     _noted(source, "export", what="a copy of the gallery")
     with _progress("verifying", "crops") as advance:
         found = copy_gallery(opened, target, advance, database)
-    _show({"copy": str(target)} | found.to_dict(), f"{target}: {found}", json)
+    return {"copy": str(target)} | found.to_dict(), f"{target}: {found}"
 
 
 def _ago(text: str, option: str) -> datetime:
@@ -1763,21 +1879,31 @@ def _audit(gallery: Path | None, access: Path | None) -> "Audit":
     return audit.Audit(folder)
 
 
-def _noted(gallery: Path, action: str, **about: str | int | None) -> None:
-    """Write a row into the log of a gallery that is or was served; before it is done."""
+def _noted(gallery: Path, action: str, **about: str | int | None) -> str:
+    """Write a row into the log of a gallery that is or was served; before it is done. Returns who does it, by an id."""
     from reidapp.server import audit
-    from reidapp.server.access_folder import AccessFolder
+    from reidapp.server.access_folder import NOTED, AccessFolder
     from reidapp.server.users import Users
 
     folder = AccessFolder.of(gallery)
-    if folder.has(audit.FILE_NAME):
-        audit.Audit(folder).add(action, Users(folder).of_system(_who()).id, gallery.resolve().name, **about)
+    if not folder.has(audit.FILE_NAME):
+        return ""
+    by = Users(folder).of_system(_who()).id
+    if not os.environ.get(NOTED):
+        audit.Audit(folder).add(action, by, gallery.resolve().name, **about)
+    return by
 
 
 def _note_rights(store: "Users", what: str, account: str) -> None:
     from reidapp.server.audit import Audit
 
     Audit(store.folder).add("change of rights", store.of_system(_who()).id, what=what, account=account)
+
+
+def _remove(kind: "Kind", name: str, gallery: Path | None, access: Path | None) -> None:
+    store = _users(gallery, access)
+    _note_rights(store, {"user": "user removed", "key": "key revoked"}[kind], store.named(kind, name).id)
+    store.remove(kind, name)
 
 
 def _rights(

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from reidapp import files
 from reidapp.errors import ReidappError, UserError
-from reidapp.gallery import database, mirror, schema, vectors
+from reidapp.gallery import database, erasure, mirror, schema, vectors
 from reidapp.gallery.saved_searches import picture_path
 from reidapp.gallery.store import Gallery
 from reidapp.gallery.verification import Progress, Verification, verify
@@ -53,6 +53,7 @@ def copy_gallery(
             copy = Gallery.open(half_made, url)
             with database.changing(copy.engine) as session:
                 mirror.forget(session)
+                erasure.forget_being_a_backup(session)
             _copy_files(source, copy)
         found = verify(copy, progress)
         if found.faults:

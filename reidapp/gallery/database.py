@@ -213,6 +213,15 @@ def shed(engine: Engine) -> None:
     _of(engine).shed(engine)
 
 
+def shed_wholly(engine: Engine) -> None:
+    """Let nothing of deleted rows stay behind, as far as the database knows.
+
+    Raises:
+        BusyError: others do not let that happen.
+    """
+    _of(engine).shed_wholly(engine)
+
+
 def faults(session: Session) -> Iterator[str]:
     """What is wrong with the database itself, apart from what its rows say."""
     found: Iterator[str] = _of(session.get_bind()).faults(session)

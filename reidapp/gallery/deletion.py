@@ -101,7 +101,7 @@ def planned(gallery: Gallery, selection: Selection) -> Deletion:
         UserError: an unknown video, camera or tracklet, or nothing is given.
     """
     with Session(gallery.engine) as session:
-        return _counted(session, *_resolved(session, gallery, selection))
+        return what_goes(session, *resolved(session, gallery, selection))
 
 
 def delete_from(writer: GalleryWriter, selection: Selection) -> Deletion:
@@ -117,20 +117,30 @@ def delete_from(writer: GalleryWriter, selection: Selection) -> Deletion:
 
 def _delete_from(gallery: Gallery, selection: Selection) -> Deletion:
     with database.changing(gallery.engine) as session:
-        videos, pieces = _resolved(session, gallery, selection)
-        found = _counted(session, videos, pieces)
+        videos, pieces = resolved(session, gallery, selection)
+        found = what_goes(session, videos, pieces)
         if found:
-            unwanted = _delete(session, gallery, videos, pieces)
-            unnamed = _unnamed(session, gallery)
-            unnamed |= {path for path in unwanted if path.parent not in unnamed}
-            made_of_it = {gallery.path / folder for folder in _MADE}
-            _leave(session, gallery, unnamed | made_of_it | set((gallery.path / "vectors").rglob(f"*{SUFFIX}")))
-            outdate(session)
-            next_generation(session)
+            take_out(session, gallery, videos, pieces)
     gallery.remove_leftovers()
     if found:
         Snapshots(gallery, gallery.model_id).derive()
     return found
+
+
+def take_out(session: Session, gallery: Gallery, videos: Collection[str], pieces: Collection[str]) -> None:
+    """Take rows out, and name the files that nobody wants then, for `Gallery.remove_leftovers` after the commit.
+
+    Args:
+        videos: ids of recordings that go as a whole.
+        pieces: ids of all pieces of tracklets that go, those of the recordings among them.
+    """
+    unwanted = _delete(session, gallery, videos, pieces)
+    unnamed = _unnamed(session, gallery)
+    unnamed |= {path for path in unwanted if path.parent not in unnamed}
+    made_of_it = {gallery.path / folder for folder in _MADE}
+    leave(session, gallery, unnamed | made_of_it | set((gallery.path / "vectors").rglob(f"*{SUFFIX}")))
+    outdate(session)
+    next_generation(session)
 
 
 def retention(gallery: Gallery) -> int | None:
@@ -169,13 +179,17 @@ def drop_other_models(writer: GalleryWriter) -> list[ModelInfo]:
         session.execute(delete(schema.Block).where(schema.Block.model_id.in_(ids)))
         session.execute(delete(schema.Model).where(schema.Model.id.in_(ids)))
         folders = (vectors.shard_path(gallery.path, id_, "").parent for id_ in ids)
-        _leave(session, gallery, [*folders, *(model.file for model in others)])
+        leave(session, gallery, [*folders, *(model.file for model in others)])
     gallery.remove_leftovers()
     return others
 
 
-def _resolved(session: Session, gallery: Gallery, wanted: Selection) -> tuple[set[str], set[str]]:
-    """(videos that go as a whole, pieces of tracklets that go, those videos' among them)."""
+def resolved(session: Session, gallery: Gallery, wanted: Selection) -> tuple[set[str], set[str]]:
+    """(videos that go as a whole, pieces of tracklets that go, those videos' among them).
+
+    Raises:
+        UserError: an unknown video, camera or tracklet, or nothing is given.
+    """
     narrowed = wanted.video or wanted.camera or wanted.after or wanted.before
     if bool(wanted.tracklets) == bool(narrowed):
         raise UserError("delete: give tracklets alone, or a recording, a camera or times")
@@ -211,7 +225,8 @@ def _video_called(session: Session, given: str) -> str:
     return found[0]
 
 
-def _counted(session: Session, videos: Collection[str], pieces: Collection[str]) -> Deletion:
+def what_goes(session: Session, videos: Collection[str], pieces: Collection[str]) -> Deletion:
+    """What `take_out` would take out."""
     crop, piece, video = schema.Crop, schema.Tracklet, schema.Video
     gone = listed(pieces)
     crops = select(func.count()).select_from(crop).where(crop.tracklet_id.in_(gone))
@@ -363,7 +378,7 @@ def _unnamed(session: Session, gallery: Gallery) -> set[Path]:
     return unnamed
 
 
-def _leave(session: Session, gallery: Gallery, paths: Iterable[Path]) -> None:
+def leave(session: Session, gallery: Gallery, paths: Iterable[Path]) -> None:
     """Name files for `Gallery.remove_leftovers`."""
     there = set(session.scalars(select(schema.Leftover.path)))
     if wanted := {str(path.relative_to(gallery.path)) for path in paths} - there:

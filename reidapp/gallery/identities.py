@@ -458,6 +458,16 @@ def forget_tracklets(session: Session, tracklets: Collection[str]) -> None:
             action.changes = kept
 
 
+def with_those_merged(session: Session, identity: str) -> set[str]:
+    """Ids: an identity's, and of all who were merged into it and not taken apart again: they are the same person."""
+    done, _ = _state(session.scalars(select(schema.IdentityAction).order_by(schema.IdentityAction.id)).all())
+    apart, found = {action.of for action in done if action.kind == "unmerge"}, {identity}
+    for action in reversed(done):
+        if action.kind == "merge" and action.id not in apart and _into(action) in found:
+            found |= {c["before"]["id"] for c in action.changes if c["table"] == "identity" and not c["after"]}
+    return found
+
+
 def _state(
     actions: Sequence[schema.IdentityAction],
 ) -> tuple[list[schema.IdentityAction], list[schema.IdentityAction]]:

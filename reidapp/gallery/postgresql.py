@@ -139,9 +139,19 @@ def migrated(connection: Connection) -> None:
 def shed(engine: Engine) -> None:
     """Take deleted rows out of the tables. Their bytes go when others are written there, and the server's log has them
     for as long as it keeps that."""
-    tables = ", ".join(f'"{table}"' for table in Base.metadata.tables)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED) {tables}")
+        connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED) {_every_table()}")
+
+
+def _every_table() -> str:
+    return ", ".join(f'"{table}"' for table in Base.metadata.tables)
+
+
+def shed_wholly(engine: Engine) -> None:
+    """Write the tables anew with what they have now; waits for all who use them. The server's log has the rest for as
+    long as it keeps that."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(f"VACUUM FULL {_every_table()}")
 
 
 def faults(session: Session) -> Iterator[str]:

@@ -262,6 +262,20 @@ class Deleted(Base):
     at: Mapped[str]
 
 
+class Erasure(Base):
+    """What stays of people who were erased: that they were. Nothing of them, and no id that anything else has."""
+
+    __tablename__ = "erasure"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[str]  # ISO 8601 UTC
+    by: Mapped[str]  # the account's id in the log
+    kind: Mapped[str]  # identity, tracklets or footage
+    counts: Mapped[dict[str, Any]]
+    gone: Mapped[list[str]]  # identifier("erased", id) of what went, by which it is known again in a back-up
+    ended: Mapped[str | None]  # since then nothing is left; None: it was broken off
+
+
 class Leftover(Base):
     """A file or folder that no row names any more; it is removed once the transaction that wrote this is over."""
 

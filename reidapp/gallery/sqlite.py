@@ -4,6 +4,7 @@
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
@@ -26,6 +27,8 @@ _FAULTS = {
     "SQLITE_CORRUPT": "the database is damaged; restore a back-up",
     "SQLITE_BUSY": "another process has kept the database to itself for too long; try again when it has ended",
 }
+
+_PATIENCE_S = 60.0  # with others, until a log can be emptied
 
 
 def connect(path: Path) -> Engine:
@@ -88,6 +91,35 @@ def shed(engine: Engine) -> None:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         connection.close()
+
+
+def shed_wholly(engine: Engine) -> None:
+    """Write the file anew with what it has now, and empty the log.
+
+    Raises:
+        BusyError: others read or write all the time, and keep the log.
+    """
+    until = time.monotonic() + _PATIENCE_S
+    with closing(engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        while not _shed(cursor):
+            if time.monotonic() > until:
+                raise files.BusyError(
+                    f"{place(engine)}: others keep it busy, so its log still has what was deleted; run the same "
+                    "command again, or stop them first"
+                )
+            time.sleep(0.2)
+
+
+def _shed(cursor: Any) -> bool:
+    try:
+        cursor.execute("VACUUM")
+        (busy, _, _) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return False
+        raise
+    return not busy
 
 
 def faults(session: Session) -> Iterator[str]:
