@@ -25,6 +25,7 @@ from reidapp import files
 from reidapp.errors import ReidappError, UserError
 
 VARIABLE = "REIDAPP_ACCESS"
+NOTED = "REIDAPP_NOTED"  # set where the log has already, by whoever asked for it, what a command is to do
 _SECRET_BYTES = 32
 
 

@@ -27,6 +27,7 @@ from typing import IO, Any, Literal
 from reidapp.errors import UnknownError, UserError
 from reidapp.gallery.case_export import WHOLE, Part
 from reidapp.gallery.store import Gallery
+from reidapp.server.access_folder import NOTED
 
 Kind = Literal["index", "adapt", "reembed", "prune", "calibrate", "backup", "export"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -53,6 +54,7 @@ class Job:
         result: what the command has printed.
         error: why it failed, in a line.
         retry_of: the first job that it does again.
+        began_s, took_s: by a clock that nobody sets.
         version: grows with every change.
     """
 
@@ -76,6 +78,8 @@ class Job:
     error: str | None = None
     retry_of: str | None = None
     version: int = 0
+    began_s: float | None = None
+    took_s: float | None = None
 
     @property
     def over(self) -> bool:
@@ -84,9 +88,9 @@ class Job:
     @property
     def seconds(self) -> float:
         """For which it has run."""
-        if self.started is None:
-            return 0.0
-        return ((self.ended or datetime.now(UTC)) - self.started).total_seconds()
+        if self.took_s is not None or self.began_s is None:
+            return self.took_s or 0.0
+        return time.monotonic() - self.began_s
 
 
 class Jobs:
@@ -168,7 +172,7 @@ class Jobs:
                 raise UserError(f"job {id_}: is {job.state} already")
             self._cancelled.add(id_)
             if job.state == "queued":
-                self._change(id_, state="cancelled", ended=datetime.now(UTC))
+                self._over(id_, "cancelled")
             process = self._processes.get(id_)
         if process:
             threading.Thread(target=_end, args=(process,), daemon=True).start()
@@ -192,7 +196,7 @@ class Jobs:
             self._closing = True
             for job in list(self._jobs.values()):
                 if job.state == "queued":
-                    self._change(job.id, state="cancelled", ended=datetime.now(UTC))
+                    self._over(job.id, "cancelled")
                 elif job.state == "running":
                     self._cancelled.add(job.id)
             processes, workers = list(self._processes.values()), list(self._threads.values())
@@ -224,23 +228,22 @@ class Jobs:
                 if id_ is None:
                     del self._threads[writes]
                     return
-                self._change(id_, state="running", started=datetime.now(UTC))
+                self._change(id_, state="running", started=datetime.now(UTC), began_s=time.monotonic())
             try:
                 self._run(id_)
             except Exception as error:  # those behind it must not wait for ever
                 _log.exception("job %s", id_)
-                why = f"it could not be followed ({type(error).__name__})"
-                self._change(id_, state="failed", ended=datetime.now(UTC), error=why)
+                self._over(id_, "failed", error=f"it could not be followed ({type(error).__name__})")
 
     def _run(self, id_: str) -> None:
         arguments = [*self._command, "--progress", "json", *self.get(id_).command]
         try:
             process = subprocess.Popen(  # noqa: S603 - no shell; words from checked settings, one by one
                 arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                start_new_session=True,
+                start_new_session=True, env=os.environ | {NOTED: "1"},
             )  # fmt: skip
         except OSError as error:
-            self._change(id_, state="failed", ended=datetime.now(UTC), error=f"cannot be started ({error.strerror})")
+            self._over(id_, "failed", error=f"cannot be started ({error.strerror})")
             return
         assert process.stdout  # noqa: S101 - pipes, see above; for mypy
         assert process.stderr  # noqa: S101
@@ -269,7 +272,7 @@ class Jobs:
         state: State = "cancelled" if cancelled and code else "done" if code == 0 else "failed"
         last = next((line for line in reversed(lines) if line.strip()), f"ended with exit code {code}")
         why = last.removeprefix("reidapp: ") if state == "failed" else None
-        self._change(id_, state=state, ended=datetime.now(UTC), result=result, error=why)
+        self._over(id_, state, result=result, error=why)
 
     def _follow(self, id_: str, told: IO[bytes]) -> deque[str]:
         lines: deque[str] = deque(maxlen=_LINES)
@@ -283,6 +286,9 @@ class Jobs:
                 lines.append(str(said.get("note") or said.get("warning") or line))
                 self._change(id_, log=tuple(lines))
         return lines
+
+    def _over(self, id_: str, state: State, **values: Any) -> None:
+        self._change(id_, state=state, ended=datetime.now(UTC), took_s=self.get(id_).seconds, **values)
 
     def _change(self, id_: str, **values: Any) -> None:
         with self._changed:
