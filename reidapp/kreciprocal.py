@@ -24,7 +24,7 @@ from scipy.sparse.csgraph import connected_components
 _TILE = 2048  # rows and columns of cosines at a time: 16 MB
 _PAIRS = 64  # rows at a time where each of its pairs takes 24 bytes
 _CLOSE = 4  # neighbours, the image itself included, that tell in which order to go through the images
-_ROWS = 16  # the same, where their partners are few
+_ROWS = 512  # at a time, where only partners take memory
 _LEFT_OUT = 0.35  # of the overlap that pairs must have, so much of each of the two rows may be left out at first
 _ITSELF = 2.0  # in place of a row's cosine with itself: more than any
 _ROUNDING = 16  # cosines closer than so many units in the last place may be in either order: these are made again
@@ -212,8 +212,9 @@ def overlaps(some: csr_array, all_: csc_array) -> np.ndarray:
     result = np.empty((some.shape[0], count))
     for start in range(0, some.shape[0], _PAIRS):
         part = some[start : start + _PAIRS]
-        row, column, smaller = _meetings(part, all_, all_.indptr)
-        result[start : start + _PAIRS] = _sums(row, column, smaller, (part.shape[0], count))
+        row, column, smaller = _meetings(part, all_)
+        met = np.bincount(row * count + column, smaller, part.shape[0] * count)
+        result[start : start + _PAIRS] = met.reshape(part.shape[0], count)
     return result
 
 
@@ -269,25 +270,21 @@ def _largest(weights: csr_array, share: float) -> csr_array:
 
 
 def _pairs_that_share(weights: csr_array, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of rows whose t is at least ``least``, each once: the lower indices, the higher ones."""
-    count = weights.shape[0]
-    by_column = weights.tocsc()
-    first = by_column.indptr[:-1].copy()  # in each column, the first entry of a row that is not done yet
-    place = np.empty(count, np.int32)
+    """Pairs of rows whose t may be ``least`` or more, each once: the lower indices, the higher ones.
+
+    min(a, b) ≤ √(ab): a product of sparse matrices, which is compiled, bounds t from above, and not by far.
+    """
+    roots = csr_array((np.sqrt(weights.data), weights.indices, weights.indptr), weights.shape)
+    by_column = roots.T.tocsr()
     pairs = []
-    for start in range(0, count, _ROWS):
-        part = weights[start : start + _ROWS]
-        row, column, smaller = _meetings(part, by_column, first)
-        met = np.zeros(count, bool)
-        met[column] = True
-        partners = np.flatnonzero(met)
-        place[partners] = np.arange(len(partners))
-        overlap = _sums(row, place[column], smaller, (part.shape[0], len(partners)))
-        near, partner = np.nonzero(overlap >= least)
-        pairs.append((start + near, partners[partner]))
-        np.add.at(first, part.indices, 1)
+    for start in range(0, weights.shape[0], _ROWS):
+        bound = roots[start : start + _ROWS] @ by_column
+        near = np.flatnonzero(bound.data >= least)
+        row, column = start + np.searchsorted(bound.indptr, near, side="right") - 1, bound.indices[near]
+        once = row < column
+        pairs.append((row[once], column[once]))
     row, column = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-    return row[row < column], column[row < column]  # a block's rows met each other twice, and themselves
+    return row, column
 
 
 def symmetric_graph(row: np.ndarray, column: np.ndarray, distance: np.ndarray, count: int) -> csr_array:
@@ -298,17 +295,13 @@ def symmetric_graph(row: np.ndarray, column: np.ndarray, distance: np.ndarray, c
     return csr_array((entries, places), (count, count))
 
 
-def _meetings(some: csr_array, all_: csc_array, first: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each entry (i, l) of some rows meets those of column l, from its ``first`` on: i, the other row, the smaller."""
-    begin = first[some.indices]
+def _meetings(some: csr_array, all_: csc_array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each entry (i, l) of some rows meets those of column l: i, the other row, the smaller."""
+    begin = all_.indptr[some.indices]
     length = all_.indptr[some.indices + 1] - begin
     at = np.arange(length.sum()) + np.repeat(begin - np.cumsum(length) + length, length)  # side by side in a column
     row = np.repeat(np.arange(some.shape[0]), np.diff(some.indptr))
     return np.repeat(row, length), all_.indices[at], np.minimum(np.repeat(some.data, length), all_.data[at])
-
-
-def _sums(row: np.ndarray, column: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    return np.bincount(row * shape[1] + column, values, shape[0] * shape[1]).reshape(shape)
 
 
 def _mutual(indices: np.ndarray) -> csr_array:
