@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reidapp.model_card import ModelCard
     from reidapp.server.audit import Audit
     from reidapp.server.run import Place
-    from reidapp.server.users import Kind, Rights, Users
+    from reidapp.server.users import Account, Kind, Rights, Users
 
 app = typer.Typer(
     help="Find one person across many cameras' recordings.",
@@ -96,6 +96,9 @@ RightCameraOption = Annotated[
 ]
 RightAfterOption = Annotated[str | None, typer.Option(help="Only what was there at this time or later.")]
 RightBeforeOption = Annotated[str | None, typer.Option(help="Only what was there at this time or earlier.")]
+RightHeadsOption = Annotated[
+    str | None, typer.Option(help="How heads are seen: shown, blurred, or role (blurred for viewers, shown to others).")
+]
 
 _lines = False  # progress as JSON, for the program that started this one
 
@@ -1488,13 +1491,12 @@ def users_add(
     camera: RightCameraOption = None,
     after: RightAfterOption = None,
     before: RightBeforeOption = None,
+    heads: RightHeadsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Let somebody in. Asks for a password, or reads it from standard input."""
-    store = _users(gallery, access)
-    rights = _rights(gallery, role, camera, after, before)
-    account = store.add(name, _new_password(), **rights)
-    _note_rights(store, "new user", account.id)
+    rights, password = _rights(gallery, role, camera, after, before) | _heads(heads), _new_password()
+    account = _noting(_users(gallery, access)).add(name, password, **rights)
     _show(account.to_dict(), str(account), json)
 
 
@@ -1510,13 +1512,9 @@ def users_passwd(
     name: UserArgument, gallery: OfGalleryOption = None, access: AccessOption = None, json: JsonOption = False
 ) -> None:
     """Another password; all sessions of theirs end."""
-    from reidapp.server.users import check_password
-
     store = _users(gallery, access)
-    account, password = store.named("user", name), _new_password()
-    check_password(password, name)
-    _note_rights(store, "password", account.id)
-    store.change_password(name, password)
+    store.named("user", name)
+    _noting(store).change_password(name, _new_password())
     _done([f'"{name}" has another password, and has to sign in again'], json)
 
 
@@ -1529,21 +1527,22 @@ def users_rights(
     camera: RightCameraOption = None,
     after: RightAfterOption = None,
     before: RightBeforeOption = None,
+    heads: RightHeadsOption = None,
     everything: Annotated[bool, typer.Option("--everything", help="All cameras and times, from now on.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Change what somebody may do and see; it counts at once. What is left out stays."""
     if everything and (camera or after or before):
         raise UserError("users rights: --everything excludes --camera, --after and --before")
-    store = _users(gallery, access)
-    rights = _rights(gallery, role, camera, after, before)
+    store, rights = _users(gallery, access), _rights(gallery, role, camera, after, before)
+    store.named("user", name)
     given: dict[str, Any] = {key: value for key, value in rights.items() if value is not None}
     if everything:
         given |= {"cameras": None, "after": None, "before": None}
+    given |= _heads(heads)
     if not given:
-        raise UserError("users rights: give --role, --camera, --after, --before or --everything")
-    account = store.change_rights(name, **given)
-    _note_rights(store, "user", account.id)
+        raise UserError("users rights: give --role, --camera, --after, --before, --heads or --everything")
+    account = _noting(store).change_rights(name, **given)
     _show(account.to_dict(), str(account), json)
 
 
@@ -1565,13 +1564,13 @@ def keys_add(
     camera: RightCameraOption = None,
     after: RightAfterOption = None,
     before: RightBeforeOption = None,
+    heads: RightHeadsOption = None,
     days: Annotated[int, typer.Option(min=1, max=3650, help="For which it holds.")] = 90,
     json: JsonOption = False,
 ) -> None:
     """Let a program in. Prints its key, once: only a hash is kept."""
-    store = _users(gallery, access)
-    account, key = store.add_key(name, days, **_rights(gallery, role, camera, after, before))
-    _note_rights(store, "new key", account.id)
+    rights = _rights(gallery, role, camera, after, before) | _heads(heads)
+    account, key = _noting(_users(gallery, access)).add_key(name, days, **rights)
     _note(str(account))
     _note("send it as Authorization: Bearer KEY; it is shown this once")
     _show(account.to_dict() | {"key": key}, key, json)
@@ -1661,6 +1660,7 @@ def _serve(
     from reidapp.server.audit import Audit
     from reidapp.server.galleries import Galleries
     from reidapp.server.jobs import Jobs
+    from reidapp.server.keeping import Keeper
     from reidapp.server.run import run
     from reidapp.server.security import OneTimeLink
     from reidapp.server.service import SearchService
@@ -1682,10 +1682,13 @@ def _serve(
         served, link, asker=users.of_system(_who()), door=door, users=users, audit=audit, demand_purpose=demand_purpose,
         public=place.public, any_host=not place.is_loopback, jobs=jobs,
     )  # fmt: skip
+    keeper = Keeper(served, jobs, audit)
+    keeper.start()
     with _interruptible("the server has ended, and its jobs with it"):
         try:
             run(mount(app, served), place, link=link, open_browser=open_browser)
         finally:
+            keeper.close()
             jobs.close()
 
 
@@ -1894,16 +1897,29 @@ def _noted(gallery: Path, action: str, **about: str | int | None) -> str:
     return by
 
 
-def _note_rights(store: "Users", what: str, account: str) -> None:
+def _noting(store: "Users") -> "Users":
+    """Of whom what changes is written down as this account's doing."""
     from reidapp.server.audit import Audit
 
-    Audit(store.folder).add("change of rights", store.of_system(_who()).id, what=what, account=account)
+    log, by = Audit(store.folder), store.of_system(_who()).id
+
+    def note(what: str, account: "Account") -> None:
+        log.add("change of rights", by, what=what, account=account.id)
+
+    return store.noted(note)
 
 
 def _remove(kind: "Kind", name: str, gallery: Path | None, access: Path | None) -> None:
     store = _users(gallery, access)
-    _note_rights(store, {"user": "user removed", "key": "key revoked"}[kind], store.named(kind, name).id)
-    store.remove(kind, name)
+    store.named(kind, name)  # before a log is begun where there are none
+    _noting(store).remove(kind, name)
+
+
+def _heads(said: str | None) -> "Rights":
+    """As the option says; what is not said stays."""
+    if said is None:
+        return {}
+    return {"heads": None if said == "role" else said}  # type: ignore[typeddict-item]  # it is checked where it is stored
 
 
 def _rights(

@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,12 +26,14 @@ from typing import IO, Any, Literal
 
 from reidapp.errors import UnknownError, UserError
 from reidapp.gallery.case_export import WHOLE, Part
+from reidapp.gallery.erasure import Subject
 from reidapp.gallery.store import Gallery
 from reidapp.server.access_folder import NOTED
 
-Kind = Literal["index", "adapt", "reembed", "prune", "calibrate", "backup", "export"]
+Kind = Literal["index", "adapt", "reembed", "prune", "calibrate", "backup", "export", "retention", "erase"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-WRITING = frozenset({"index", "adapt", "reembed", "prune"})  # one of these at a time; others need not wait for them
+# One of these at a time; others need not wait for them.
+WRITING = frozenset({"index", "adapt", "reembed", "prune", "retention", "erase"})
 ADAPTED, EXPORTS = "adapted", "exports"  # folders of a gallery
 
 _log = logging.getLogger(__name__)
@@ -177,6 +179,15 @@ class Jobs:
         if process:
             threading.Thread(target=_end, args=(process,), daemon=True).start()
         return self.get(id_)
+
+    def forget(self, gallery: Path, kinds: Collection[Kind]) -> None:
+        """Remember no longer those of some kinds that are over: what they were about is gone."""
+        with self._changed:
+            for job in [
+                job for job in self._jobs.values() if job.gallery == gallery and job.kind in kinds and job.over
+            ]:
+                del self._jobs[job.id]
+            self._changed.notify_all()
 
     def wait(self, id_: str, version: int, timeout_s: float) -> Job:
         """A job as soon as it has changed since a version of it, or after some time."""
@@ -391,6 +402,21 @@ def calibrate_command(gallery: Gallery, source: str | None) -> list[str]:
 def prune_command(gallery: Gallery) -> list[str]:
     """The arguments that delete the vectors of models that are not in use."""
     return ["gallery", "prune", *_options(gallery, {}), "--yes", "--json"]
+
+
+def retention_command(gallery: Gallery) -> list[str]:
+    """The arguments that delete what is older than the gallery keeps it."""
+    return ["gallery", "retention", *_options(gallery, {}), "--apply", "--json"]
+
+
+def erase_command(gallery: Gallery, subject: Subject) -> list[str]:
+    """The arguments that erase somebody, and prove it."""
+    chosen = [f"--identity={subject.identity}"] if subject.identity else []
+    if what := subject.selection:
+        chosen += [f"--tracklet={each}" for each in what.tracklets]
+        chosen += [f"--camera={what.camera}"] if what.camera else []
+        chosen += [f"--before={what.before.isoformat()}"] if what.before else []
+    return ["gallery", "erase", *_options(gallery, {}), *chosen, "--yes", "--verify", "--json"]
 
 
 def backup_command(gallery: Gallery) -> list[str]:

@@ -12,7 +12,7 @@ import secrets
 import sqlite3
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -98,11 +98,23 @@ class Account:
         return f"{self.name}  {self.role}  {cameras}{span}{heads}{until}"
 
 
-class Users:
-    """The users and keys of a server. Safe from several threads and processes; a change counts at the next request."""
+Note = Callable[[str, Account], None]
 
-    def __init__(self, folder: AccessFolder) -> None:
+
+class Users:
+    """The users and keys of a server. Safe from several threads and processes; a change counts at the next request.
+
+    Args:
+        note: writes a change down, in words and with whom it is of; where it fails, nothing is changed.
+    """
+
+    def __init__(self, folder: AccessFolder, note: Note = lambda what, account: None) -> None:
         self.folder = folder
+        self._note = note
+
+    def noted(self, note: Note) -> "Users":
+        """The same, of which changes are written down."""
+        return Users(self.folder, note)
 
     def all(self, kind: Kind = "user") -> list[Account]:
         """Those who are not removed, by name."""
@@ -163,8 +175,7 @@ class Users:
             UserError: no such user, or it is too weak.
         """
         check_password(password, name)
-        with self._rows() as rows:
-            self._changed(rows, "user", name, "secret = ?, generation = generation + 1", [_hashed(password)])
+        self._change("user", name, "password", "secret = ?, generation = generation + 1", [_hashed(password)])
 
     def change_rights(self, name: str, **rights: Unpack[Rights]) -> Account:
         """
@@ -175,9 +186,7 @@ class Users:
         now: Rights = {"role": was.role, "cameras": was.cameras, "after": was.after, "before": was.before}  # type: ignore[typeddict-item]
         now["heads"] = was.heads
         values = _stored({**now, **rights})
-        with self._rows() as rows:
-            self._changed(rows, "user", name, "role = ?, cameras = ?, after = ?, before = ?, heads = ?", values)
-        return self.named("user", name)
+        return self._change("user", name, "user", "role = ?, cameras = ?, after = ?, before = ?, heads = ?", values)
 
     def remove(self, kind: Kind, name: str) -> Account:
         """Let a user or a key in no more; the name stays for the log.
@@ -185,10 +194,8 @@ class Users:
         Raises:
             UserError: there is none of this name.
         """
-        account = self.named(kind, name)
-        with self._rows() as rows:
-            self._changed(rows, kind, name, "secret = NULL, generation = generation + 1", [])
-        return account
+        said = "key revoked" if kind == "key" else "user removed"
+        return self._change(kind, name, said, "secret = NULL, generation = generation + 1", [])
 
     def with_password(self, name: str, password: str) -> Account | None:
         """Who signs in, if the password is theirs; it takes as long where there is nobody of this name."""
@@ -253,27 +260,36 @@ class Users:
     def _new(self, kind: Kind, name: str, secret: str | None, expires: datetime | None, rights: Rights) -> Account:
         role, cameras, after, before, heads = _stored(rights)
         said = {"name": name, "kind": kind, "role": role, "cameras": cameras, "after": after, "before": before}
-        said |= {"heads": heads, "secret": secret, "expires": _iso(expires), "at": _iso(datetime.now(UTC)), "id": uuid.uuid4().hex[:16]}
+        said |= {"secret": secret, "expires": _iso(expires), "at": _iso(datetime.now(UTC)), "id": uuid.uuid4().hex[:16]}
+        said |= {"heads": heads}
         with self._rows() as rows:
             made = rows.execute(
-                "INSERT INTO account (id, kind, name, at, role, cameras, after, before, secret, generation, expires) "
-                "VALUES (:id, :kind, :name, :at, :role, :cameras, :after, :before, :secret, 0, :expires) "
-                "ON CONFLICT (kind, name) DO UPDATE SET role = :role, cameras = :cameras, after = :after, "
-                "before = :before, secret = :secret, generation = generation + 1, expires = :expires, at = :at "
-                "WHERE account.secret IS NULL",
+                "INSERT INTO account (id, kind, name, at, role, cameras, after, before, heads, secret, generation, "
+                "expires) VALUES (:id, :kind, :name, :at, :role, :cameras, :after, :before, :heads, :secret, 0, "
+                ":expires) ON CONFLICT (kind, name) DO UPDATE SET role = :role, cameras = :cameras, after = :after, "
+                "before = :before, heads = :heads, secret = :secret, generation = generation + 1, "
+                "expires = :expires, at = :at WHERE account.secret IS NULL",
                 said,
             )
             if not made.rowcount:
                 raise _taken(name)  # just now
-            row = rows.execute("SELECT * FROM account WHERE kind = ? AND name = ?", [kind, name]).fetchone()
-        return _account(row)
+            account = self._now(rows, kind, name)
+            if kind != "account":
+                self._note(f"new {kind}", account)
+        return account
+
+    def _change(self, kind: Kind, name: str, said: str, columns: str, values: Sequence[Any]) -> Account:
+        change = f"UPDATE account SET {columns} WHERE kind = ? AND name = ? AND secret IS NOT NULL"  # noqa: S608 - this class's words
+        with self._rows() as rows:
+            if not rows.execute(change, [*values, kind, name]).rowcount:
+                raise UnknownError(f'{kind} "{name}" is not known')
+            account = self._now(rows, kind, name)
+            self._note(said, account)
+        return account
 
     @staticmethod
-    def _changed(rows: sqlite3.Connection, kind: Kind, name: str, what: str, values: Sequence[Any]) -> None:
-        change = f"UPDATE account SET {what} WHERE kind = ? AND name = ? AND secret IS NOT NULL"  # noqa: S608 - this class's words
-        done = rows.execute(change, [*values, kind, name])
-        if not done.rowcount:
-            raise UnknownError(f'{kind} "{name}" is not known')
+    def _now(rows: sqlite3.Connection, kind: Kind, name: str) -> Account:
+        return _account(rows.execute("SELECT * FROM account WHERE kind = ? AND name = ?", [kind, name]).fetchone())
 
 
 def _taken(name: str) -> UserError:

@@ -15,10 +15,12 @@ import pytest
 from fastapi import FastAPI
 from typer.testing import CliRunner
 
+from reidapp import cli
 from reidapp.cli import app
 from reidapp.errors import UserError
+from reidapp.gallery.store import Gallery
 from reidapp.server.run import Place, run
-from tests.small_gallery import HOSTILE, make_gallery
+from tests.small_gallery import HOSTILE, ColourEmbedder, make_gallery
 
 WORDS = "seven green bottles\n"
 
@@ -82,17 +84,57 @@ def test_commands_write_into_the_log_once_there_is_one(call: Callable[..., Any],
     head = call("audit head")["head"]
     call("identity new Ann")
     call("identity delete Ann")
+    model = Gallery.open(gallery).model_file
+    with Gallery.open(gallery).writing() as writer:
+        writer.add_model(model, ColourEmbedder.card, "c1" * 32)
+    call("gallery prune --yes")
     call("gallery delete --camera Hall --yes")
     call("gallery retention --days 400")
-    told = call("audit list --count 3")["entries"]
+    told = call("audit list --count 4")["entries"]
     assert [(each["action"], each["about"]["what"]) for each in told[::-1]] == [
         ("delete", "identity"),
+        ("delete", "vectors of other models"),
         ("delete", "of the gallery"),
         ("change", "retention"),
     ]
     assert "Ann" not in json.dumps([each["about"] for each in told])
     assert call("audit verify", "--head", head)["broken"] is None
     assert call("audit verify", "--head", head.replace(":", ":0"), code=1)["broken"]
+
+
+def test_nothing_is_made_beside_what_is_no_gallery(call: Callable[..., Any], gallery: Path) -> None:
+    for command in ("users remove ann", "users keys revoke ann", "users passwd ann", "users rights ann --role admin"):
+        with pytest.raises(UserError, match="not known"):
+            call(command, given=WORDS)
+    gallery.rename(gallery.with_name("elsewhere"))
+    with pytest.raises(UserError):
+        call("users add ann", given=WORDS)
+    assert not gallery.with_name("gallery-access").exists()
+
+
+def test_what_a_server_runs_is_not_noted_a_second_time(
+    call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("users add ann", given=WORDS)
+    monkeypatch.setenv("REIDAPP_NOTED", "1")
+    call("case new coat")
+    call("case delete coat")
+    assert [each["action"] for each in call("audit list")["entries"]] == ["change of rights"]
+
+
+def test_a_search_says_what_it_is_for_where_that_is_demanded(
+    call: Callable[..., Any], gallery: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_own_model", lambda *_, **__: ColourEmbedder())
+    call("users add ann", given=WORDS)
+    tracklet = Gallery.open(gallery).tracklets()[0].id
+    call("search --purpose case-12 --tracklet", tracklet)
+    assert call("audit list")["entries"][0]["about"] == {"purpose": "case-12"}
+    monkeypatch.setenv("REIDAPP_DEMAND_PURPOSE", "1")
+    for more in ((), ("--purpose", "  ")):
+        with pytest.raises(UserError, match="--purpose"):
+            call("search --tracklet", tracklet, *more)
+    assert call("search --purpose case-13 --tracklet", tracklet)["hits"]
 
 
 @pytest.mark.parametrize(
@@ -144,3 +186,13 @@ def test_https_by_an_own_certificate(tmp_path: Path, needs: Callable[[object, st
     assert address.startswith("https://127.0.0.1:")
     trusted = ssl.create_default_context(cafile=str(certificate))
     assert urllib.request.urlopen(address, timeout=20, context=trusted).read() == b'"page"'
+
+
+def test_how_heads_are_seen_is_a_right_of_its_own(call: Callable[..., Any], gallery: Path) -> None:
+    assert call("users add ann", given=WORDS)["heads"] is None
+    assert call("users rights ann --heads shown")["heads"] == "shown"
+    assert call("users rights ann --role investigator")["heads"] == "shown"
+    assert call("users rights ann --heads role")["heads"] is None
+    assert call("users keys add wall --heads blurred")["heads"] == "blurred"
+    with pytest.raises(UserError, match="shown or blurred"):
+        call("users rights ann --heads none")

@@ -1,13 +1,13 @@
 """Who may get in: users, API keys, and whoever asks. Those of the server, not of one gallery."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Request
 from pydantic import AwareDatetime, BaseModel, Field
 
 from reidapp.errors import UnknownError, UserError
 from reidapp.server.access import AnyAdmin, Anybody
-from reidapp.server.askers import ROLES, Role
+from reidapp.server.askers import ROLES, Asker, HeadsRight, Role
 from reidapp.server.audit import Audit
 from reidapp.server.routes._shared import Done, Model, Name, NameInPath, Utc
 from reidapp.server.sign_in import UserDoor
@@ -29,6 +29,7 @@ class Me(BaseModel):
     cameras: list[str] | None = Field(description="Cameras and groups that they may see; null: all.")
     after: Utc | None
     before: Utc | None
+    heads: HeadsRight = Field(description="How they see heads: in pictures, clips and frames alike.")
     signs_in: bool = Field(description="They have a password here, and can sign out.")
     demand_purpose: bool = Field(description="A search has to say what it is for.")
 
@@ -45,6 +46,9 @@ class Rights(Model):
     cameras: CameraNames | None = Field(None, description="Only these cameras and groups; null: all.")
     after: AwareDatetime | None = Field(None, description="Only what was there at this time or later.")
     before: AwareDatetime | None = None
+    heads: HeadsRight | None = Field(
+        None, description="How they see heads; null: as the role does, blurred for viewers and shown to others."
+    )
 
 
 class NewUser(Rights):
@@ -68,6 +72,7 @@ class User(BaseModel):
     cameras: list[str] | None
     after: Utc | None
     before: Utc | None
+    heads: HeadsRight | None
     at: Utc
 
 
@@ -98,6 +103,7 @@ def me(request: Request, asker: Anybody) -> Me:
         cameras=None if asker.cameras is None else sorted(asker.cameras),
         after=asker.after,
         before=asker.before,
+        heads="shown" if asker.sees_heads else "blurred",
         signs_in=request.app.state.door is not None and _is_user(request, asker.id),
         demand_purpose=request.app.state.demand_purpose,
     )
@@ -114,8 +120,7 @@ def change_own_password(request: Request, asker: Anybody, given: OwnPassword) ->
     if account is None:
         wrong = f"too many attempts; try again in {wait_s:.0f} s" if wait_s else "the one so far is another"
         raise UserError(f"password: {wrong}")
-    door.users.change_password(asker.name, given.new)
-    _note(request, asker.id, "change of rights", what="own password", account=asker.id)
+    _noting(request, asker).change_password(asker.name, given.new)
     return Done(done=["your password is changed; sign in again"])
 
 
@@ -129,34 +134,29 @@ def users(request: Request, asker: AnyAdmin) -> UserList:
 @router.post("/users", status_code=201)
 def new_user(request: Request, asker: AnyAdmin, new: NewUser) -> User:
     """Let somebody in."""
-    account = _users(request).add(**new.model_dump())
-    _note(request, asker.id, "change of rights", what="new user", account=account.id)
-    return _told(account)
+    return _told(_noting(request, asker).add(**new.model_dump()))
 
 
 @router.patch("/users/{name:path}")
 def change_user(request: Request, asker: AnyAdmin, name: NameInPath, rights: Rights) -> User:
     """Change what somebody may do and see; it counts at once."""
-    account = _other(request, asker.id, name)
-    account = _users(request).change_rights(account.name, **rights.model_dump(exclude_unset=True))
-    _note(request, asker.id, "change of rights", what="user", account=account.id)
-    return _told(account)
+    _check_other(request, asker, name)
+    return _told(_noting(request, asker).change_rights(name, **rights.model_dump(exclude_unset=True)))
 
 
 @router.post("/users/{name:path}/password")
 def change_password(request: Request, asker: AnyAdmin, name: NameInPath, new: NewPassword) -> Done:
     """Give somebody another password; all their sessions end."""
-    account = _other(request, asker.id, name)
-    _users(request).change_password(account.name, new.password)
-    _note(request, asker.id, "change of rights", what="password", account=account.id)
+    _check_other(request, asker, name)
+    _noting(request, asker).change_password(name, new.password)
     return Done(done=[f'"{name}" has another password'])
 
 
 @router.delete("/users/{name:path}")
 def remove_user(request: Request, asker: AnyAdmin, name: NameInPath) -> Done:
     """Let somebody in no more."""
-    account = _users(request).remove("user", _other(request, asker.id, name).name)
-    _note(request, asker.id, "change of rights", what="user removed", account=account.id)
+    _check_other(request, asker, name)
+    _noting(request, asker).remove("user", name)
     return Done(done=[f'"{name}" gets in no more'])
 
 
@@ -169,16 +169,14 @@ def keys(request: Request, asker: AnyAdmin) -> KeyList:
 @router.post("/keys", status_code=201)
 def new_key(request: Request, asker: AnyAdmin, new: NewKey) -> KeyWithSecret:
     """Let a program in, for some time."""
-    account, key = _users(request).add_key(**new.model_dump())
-    _note(request, asker.id, "change of rights", what="new key", account=account.id)
+    account, key = _noting(request, asker).add_key(**new.model_dump())
     return KeyWithSecret(**account.to_dict(), key=key)
 
 
 @router.delete("/keys/{name:path}")
 def revoke_key(request: Request, asker: AnyAdmin, name: NameInPath) -> Done:
     """Let a program in no more."""
-    account = _users(request).remove("key", name)
-    _note(request, asker.id, "change of rights", what="key revoked", account=account.id)
+    _noting(request, asker).remove("key", name)
     return Done(done=[f'key "{name}" opens nothing any more'])
 
 
@@ -189,24 +187,30 @@ def _users(request: Request) -> Users:
     return known
 
 
+def _noting(request: Request, asker: Asker) -> Users:
+    """Of whom what changes is written down as this asker's doing."""
+    audit: Audit | None = request.app.state.audit
+
+    def note(what: str, account: Account) -> None:
+        if audit:
+            audit.add("change of rights", asker.id, what=what, account=account.id)
+
+    return _users(request).noted(note)
+
+
 def _is_user(request: Request, id_: str) -> bool:
     account = _users(request).called(id_)
     return account is not None and account.kind == "user"
 
 
-def _other(request: Request, id_: str, name: str) -> Account:
-    """Somebody whom the asker may change: everybody but themselves, so that an admin always remains."""
-    account = _users(request).named("user", name)
-    if account.id == id_:
+def _check_other(request: Request, asker: Asker, name: str) -> None:
+    """
+    Raises:
+        UserError: it is who asks. They change everybody but themselves, so that an admin always remains.
+    """
+    if _users(request).named("user", name).id == asker.id:
         raise UserError(f'"{name}": those are your own rights; another admin changes them')
-    return account
 
 
 def _told(account: Account) -> User:
     return User(**account.to_dict())
-
-
-def _note(request: Request, by: str, action: str, **about: Any) -> None:
-    audit: Audit | None = request.app.state.audit
-    if audit:
-        audit.add(action, by, **about)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, RootModel
 
 from reidapp.errors import UnknownError
 from reidapp.server.access import Admin, Desk, Investigator
+from reidapp.server.askers import RefusedError
 from reidapp.server.jobs import (
     Job as RunJob,
 )
@@ -198,19 +199,23 @@ def job_events(desk: Investigator, request: Request, job_id: JobInPath) -> Strea
 @router.post("/jobs/{job_id}/cancel")
 def cancel_job(desk: Investigator, request: Request, job_id: JobInPath) -> Job:
     """End a job; what it has committed is kept."""
-    seen_job(desk, request, job_id)
+    job = seen_job(desk, request, job_id)
+    desk.note("job", kind=job.kind, job=job_id, what="cancelled")
     return told(desk, jobs_of(request).cancel(job_id))
 
 
 @router.post("/jobs/{job_id}/retry", status_code=202)
 def retry_job(desk: Investigator, request: Request, job_id: JobInPath) -> Job:
     """Do a job again that failed or was cancelled; it goes on from what it has done."""
-    seen_job(desk, request, job_id)
+    job = seen_job(desk, request, job_id)
+    if job.asked.get("heads") == "shown" and not desk.asker.sees_heads:
+        raise RefusedError(f"{desk.asker.name} may not see heads; export the case with heads blurred")
+    desk.note("job", kind=job.kind, job=job_id, what="done again")
     return told(desk, jobs_of(request).retry(job_id))
 
 
 def told(desk: Desk, job: RunJob) -> Job:
-    own = ("gallery", "command", "rate", "version")
+    own = ("gallery", "command", "rate", "version", "began_s", "took_s")
     said = {key: value for key, value in vars(job).items() if key not in own}
     rate, ahead = job.rate, job.total - job.done
     return Job(

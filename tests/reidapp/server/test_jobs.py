@@ -1,12 +1,15 @@
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from reidapp.errors import UnknownError, UserError
+from reidapp.server import jobs as module
 from reidapp.server.jobs import Job, Jobs, _Pace, allowed
 
 G = Path("/galleries/one")
@@ -61,6 +64,19 @@ def test_a_job_tells_its_progress_and_result(jobs: Jobs) -> None:
     assert job.seconds > 0
     assert [each.id for each in jobs.all(G)] == [job.id]
     assert jobs.all(Path("/galleries/other")) == []
+
+
+def test_a_clock_that_is_set_back_does_not_make_jobs_shorter_than_nothing(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = until(jobs, jobs.begin("index", G, "me", {}, ["sleep"]).id, "running")
+    monkeypatch.setattr(module, "datetime", Mock(now=lambda zone: datetime(2000, 1, 1, tzinfo=zone)))
+    assert job.seconds > 0
+    jobs.cancel(job.id)
+    over = until(jobs, job.id, "cancelled")
+    assert over.ended
+    assert over.ended.year == 2000
+    assert over.seconds > 0
 
 
 def test_what_failed_says_why_and_can_be_done_again(jobs: Jobs) -> None:

@@ -1,5 +1,7 @@
 import os
+import sqlite3
 import stat
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from argon2 import PasswordHasher
 from reidapp.errors import ReidappError, UnknownError, UserError
 from reidapp.server import users as module
 from reidapp.server.access_folder import VARIABLE, AccessFolder
-from reidapp.server.users import Users, _digest
+from reidapp.server.users import _TABLES, Users, _digest
 
 WORDS = "seven green bottles"
 
@@ -110,6 +112,27 @@ def test_who_was_removed_gets_in_no_more_and_keeps_a_name(users: Users) -> None:
     assert users.in_session("s", ann.id, ann.generation) is None
 
 
+def test_what_cannot_be_written_down_is_not_changed(users: Users) -> None:
+    def full(what: str, account: Account) -> None:
+        raise ReidappError(f"the disk is full: {what} of {account.name}")
+
+    ann, (_, key), noting = users.add("ann", WORDS), users.add_key("recorder"), users.noted(full)
+    for change in (
+        lambda: noting.add("bob", WORDS),
+        lambda: noting.add_key("other"),
+        lambda: noting.change_password("ann", WORDS + " more"),
+        lambda: noting.change_rights("ann", role="admin"),
+        lambda: noting.remove("user", "ann"),
+        lambda: noting.remove("key", "recorder"),
+    ):
+        with pytest.raises(ReidappError, match="disk is full"):
+            change()
+    assert users.all() == [ann]
+    assert users.with_password("ann", WORDS) == ann
+    assert users.with_key(key)
+    assert [each.name for each in users.all("key")] == ["recorder"]
+
+
 def test_a_name_that_two_take_at_once_is_the_first_ones(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
     users.add("ann", WORDS)
     monkeypatch.setattr(users, "all", lambda kind="user": [])  # as the second saw it before
@@ -162,7 +185,30 @@ def test_accounts_of_the_system_have_one_id_and_no_way_in(users: Users) -> None:
 
 def test_a_newer_version_is_not_touched(users: Users) -> None:
     users.add("ann", WORDS)
-    with users.folder.rows("users.db", "") as rows:
+    with closing(sqlite3.connect(users.folder.path / "users.db")) as rows:
         rows.execute("PRAGMA user_version = 99")
     with pytest.raises(ReidappError, match="newer version"):
         users.all()
+
+
+def test_how_heads_are_seen_is_as_the_role_has_it_or_as_it_is_said(users: Users) -> None:
+    assert not users.add("ann", WORDS).asker.sees_heads
+    assert users.change_rights("ann", role="investigator").asker.sees_heads
+    assert not users.change_rights("ann", heads="blurred").asker.sees_heads
+    assert not users.change_rights("ann", role="admin").asker.sees_heads  # what is left out stays
+    assert users.change_rights("ann", role="viewer", heads="shown").asker.sees_heads
+    assert not users.change_rights("ann", heads=None).asker.sees_heads
+    assert users.add_key("program", heads="shown")[0].asker.sees_heads
+    with pytest.raises(UserError, match=r"shown or blurred"):
+        users.change_rights("ann", heads="none")  # type: ignore[arg-type]
+
+
+def test_users_of_before_there_was_a_right_to_heads_stay(users: Users) -> None:
+    with users.folder.rows("users.db", _TABLES) as rows:
+        rows.execute(
+            "INSERT INTO account (id, kind, name, at, role, secret, generation) "
+            "VALUES ('1', 'user', 'ann', '2026-03-02T00:00:00+00:00', 'viewer', 'x', 0)"
+        )
+    assert [account.name for account in users.all()] == ["ann"]
+    assert not users.named("user", "ann").asker.sees_heads
+    assert users.change_rights("ann", heads="shown").asker.sees_heads
