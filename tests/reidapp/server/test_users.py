@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 from reidapp.errors import ReidappError, UnknownError, UserError
 from reidapp.server import users as module
 from reidapp.server.access_folder import VARIABLE, AccessFolder
-from reidapp.server.users import _TABLES, Users, _digest
+from reidapp.server.users import _TABLES, Account, Users, _digest
 
 WORDS = "seven green bottles"
 
