@@ -1,6 +1,7 @@
 // Hands a case on: one archive, which a job makes, with heads blurred unless whoever asks wants them as they are.
 import { address, ask, build, make } from "./base.js";
 import { isOver, jobList } from "./jobs.js";
+import { me } from "./me.js";
 import { text } from "./language.js";
 
 export function caseExport() {
@@ -20,10 +21,12 @@ export function caseExport() {
       </form>
     </details>`);
   const form = element.querySelector("form"), problem = element.querySelector(".problem"), go = element.querySelector(".primary");
-  let name = null;
+  let name = null, id = null;
+
+  me().then(({ heads }) => (element.querySelector(".heads").hidden = heads === "blurred"), () => {}); // for them there is no choice
 
   const jobs = jobList({
-    kinds: ["export"], only: ({ asked }) => asked.case === name, heading: "export.made",
+    kinds: ["export"], only: ({ asked }) => asked.case_id === id, heading: "export.made",
     title: ({ asked }) => text(`export.${asked.heads}`), came,
     changed: (all) => (element.open ||= all.some((job) => !isOver(job))),
   });
@@ -59,10 +62,10 @@ export function caseExport() {
 
   return {
     element,
-    // Of a case that has so many hits.
+    // Of a case that has so many hits. Its archives are found by its id: it may have had another name.
     async show(given, hits) {
-      if (given !== name) element.open = false;
-      name = given;
+      if (given.id !== id) element.open = false;
+      ({ name, id } = given);
       problem.textContent = "";
       element.hidden = hits === 0;
       blurred();

@@ -1,7 +1,7 @@
 // What every page has: the way to the others, the language, light or dark; and the keys, which are told on request.
 import { build, gallery, link, make, oneOf, root } from "./base.js";
 import { LANGUAGES, choose, language, text } from "./language.js";
-import { greet } from "./me.js";
+import { forRole, greet, offers } from "./me.js";
 
 const ROLES = { cases: "investigator", models: "investigator", indexing: "admin", admin: "admin" }; // whom a page is for
 
@@ -49,11 +49,14 @@ export function frame(element, page, { pages, galleries }) {
   document.head.append(make("link", { rel: "icon", href: ICON }));
   element.replaceChildren(header);
   element.classList.add("app");
-  greet(element, header).catch(() => {}); // the page itself says what is wrong
+  const toCurrent = () => { // where not all pages have room
+    const current = nav.querySelector("[aria-current]");
+    if (current) nav.scrollLeft = current.offsetLeft + (current.offsetWidth - nav.clientWidth) / 2;
+  };
+  greet(element, header).then(toCurrent, () => {}); // it shows what is for some only; the page itself says what is wrong
   queueMicrotask(() => { // once the page has put its own part below the header
     element.append(foot());
-    const current = nav.querySelector("[aria-current]");
-    if (current) nav.scrollLeft = current.offsetLeft + (current.offsetWidth - nav.clientWidth) / 2; // where not all have room
+    toCurrent();
   });
   return header;
 }
@@ -69,16 +72,18 @@ function shade(name) {
   if (name) document.body.classList.toggle("dark", name === "dark");
 }
 
-// keys: {key: [action, words' key]}; they work wherever nothing is being typed or asked.
+const TYPED = "input:not([type=checkbox], [type=radio], [type=range]), select, textarea, dialog, [contenteditable]";
+
+// keys: {key: [action, words' key, role]}; they work wherever nothing is being typed or asked, of a role for those who have it.
 export function keys(table) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest("input, select, textarea, dialog, [contenteditable]")) return;
+    if (event.target.closest(TYPED)) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (!(key in table)) return;
+    if (!(key in table) || !offers(table[key][2])) return;
     event.preventDefault();
     table[key][0]();
   });
   return make("p", { className: "keys" }, ...Object.entries(table).filter(([, [, words]]) => words)
-    .map(([key, [, words]]) => make("span", {}, make("kbd", { textContent: key.toUpperCase() }), text(words))));
+    .map(([key, [, words, role]]) => make("span", forRole(role), make("kbd", { textContent: key.toUpperCase() }), text(words))));
 }

@@ -2,6 +2,7 @@
 import { ask, build, make, hear, tell } from "./base.js";
 import { cropUrl } from "./hit.js";
 import { clock, day, number, percent, text, zoneName } from "./language.js";
+import { forRole } from "./me.js";
 import { columns, row, windowed } from "./rows.js";
 
 const GAP = 12, HEAD = 44, CUT = 40;
@@ -9,7 +10,7 @@ const PREVIEW_MS = 380; // per best shot, while the pointer rests on a card
 const LIKELY = 0.5;
 const GROUPS = { cameras: (hit) => hit.camera, days: (hit) => (hit.day ??= day(hit.time, hit.zone)) };
 
-// actions: [[words' key, sign, action]] of a card; each is called with the hit's index, as `open` is.
+// actions: [[words' key, sign, action, role]] of a card; each is called with the hit's index, as `open` is, by who has the role.
 export function hitList({ open, actions }) {
   const element = build(`
     <section class="hits" data-label="hits.label">
@@ -108,7 +109,8 @@ export function hitList({ open, actions }) {
     });
     main.addEventListener("focus", () => current(index));
     preview(main, shot, hit);
-    const buttons = actions.map(([key, sign, action]) => make("button", {
+    const buttons = actions.map(([key, sign, action, role]) => make("button", {
+      ...forRole(role),
       type: "button", textContent: sign, title: text(key), tabIndex: -1, onclick: () => action(index), "data-action": key,
       "aria-label": `${text(key)}: ${text("hits.rank", { rank: index + 1 })}`,
     }));

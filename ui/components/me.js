@@ -4,9 +4,18 @@ import { text } from "./language.js";
 
 let asked = null;
 
-// {name, role, may: [roles], cameras, after, before, signs_in}.
+// {name, role, may: [roles], cameras, after, before, heads, signs_in}.
 export const me = () => (asked ??= ask("api/v1/me"));
+// How they have recordings: whole, or clips of them, blurred or of a part, the time that they may see.
+export async function recordings() {
+  const { after, before, heads } = await me();
+  return heads === "blurred" ? "blurred" : after || before ? "part" : "whole";
+}
 export const can = async (role) => (await me()).may.includes(role);
+
+// What only those of a role are shown, as an attribute; and whether the page has been marked with that role, or none is asked for.
+export const forRole = (role) => (role ? { "data-role": role } : {});
+export const offers = (role) => !role || Boolean(document.querySelector(".page")?.dataset.may?.split(" ").includes(role));
 
 // Marks the page with the roles, and says in its header who has signed in, with a way out.
 export async function greet(page, header) {

@@ -1,12 +1,14 @@
 // Plays the recording of a hit from shortly before its moment, with the person's box drawn in step with the picture.
 // Of what the browser cannot play, the server converts the part around the hit. A still is shown as it is; its only moment is 0.
-import { ask, build, hear, make, tell } from "./base.js";
+import { ask, build, clamp, hear, make, tell } from "./base.js";
 import { bestShot } from "./hit.js";
 import { clock, day, span, text } from "./language.js";
+import { recordings } from "./me.js";
 
 const LEAD_S = 1.5;       // start this long before the hit's best moment
 const LONGEST_GAP_S = 3;  // between two samples further apart the person was not seen: no box
 const REACH_S = 0.3;      // the box stays this long around the first and the last sample
+const TOLD = { whole: "player.converted", blurred: "player.blurred", part: "player.part" }; // of a clip, by how they have recordings
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 
 // judge(hit, verdict) and similar(hit) do what they are called; so do, where they are given, keep(hit), which puts it into a
@@ -23,10 +25,16 @@ export function player({ judge, similar, keep = null, unsure = false }) {
         <button type="button" class="close quiet" data-label="player.close" data-title="player.close">✕</button>
       </div>
       <div class="stage">
-        <video controls muted playsinline preload="auto" controlslist="nofullscreen nodownload" disablepictureinpicture></video>
-        <img alt="" hidden>
-        <canvas aria-hidden="true"></canvas>
-        <p class="clock"></p>
+        <div class="screen">
+          <video muted playsinline preload="auto" disablepictureinpicture></video>
+          <img alt="" hidden>
+          <canvas aria-hidden="true"></canvas>
+          <p class="clock"></p>
+        </div>
+        <div class="seek">
+          <button type="button" class="toggle" data-label="player.play"></button>
+          <input type="range" min="0" step="0.1" value="0" data-label="player.seek">
+        </div>
       </div>
       <p class="say" role="status"></p>
       <p class="problem" role="alert"></p>
@@ -52,10 +60,12 @@ export function player({ judge, similar, keep = null, unsure = false }) {
   const find = (selector) => element.querySelector(selector);
   const video = find("video"), still = find(".stage img"), canvas = find("canvas"), stage = find(".stage");
   const say = find(".say"), problem = find(".problem"), dial = find(".clock"), speed = find("select");
+  const toggle = find(".toggle"), seek = find(".seek input");
   if (!unsure) find("[data-say=unsure]").remove();
   if (!keep) find(".into").remove();
   for (const each of SPEEDS) speed.append(make("option", { value: each, textContent: `${each}×`, selected: each === 1 }));
   let hits = [], at = 0, track = null, wanted = null, opened = 0;
+  let have = "whole"; // how they have recordings
   let shift = 0;      // what is played begins at this second of the recording: 0, or where its clip does
 
   hear("open", ({ hits: all, index }) => {
@@ -89,19 +99,23 @@ export function player({ judge, similar, keep = null, unsure = false }) {
     wanted = unknown ? null : Math.max(0, hit.best_s - LEAD_S);
     video.hidden = hit.still;
     still.hidden = !hit.still;
-    for (const node of element.querySelectorAll("[data-step], .moment, .speed")) node.hidden = hit.still;
+    for (const node of element.querySelectorAll("[data-step], .moment, .speed, .seek")) node.hidden = hit.still;
     still.removeAttribute("src");
-    if (hit.gone || hit.still) unload();
+    have = await recordings().catch(() => "whole"); // what is wrong, the recording itself says
+    if (turn !== opened) return;
+    if (hit.gone || hit.still || have !== "whole") unload();
     if (hit.gone) problem.textContent = `${hit.file}: ${hit.gone}`;
     else if (hit.still) still.src = hit.video;
     else if (shift === 0 && video.src === hit.video && video.readyState > 0 && !video.error) seekToWanted();
-    else play(hit.video, 0);
+    else if (have === "whole") play(hit.video, 0);
     try {
       const told = await ask(hit.track);
       if (turn !== opened) return;
       track = told;
       hit.best_s ??= bestShot(track)?.time_s ?? track.start_s;
       if (unknown) toMoment();
+      if (have !== "whole" && !hit.gone && !hit.still) playClip("player.making");
+      range();
       draw(now());
     } catch (error) {
       if (turn === opened) problem.textContent = text("player.noBox", { why: error.message });
@@ -141,6 +155,32 @@ export function player({ judge, similar, keep = null, unsure = false }) {
   }
 
   const now = () => video.currentTime + shift; // in the recording
+
+  function playOrPause() {
+    if (video.paused) video.play().catch(() => {});
+    else video.pause();
+  }
+
+  function playing() {
+    toggle.setAttribute("aria-label", text(video.paused ? "player.play" : "player.pause"));
+    toggle.classList.toggle("on", !video.paused);
+  }
+
+  // How much there is to play, and where in it the hit is.
+  function range() {
+    if (!Number.isFinite(video.duration)) return;
+    seek.max = video.duration;
+    const share = (time) => `${clamp((100 * (time - shift)) / video.duration, 0, 100)}%`;
+    seek.style.setProperty("--from", track ? share(track.start_s) : "0%");
+    seek.style.setProperty("--to", track ? share(track.end_s) : "0%");
+    place();
+  }
+
+  function place() {
+    seek.value = video.currentTime;
+    const when = dial.textContent;
+    if (when) seek.setAttribute("aria-valuetext", when);
+  }
 
   function seekToWanted() {
     if (wanted === null) return;
@@ -222,7 +262,8 @@ export function player({ judge, similar, keep = null, unsure = false }) {
     shape();
     // Sound that a browser can play, in a recording whose picture it cannot.
     if (!video.videoWidth) return failed();
-    if (video.src !== hits[at].video) say.textContent = text("player.converted");
+    range();
+    if (video.src !== hits[at].video) say.textContent = text(TOLD[have]);
     seekToWanted();
   });
   still.addEventListener("load", () => {
@@ -247,9 +288,14 @@ export function player({ judge, similar, keep = null, unsure = false }) {
       problem.textContent = error.message;
     }
     if (turn !== opened || !track) return;
-    say.textContent = text("player.converting");
-    wanted = Math.max(0, hit.best_s - LEAD_S);
-    play(hit.clip, track.clip_start_s);
+    playClip("player.converting");
+  }
+
+  // words: what is said until it comes.
+  function playClip(words) {
+    say.textContent = text(words);
+    wanted = Math.max(0, hits[at].best_s - LEAD_S);
+    play(hits[at].clip, track.clip_start_s);
   }
 
   async function refusal(source) {
@@ -273,12 +319,22 @@ export function player({ judge, similar, keep = null, unsure = false }) {
     button.addEventListener("click", () => judge(hits[at], button.dataset.say));
   find(".similar").addEventListener("click", () => similar(hits[at]));
   find(".into")?.addEventListener("click", () => keep(hits[at]));
+  toggle.addEventListener("click", playOrPause);
+  video.addEventListener("click", playOrPause);
+  for (const change of ["play", "pause", "emptied"]) video.addEventListener(change, playing);
+  for (const change of ["timeupdate", "seeked"]) video.addEventListener(change, place);
+  seek.addEventListener("input", () => (video.currentTime = Number(seek.value)));
   speed.addEventListener("change", () => (video.playbackRate = Number(speed.value)));
   find(".moment").addEventListener("click", toMoment);
   find(".full").addEventListener("click", () =>
     document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen());
   find(".close").addEventListener("click", () => tell("close", { focus: true }));
-  element.addEventListener("keydown", (event) => event.key === "Escape" && tell("close", { focus: true }));
+  element.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") tell("close", { focus: true });
+    if (event.key !== " " || event.target.closest("button, select")) return; // those have a use for it
+    event.preventDefault();
+    playOrPause();
+  });
 
   return {
     element,

@@ -6,6 +6,7 @@ import { clock, day, instant, number, text, wall, zoneName } from "../components
 import { me } from "../components/me.js";
 
 const ROLES = ["viewer", "investigator", "admin"];
+const HEADS = ["", "shown", "blurred"]; // the first: as the role has it
 const ROWS = 50; // of the log at a time
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
 const when = (time) => `${day(time, zone)} ${clock(time, zone)}`;
@@ -16,11 +17,6 @@ export async function start(element, about) {
     <main class="admin">
       <div class="summary"><h1 data-text="admin.title"></h1><p class="told" role="status"></p></div>
       <p class="problem" role="alert"></p>
-      <section class="panel own" hidden><h2 data-text="admin.own"></h2>
-        <form class="form"><div class="fields">
-          <label class="field"><span data-text="admin.old"></span><input type="password" name="password" autocomplete="current-password" required></label>
-          <label class="field"><span data-text="admin.new"></span><input type="password" name="new" autocomplete="new-password" minlength="10" required></label></div>
-          <div class="actions"><button class="quiet" data-text="admin.change"></button></div></form></section>
       <section class="panel users" data-role="admin"><h2 data-text="admin.users"></h2><p class="hint not-yet"></p>
         <div class="table"><table><thead><tr><th data-text="admin.name"></th><th data-text="admin.role"></th><th data-text="admin.sees"></th><th></th></tr></thead><tbody></tbody></table></div></section>
       <section class="panel keys-of" data-role="admin"><h2 data-text="admin.keys"></h2><p class="hint" data-text="admin.keysHint"></p>
@@ -33,9 +29,10 @@ export async function start(element, about) {
             <button type="button" class="quiet" data-kind="key" data-text="admin.aKey"></button></div>
           <div class="fields">
             <label class="field"><span data-text="admin.name"></span><input name="name" maxlength="100" required spellcheck="false"></label>
-            <label class="field of-user"><span data-text="admin.password"></span><input type="password" name="password" autocomplete="new-password" minlength="10"><span class="hint" data-text="admin.passwordHint"></span></label>
+            <label class="field of-user"><span data-text="admin.password"></span><input type="password" name="password" autocomplete="new-password" minlength="10"><span class="hint"></span></label>
             <label class="field of-key"><span data-text="admin.days"></span><input type="number" name="days" min="1" max="3650" value="90"></label>
-            <label class="field"><span data-text="admin.role"></span><select name="role"></select><span class="hint role-hint"></span></label></div>
+            <label class="field"><span data-text="admin.role"></span><select name="role"></select><span class="hint role-hint"></span></label>
+            <label class="field"><span data-text="admin.heads"></span><select name="heads"></select></label></div>
           <fieldset class="field"><span data-text="admin.cameras"></span><div class="ticks"></div><span class="hint" data-text="admin.camerasHint"></span></fieldset>
           <div class="fields">
             <label class="field"><span data-text="admin.after"></span><input type="datetime-local" name="after" step="1"></label>
@@ -44,9 +41,16 @@ export async function start(element, about) {
           <p class="problem refused" role="alert"></p>
           <div class="actions"><button class="primary"></button></div>
         </form></section>
+      <div class="panels">
+      <section class="panel own" hidden><h2 data-text="admin.own"></h2>
+        <form class="form"><div class="fields">
+          <label class="field"><span data-text="admin.old"></span><input type="password" name="password" autocomplete="current-password" required></label>
+          <label class="field"><span data-text="admin.new"></span><input type="password" name="new" autocomplete="new-password" minlength="10" required></label></div>
+          <div class="actions"><button class="quiet" data-text="admin.change"></button></div></form></section>
       <section class="panel keeping" data-role="admin"><h2 data-text="admin.retention"></h2>
         <form class="form"><label class="field"><span data-text="admin.keepDays"></span><input type="number" name="days" min="1" max="36500" data-placeholder="admin.forEver"><span class="hint"></span></label>
           <div class="actions"><button class="quiet" data-text="admin.change"></button></div></form></section>
+      </div>
       <section class="panel audit" data-role="admin"><h2 data-text="admin.log"></h2><p class="hint" data-text="admin.logHint"></p>
         <div class="actions"><button type="button" class="quiet verify" data-text="admin.verify"></button></div>
         <p class="say" role="status"></p><p class="problem" role="alert"></p>
@@ -84,6 +88,7 @@ export async function start(element, about) {
 
   async function administer() {
     for (const role of ROLES) form.elements.role.append(make("option", { value: role, textContent: text(`role.${role}`) }));
+    for (const heads of HEADS) form.elements.heads.append(make("option", { value: heads, textContent: text(`heads.${heads || "role"}`) }));
     form.elements.role.addEventListener("change", hint);
     rights.querySelector(".of-zone").textContent = text("admin.clock", { zone: zoneName(Date.now(), zone) });
     for (const each of rights.querySelectorAll("[data-kind]")) each.addEventListener("click", () => begin(each.dataset.kind));
@@ -123,9 +128,10 @@ export async function start(element, about) {
       row(key, [button("admin.revoke", () => remove("keys", key.name), { className: "quiet danger" })], when(key.expires))));
   }
 
-  function row({ name, role, cameras, after, before }, does, until) {
+  function row({ name, role, cameras, after, before, heads }, does, until) {
     const sees = [cameras ? cameras.join(", ") || text("admin.noCamera") : text("admin.all")];
     if (after || before) sees.push(`${after ? when(after) : "…"} – ${before ? when(before) : "…"}`);
+    if (heads) sees.push(text(`heads.${heads}`));
     return make("tr", {}, make("th", { scope: "row", textContent: name }), make("td", { textContent: text(`role.${role}`) }),
       make("td", { textContent: sees.join(" · ") }), until && make("td", { textContent: until }),
       make("td", { className: "does" }, make("div", { className: "actions" }, ...does)));
@@ -143,11 +149,13 @@ export async function start(element, about) {
     for (const each of rights.querySelectorAll("[data-kind]")) each.setAttribute("aria-pressed", String(!user && each.dataset.kind === of));
     rights.querySelector(".of-user").hidden = of !== "user";
     rights.querySelector(".of-key").hidden = of !== "key";
-    const { name, password, role, after, before } = form.elements;
+    const { name, password, role, after, before, heads } = form.elements;
     name.value = user?.name ?? "";
     name.readOnly = Boolean(user);
     password.required = of === "user" && !user;
+    password.nextElementSibling.textContent = text(user ? "admin.passwordKept" : "admin.passwordHint");
     role.value = user?.role ?? "viewer";
+    heads.value = user?.heads ?? "";
     after.value = user?.after ? wall(user.after, zone) : "";
     before.value = user?.before ? wall(user.before, zone) : "";
     const chosen = user?.cameras ?? [];
@@ -165,10 +173,10 @@ export async function start(element, about) {
   }
 
   async function save() {
-    const { name, password, role, after, before, days } = form.elements;
+    const { name, password, role, after, before, heads, days } = form.elements;
     const cameras = [...ticks.querySelectorAll(":checked")].map((tick) => tick.value);
     const time = (field) => (field.value ? new Date(instant(field.value, zone)).toISOString() : null);
-    const json = { role: role.value, cameras: cameras.length ? cameras : null, after: time(after), before: time(before) };
+    const json = { role: role.value, cameras: cameras.length ? cameras : null, after: time(after), before: time(before), heads: heads.value || null };
     const path = encodeURIComponent(name.value);
     if (changed) {
       await ask(`api/v1/users/${path}`, { method: "PATCH", json });

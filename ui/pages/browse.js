@@ -33,7 +33,7 @@ export async function start(element, about) {
     open: (index) => tell("open", { hits: wall, index }),
     actions: [
       ["browse.search", "≈", (index) => search(wall[index])],
-      ["into.this", "+", (index) => into([wall[index]])],
+      ["into.this", "+", (index) => into([wall[index]]), "investigator"],
     ],
   });
   const map = coverageMap(choose);

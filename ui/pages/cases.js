@@ -125,7 +125,7 @@ export async function start(element, about) {
     find(".case > .note").replaceWith(aboutIt());
     tools();
     draw();
-    await hand.show(file.name, hits.length);
+    await hand.show(file, hits.length);
   }
 
   function aboutIt() {

@@ -35,9 +35,9 @@ export async function start(element, about) {
   const list = hitList({
     open: (index) => tell("open", { hits, index }),
     actions: [
-      ["identities.remove", "✕", (index) => act(() => verdict(hits[index].tracklet))],
+      ["identities.remove", "✕", (index) => act(() => verdict(hits[index].tracklet)), "investigator"],
       ["browse.search", "≈", (index) => search(hits[index])],
-      ["into.this", "+", (index) => into([hits[index]])],
+      ["into.this", "+", (index) => into([hits[index]]), "investigator"],
     ],
   });
   find(".results").append(show.element, list.element);
@@ -104,7 +104,7 @@ export async function start(element, about) {
       make("a", { className: "primary", textContent: text("identities.search"), href: link("", { identity: name }) }),
       button("identities.rename", () => rename(name), { "data-role": "investigator" }),
       other,
-      button("into.many", () => into(hits), { hidden: !hits.length, "data-role": "investigator" }),
+      button("into.confirmed", () => into(hits), { title: text("into.many"), hidden: !hits.length, "data-role": "investigator" }),
       button("identities.unmerge", () => act(() => ask(path(name, "/unmerge"), { method: "POST" })), { "data-role": "investigator" }),
       button("identities.delete", async () => await sure(text("identities.sure", { name }), "identities.delete") && act(() => ask(path(name), { method: "DELETE" }), null), { className: "quiet danger", "data-role": "investigator" }),
     ];

@@ -28,6 +28,11 @@ export async function start(element, about) {
         <div class="results">
           <div class="tools" role="toolbar" data-label="search.views"></div>
           <p class="told start" role="status"></p>
+          <ol class="begin" hidden>
+            <li><h2 data-text="begin.whom"></h2><p data-text="begin.whomHow"></p></li>
+            <li><h2 data-text="begin.where"></h2><p data-text="begin.whereHow"></p></li>
+            <li><h2 data-text="begin.judge"></h2><p data-text="begin.judgeHow"></p></li>
+          </ol>
           <p class="problem" role="alert"></p>
         </div>
       </div>
@@ -74,7 +79,7 @@ export async function start(element, about) {
       ["hits.yes", "✓", (index) => judge(result.hits[index], "yes")],
       ["hits.no", "✕", (index) => judge(result.hits[index], "no")],
       ["hits.similar", "≈", (index) => similar(result.hits[index])],
-      ["into.this", "+", (index) => putIntoCase([result.hits[index]])],
+      ["into.this", "+", (index) => putIntoCase([result.hits[index]]), "investigator"],
     ],
   });
   const line = timeline({
@@ -109,7 +114,7 @@ export async function start(element, about) {
     j: [() => next(1), "keys.next"],
     k: [() => next(-1), "keys.previous"],
     s: [() => current() && similar(current()), "keys.similar"],
-    c: [() => current() && putIntoCase([current()]), "keys.case"],
+    c: [() => current() && putIntoCase([current()]), "keys.case", "investigator"],
     ",": [() => show.step(-5)],
     ".": [() => show.step(5)],
   });
@@ -219,6 +224,7 @@ export async function start(element, about) {
     const { hits } = result;
     tell("close", { focus: false });
     told.classList.remove("start");
+    find(".begin").hidden = true;
     told.replaceChildren(...sentences());
     tools.hidden = hits.length === 0 && state.judged.length === 0;
     way.show(confirmed(), judged("no").length);
@@ -372,7 +378,10 @@ export async function start(element, about) {
   if (!cameras.length) {
     form.hidden = true;
     find(".results").replaceChildren(emptyGallery(about));
-  } else told.textContent = text("search.start");
+  } else {
+    told.textContent = text("search.start");
+    find(".begin").hidden = state.items.length > 0;
+  }
   page.classList.add("ready");
   await fromAddress();
   if (state.items.length) await run();
