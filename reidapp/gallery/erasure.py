@@ -125,6 +125,15 @@ def planned(gallery: Gallery, subject: Subject) -> Plan:
         return _plan(session, _found(session, gallery, subject))
 
 
+def identity_id(gallery: Gallery, called: str) -> str:
+    """
+    Raises:
+        UnknownError: nobody of this name.
+    """
+    with Session(gallery.engine) as session:
+        return _identity(session, called)
+
+
 def traces_before(gallery: Gallery, subject: Subject) -> Traces:
     """What to look for after an erasure; read before it.
 

@@ -509,6 +509,14 @@ class Gallery:
             self.remove_leftovers()  # of a deletion that was killed
             yield GalleryWriter(self)
 
+    def is_being_written(self) -> bool:
+        """Whether another process has the right to write now."""
+        try:
+            with self._held("writer", "busy"):
+                return False
+        except files.BusyError:
+            return True
+
     @contextmanager
     def embedding_anew(self) -> Iterator["GalleryWriter"]:
         """The right to add vectors of a model that is not searched yet, for one process at a time.

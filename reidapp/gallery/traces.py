@@ -118,7 +118,7 @@ def traces_of_words(words: Iterable[str]) -> Traces:
 
 
 def searched(gallery: Gallery, traces: Traces, folders: Sequence[Path] = ()) -> Proof:
-    """Look into every file of a gallery, and of other folders; for names, and where they are elsewhere also into rows."""
+    """Look into every file of a gallery and of other folders; into rows for names, or where those are elsewhere."""
     found, sought = list[str](), dict(traces.data)
     for name in traces.names:
         tables, within = _rows_with(gallery, name)

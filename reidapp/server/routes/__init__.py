@@ -6,6 +6,7 @@ from reidapp.server.routes import (
     accounts,
     cameras,
     cases,
+    erasures,
     footage,
     galleries,
     identities,
@@ -24,7 +25,7 @@ from reidapp.server.routes._shared import PROBLEMS
 
 NOUNS = (
     *(cameras, videos, tracklets, queries, search, saved_searches, identities, cases),
-    *(footage, storage, retention, jobs, models),
+    *(footage, storage, retention, erasures, jobs, models),
 )
 
 

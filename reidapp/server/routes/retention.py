@@ -12,7 +12,7 @@ router = APIRouter(prefix="/retention", tags=["retention"])
 
 class Retention(BaseModel):
     days: int | None = Field(description="null: for ever.")
-    outdated: int = Field(description="Tracklets that are older; the next run of indexing deletes them.")
+    outdated: int = Field(description="Tracklets that are older; the server deletes them within the hour.")
 
 
 class ToKeep(Model):
@@ -27,7 +27,7 @@ def kept(desk: Admin) -> Retention:
 
 @router.put("")
 def keep(desk: Admin, wanted: ToKeep) -> Retention:
-    """Keep what was seen for so many days; nothing is deleted before the next run of indexing."""
+    """Keep what was seen for so many days; within the hour a job deletes what is older, and so does each indexing."""
     desk.note("change", what="retention")
     set_retention(desk.gallery, wanted.days)
     return _told(desk)
