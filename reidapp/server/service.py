@@ -125,6 +125,11 @@ class Kept(Generic[Item]):
             self._kept.move_to_end(id_)
             return item
 
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._kept.clear()
+
     def _forget(self) -> None:
         total = sum(self._size_of(item) for _, item in self._kept.values())
         for id_, (used, item) in list(self._kept.items()):
@@ -258,6 +263,11 @@ class SearchService:
         query = Query(secrets.token_urlsafe(16), data, width, height, tuple(seen.people), seen.is_crop, owner)
         self.queries.add(query)
         return query
+
+    def forget(self) -> None:
+        """Forget the pictures and searches of the last minutes: they may be of somebody who is to be erased."""
+        self.queries.clear()
+        self.searches.clear()
 
     def crops(self, parts: Sequence[Part]) -> list[QueryCrop]:
         """The people who are meant in kept query pictures, each no higher than a gallery's best shots.

@@ -71,7 +71,7 @@ def plan_erasure(desk: Admin, wanted: ToErase) -> Erasable:
 def erase(desk: Admin, request: Request, wanted: ToErase) -> Job:
     """Erase, for good, and look into every byte of the gallery for what is left; the job's result says what was found.
 
-    Jobs that have exported cases are forgotten, with their archives.
+    Jobs that have exported cases are forgotten, with their archives, and so are query pictures of the last minutes.
     """
     subject, id_ = _subject(desk, wanted), new_id()
     if not erasure.planned(desk.gallery, subject):
@@ -79,6 +79,7 @@ def erase(desk: Admin, request: Request, wanted: ToErase) -> Job:
     command = erase_command(desk.gallery, subject)
     desk.note("erased", what=subject.kind, job=id_)
     jobs_of(request).forget(desk.gallery.path, {"export"})
+    desk.service.forget()
     asked = {"what": subject.kind}  # and not whom, which would be kept for as long as the server runs
     return told(desk, jobs_of(request).begin("erase", desk.gallery.path, desk.asker.name, asked, command, id_))
 
