@@ -18,6 +18,9 @@ export function text(key, values = {}) {
   return (entry ?? key).replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
 }
 
+// Who did something; without users it is whoever has opened the server's link.
+export const doer = (name) => (name === "link" ? text("who.link") : name);
+
 const formats = new Map();
 function format(zone, options) {
   const key = JSON.stringify([zone, options]);

@@ -74,10 +74,12 @@ export function picker(changed) {
     if (image.src !== shown(id)) image.src = shown(id);
     image.width = width;
     image.height = height;
+    const held = [...boxes.children].indexOf(document.activeElement); // who chooses by keyboard stays where they are
     boxes.replaceChildren(...people.map((person, index) => boxButton(person.box, index, item)));
     if (item.chosen === "drawn") boxes.append(make("span", { className: "box drawn" }));
     place(boxes.querySelector(".drawn"), item.box);
     boxes.classList.toggle("decided", item.chosen !== null && item.chosen !== "whole");
+    boxes.children[held]?.focus();
     find(".whole").setAttribute("aria-pressed", String(item.chosen === "whole"));
     find(".whole").hidden = people.length === 0 && item.chosen === "whole";
   }

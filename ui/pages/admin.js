@@ -1,8 +1,8 @@
 // Admin: who gets in and what they may see, API keys, how long is kept what was seen, and the log of what was done.
-import { ask, build, button, make, root } from "../components/base.js";
+import { ask, attempt, build, button, make, root } from "../components/base.js";
 import { sure } from "../components/dialog.js";
 import { frame } from "../components/frame.js";
-import { clock, day, instant, number, text, wall, zoneName } from "../components/language.js";
+import { clock, day, doer, instant, number, text, wall, zoneName } from "../components/language.js";
 import { me } from "../components/me.js";
 
 const ROLES = ["viewer", "investigator", "admin"];
@@ -62,15 +62,7 @@ export async function start(element, about) {
   const rights = find(".rights"), form = rights.querySelector("form"), ticks = rights.querySelector(".ticks");
   let kind = "user", changed = null, known = [];
 
-  async function act(action, problem = find(".problem")) {
-    problem.textContent = "";
-    try {
-      await action();
-    } catch (error) {
-      problem.textContent = error.message;
-      problem.scrollIntoView({ block: "nearest" });
-    }
-  }
+  const act = (action, problem = find(".problem")) => attempt(action, problem);
 
   const own = await me();
   find(".own").hidden = !own.signs_in;
@@ -176,7 +168,7 @@ export async function start(element, about) {
     const { name, password, role, after, before, heads, days } = form.elements;
     const cameras = [...ticks.querySelectorAll(":checked")].map((tick) => tick.value);
     const time = (field) => (field.value ? new Date(instant(field.value, zone)).toISOString() : null);
-    const json = { role: role.value, cameras: cameras.length ? cameras : null, after: time(after), before: time(before), heads: heads.value || null };
+    const json = { role: role.value, cameras: cameras.length || changed?.cameras?.length === 0 ? cameras : null, after: time(after), before: time(before), heads: heads.value || null };
     const path = encodeURIComponent(name.value);
     if (changed) {
       await ask(`api/v1/users/${path}`, { method: "PATCH", json });
@@ -211,7 +203,7 @@ export async function start(element, about) {
     const { entries: found } = await ask(`api/v1/audit?limit=${ROWS}${before ? `&before=${before}` : ""}`);
     const rows = found.map(({ n, at, by, name, action, about: more }) => make("tr", {},
       make("th", { scope: "row", className: "count", textContent: String(n) }), make("td", { textContent: when(at) }),
-      make("td", { textContent: name ?? by }), make("td", { textContent: action }),
+      make("td", { textContent: name ?? doer(by) }), make("td", { textContent: action }),
       make("td", { className: "about", textContent: Object.entries(more).map(([key, value]) => `${key} ${value}`).join(" · ") })));
     if (before) find(".audit tbody").append(...rows);
     else find(".audit tbody").replaceChildren(...rows);

@@ -1,11 +1,11 @@
 // Cases: hits that belong together, what is said of each of them, and the archive by which they are handed on.
-import { ask, build, button, link, make, tell } from "../components/base.js";
+import { ask, attempt, build, button, link, make, tell } from "../components/base.js";
 import { caseHits, keptSoon } from "../components/casehits.js";
 import { sure } from "../components/dialog.js";
 import { caseExport } from "../components/exports.js";
 import { frame, keys } from "../components/frame.js";
 import { ofCase } from "../components/hit.js";
-import { clock, day, number, text } from "../components/language.js";
+import { clock, day, doer, number, text } from "../components/language.js";
 import { player } from "../components/player.js";
 import { toast } from "../components/toast.js";
 
@@ -73,16 +73,11 @@ export async function start(element, about) {
   const path = (name, rest = "") => `api/v1/cases/${encodeURIComponent(name)}${rest}`;
 
   // Does something, says whether that went well, and shows the case that is then called so.
-  async function act(action, then = file?.name) {
-    problem.textContent = "";
-    try {
+  function act(action, then = file?.name) {
+    return attempt(async () => {
       await action();
       await load(then);
-      return true;
-    } catch (error) {
-      problem.textContent = error.message;
-      return false;
-    }
+    }, problem);
   }
 
   // --- Which case.
@@ -120,7 +115,7 @@ export async function start(element, about) {
     find("h2").textContent = file.name;
     find(".head .tag").textContent = file.closed ? text("cases.closed", { day: day(file.closed) }) : text("cases.open");
     find(".head .tag").className = `tag ${file.closed ? "" : "good"}`;
-    find(".counts").textContent = text("cases.by", { by: file.by, time: `${day(file.at)}, ${clock(file.at)}` });
+    find(".counts").textContent = text("cases.by", { by: doer(file.by), time: `${day(file.at)}, ${clock(file.at)}` });
     find(".rename").hidden = true;
     find(".case > .note").replaceWith(aboutIt());
     tools();

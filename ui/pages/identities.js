@@ -1,11 +1,11 @@
 // Identities: people with names, the tracklets that show them, and all that was done, which can be undone.
-import { ask, build, button, link, make, tell } from "../components/base.js";
+import { ask, attempt, build, button, link, make, tell } from "../components/base.js";
 import { sure } from "../components/dialog.js";
 import { frame } from "../components/frame.js";
 import { ofEntry } from "../components/hit.js";
 import { hitList } from "../components/hits.js";
 import { intoCase } from "../components/intocase.js";
-import { clock, day, text } from "../components/language.js";
+import { clock, day, doer, text } from "../components/language.js";
 import { player } from "../components/player.js";
 
 const LINES = 30; // of the log that are shown
@@ -45,14 +45,11 @@ export async function start(element, about) {
   const verdict = (tracklet) => ask(path(chosen, "/tracklets"), { json: { tracklets: [tracklet], verdict: null } });
 
   // Does something, and shows what it has changed.
-  async function act(action, then = chosen) {
-    problem.textContent = "";
-    try {
+  function act(action, then = chosen) {
+    return attempt(async () => {
       await action();
       await load(then);
-    } catch (error) {
-      problem.textContent = error.message;
-    }
+    }, problem);
   }
 
   async function load(name) {
@@ -130,7 +127,7 @@ export async function start(element, about) {
         button("identities.redo", () => act(() => ask("api/v1/identity-actions/redo", { json: {} })), { disabled: !undone })),
       ...actions.slice(-LINES).reverse().map((each) => make("li", {
         className: each.undone ? "undone" : "",
-        textContent: text("identities.line", { time: `${day(each.at)}, ${clock(each.at)}`, by: each.by, told: each.told }),
+        textContent: text("identities.line", { time: `${day(each.at)}, ${clock(each.at)}`, by: doer(each.by), told: each.told }),
       })));
   }
 
