@@ -7,7 +7,9 @@ First at the size of Market-1501's training set (12,936 × 2048), beside ``compu
 alibaba/cluster-contrast-reid, searching by Faiss on the CPU, and scikit-learn's DBSCAN on what it gives; options are
 that project's (k1 30, k2 6, eps 0.6, 4 samples). Then, of ours alone, how the cost grows with the images (D = 256):
 neighbours of every image among all take N² whoever seeks them, and what comes after should take N. The exponent is the
-slope of the logarithm of processor seconds. Each candidate runs in a process of its own; the peer runs once.
+slope of the logarithm of processor seconds. Beside it stands that of the entries which one image's neighbour weights
+share with others', for that is how the work of an exact method grows with these features. Each candidate runs in a
+process of its own; the peer runs once.
 
 Features: 17 images of an identity on average, of some only one and of some 70, in six cameras. An image is the sum of
 random directions, of its identity (length 1), its camera (0.7), its identity in this camera (0.7) and its own (1; in
@@ -24,20 +26,22 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from benchmarks.machine import machine, median_of
 from benchmarks.market_size import load
+from reidapp import kreciprocal
 from training.clustering import describe
-from training.clustering._graph import jaccard_of_neighbours, nearest
+from training.clustering._graph import jaccard_of_neighbours, nearest, pair_distances
 from training.clustering.dbscan import density
 
 IMAGES, DIM = 12_936, 2048
 GROWTH_DIM, CAMERAS = 256, 6
 K1, K2, EPS, MIN_SAMPLES = 30, 6, 0.6, 4
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -71,16 +75,19 @@ def main() -> None:
         rows["cluster-contrast"] = peer.cost | times
         result["same_labels"] = same_partition(own.labels, peer.labels)
     sizes = [int(size) for size in arguments.sizes.split(",") if size]
-    growth = [{"images": size} | alone(ours, size, GROWTH_DIM, 1).cost for size in sizes]
+    growth = [
+        {"images": size} | alone(ours, size, GROWTH_DIM, 1).cost | {"meetings_per_image": alone(meetings, size)}
+        for size in sizes
+    ]
     result["growth"] = {"dim": GROWTH_DIM, "rows": growth}
     if len(sizes) > 1:
-        for clock in ("after_search_wall_s", "after_search_processor_s"):
-            slope = np.polyfit(np.log(sizes), np.log([row[clock] for row in growth]), 1)[0]
-            result["growth"][f"exponent_of_{clock}"] = round(float(slope), 3)
+        for cost in ("after_search_wall_s", "after_search_processor_s", "meetings_per_image"):
+            slope = np.polyfit(np.log(sizes), np.log([row[cost] for row in growth]), 1)[0]
+            result["growth"][f"exponent_of_{cost}"] = round(float(slope), 3)
     print(json.dumps(result | {"machine": machine()}, indent=1))
 
 
-def alone(candidate: Callable[..., Row], *arguments: Any) -> Row:
+def alone(candidate: Callable[..., Result], *arguments: Any) -> Result:
     """In a fresh process, so that none lives on memory that another one freed."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(candidate, *arguments).result()
@@ -101,6 +108,16 @@ def ours(images: int, dim: int, repeats: int) -> Row:
     wall, processor = np.median(searches, axis=0)
     rest = {"after_search_wall_s": cost.wall_s - wall, "after_search_processor_s": cost.processor_s - processor}
     return Row(cost.to_dict() | {name: round(float(seconds), 4) for name, seconds in rest.items()}, labels[0])
+
+
+def meetings(images: int) -> float:
+    """How many entries of V an image's entries meet, each pair of images counted once: a property of the data."""
+    x = features(images, GROWTH_DIM)
+    indices = nearest(x, K1)
+    sets = kreciprocal.reciprocal_sets(indices, K1)
+    weights = kreciprocal.expand(kreciprocal.encode(sets, pair_distances(x, sets)), indices, K2)
+    shared_by = np.bincount(weights.indices).astype(np.int64)
+    return round(float((shared_by * (shared_by - 1)).sum() / 2 / images), 1)
 
 
 def cluster_contrast(images: int, dim: int, root: Path) -> Row:
