@@ -33,7 +33,7 @@ from reidapp.footage.clips import write_clip
 from reidapp.gallery.between import seconds_between, tracklet_between
 from reidapp.gallery.cases import CaseHit, Cases
 from reidapp.gallery.contact_sheet import contact_sheet
-from reidapp.gallery.heads import Heads, blurred, within
+from reidapp.gallery.heads import Heads, blurred, blurred_shot
 from reidapp.gallery.recordings import IN_WORDS, PRESENT, Recordings
 from reidapp.gallery.store import Gallery, iso
 from reidapp.imaging import is_picture, read_image
@@ -198,11 +198,7 @@ def _shot(gallery: Gallery, hit: CaseHit, show_heads: bool) -> np.ndarray | None
     crop = next((crop for crop in hit.info.crops if crop.id == hit.crop), None)
     if crop is None or not crop.file.is_file():
         return None
-    image = read_image(crop.file)
-    if show_heads:
-        return image
-    heads = Heads(gallery, hit.info.video.id, crop.time_s, crop.time_s).at(crop.time_s)
-    return blurred(image, [within(head, crop.box) for head in heads])
+    return read_image(crop.file) if show_heads else blurred_shot(gallery, crop.id)
 
 
 def _clip(gallery: Gallery, hit: CaseHit, file: Path, show_heads: bool, part: Part) -> None:

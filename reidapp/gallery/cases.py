@@ -79,7 +79,8 @@ class CaseHit:
 
 @dataclass(frozen=True)
 class CaseInfo:
-    """A case. ``closed``: since when, or None while it is open; ``hits`` is how many it has."""
+    """A case. ``closed``: since when, or None while it is open; ``hits`` is how many it has; ``id`` stays with it when
+    it gets another name."""
 
     name: str
     note: str
@@ -87,6 +88,7 @@ class CaseInfo:
     at: str
     closed: str | None
     hits: int
+    id: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -104,6 +106,7 @@ class Cases:
         self.gallery = gallery
         self.by = by
 
+    @database.blames_rows
     def all(self) -> list[CaseInfo]:
         """By name."""
         with Session(self.gallery.engine) as session:
@@ -229,7 +232,7 @@ class Cases:
 
 def _info(session: Session, row: schema.CaseFile) -> CaseInfo:
     hits = select(func.count()).select_from(schema.CaseHit).filter_by(case_id=row.id)
-    return CaseInfo(row.name, row.note, row.by, row.at, row.closed, session.scalar(hits) or 0)
+    return CaseInfo(row.name, row.note, row.by, row.at, row.closed, session.scalar(hits) or 0, row.id)
 
 
 def _set(row: schema.CaseHit, values: Mapping[str, Any]) -> None:

@@ -8,6 +8,8 @@ from reidapp.errors import ReidappError
 
 Role = Literal["viewer", "investigator", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)  # each may do what those before it may
+HeadsRight = Literal["shown", "blurred"]
+HEADS: tuple[HeadsRight, ...] = get_args(HeadsRight)
 
 
 class RefusedError(ReidappError):
@@ -24,6 +26,7 @@ class Asker:
         cameras: names of the cameras, or groups, that they may see; None: all.
         after, before: the time that they may see, UTC; None: no bound.
         id: what the log calls them; it says nothing of who they are.
+        heads: whether they see heads as they are; None: as their role does.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Asker:
     after: datetime | None = None
     before: datetime | None = None
     id: str = ""
+    heads: HeadsRight | None = None
 
     def is_at_least(self, role: Role) -> bool:
         """Whether they may do what a role may. An admin who does not see all is an investigator: what admins do is done
@@ -39,6 +43,11 @@ class Asker:
         if role == "admin" and not self.sees_all:
             return False
         return ROLES.index(self.role) >= ROLES.index(role)
+
+    @property
+    def sees_heads(self) -> bool:
+        """Whether heads are shown to them, in the page and in what they export; else all are blurred, everywhere."""
+        return self.is_at_least("investigator") if self.heads is None else self.heads == "shown"
 
     @property
     def sees_all(self) -> bool:

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from reidapp import files
 from reidapp.errors import UserError
 from reidapp.footage.clips import write_clip
+from reidapp.gallery.heads import Heads, blurred
 from reidapp.gallery.schema import identifier
 from reidapp.gallery.store import Gallery, TrackletInfo, VideoInfo
 
@@ -58,15 +59,16 @@ class Clips:
             self._temporary = tempfile.TemporaryDirectory(prefix="reidapp-clips-")
             self.folder = Path(self._temporary.name)
 
-    def file(self, video: VideoInfo, window: Window) -> Path:
-        """The clip's file.
+    def file(self, video: VideoInfo, window: Window, show_heads: bool) -> Path:
+        """The clip's file. One with heads and one without are different files, also when more people are found later.
 
         Raises:
             UserError: too long, empty, or the recording cannot be read.
         """
         if not 0 < window.end_s - window.start_s <= LONGEST_S:
             raise UserError(f"clip: longer than 0 and at most {LONGEST_S:.0f} seconds, please")
-        name = identifier(video.id, window.start_s, window.end_s)
+        heads = None if show_heads else Heads(self.gallery, video.id, window.start_s, window.end_s)
+        name = identifier(video.id, window.start_s, window.end_s, *([heads.key] if heads else []))
         path = self.folder / f"{name}.mp4"
         if _used(path):
             return path
@@ -75,7 +77,7 @@ class Clips:
         with turn:
             if not _used(path):
                 path.parent.mkdir(exist_ok=True)
-                write_clip(video.path, path, window.start_s, window.end_s)
+                _write(video.path, path, window, heads)
                 self._make_room(path)
         return path
 
@@ -90,6 +92,14 @@ class Clips:
                 break
             path.unlink(missing_ok=True)
             total -= size
+
+
+def _write(source: Path, target: Path, window: Window, heads: Heads | None) -> None:
+    if heads is None:
+        write_clip(source, target, window.start_s, window.end_s)
+    else:
+        there = heads.at
+        write_clip(source, target, window.start_s, window.end_s, lambda f: blurred(f.image, there(f.time_s)))
 
 
 def _used(path: Path) -> bool:

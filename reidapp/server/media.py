@@ -9,15 +9,22 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, Response
 from PIL import Image
 
+from reidapp.box import Box
 from reidapp.errors import UnknownError, UserError
+from reidapp.footage.decoding import frames
+from reidapp.gallery.heads import Heads, blurred, blurred_shot
 from reidapp.gallery.recordings import IN_WORDS, PRESENT, Recordings
 from reidapp.gallery.store import VideoInfo
-from reidapp.imaging import is_picture, resize
+from reidapp.imaging import encode_crop, is_picture, read_image, resize
 from reidapp.server.access import Desk
+from reidapp.server.askers import RefusedError
 from reidapp.server.clips import Window
 from reidapp.server.service import MAX_QUERY_BYTES, Query
 
 PREVIEW_SIDE = 1280
+_UPPER_HALF = Box(0.0, 0.0, 1.0, 0.5)  # of a picture of one person, of whom no box is known
+# What is sent depends on who asks, so that a browser keeps nothing for whoever signs in next.
+_VARIES = {"Vary": "Cookie, Authorization"}
 _recordings = Recordings()
 
 # A fixed list: the operating system's table knows .ts as a translation file, and must never make a page of a recording.
@@ -54,27 +61,56 @@ def send_query(desk: Desk, query_id: str) -> Response:
     return Response(preview(image), media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
 
-def send_crop(desk: Desk, crop_id: str) -> FileResponse:
+def send_crop(desk: Desk, crop_id: str) -> Response:
     """A best shot."""
     # An hour only: what is erased from the gallery must not live on in browsers.
-    return send_file(desk.crop_file(crop_id), "image/webp", "private, max-age=3600")
+    caching, file = "private, max-age=3600", desk.crop_file(crop_id)
+    if desk.asker.sees_heads:
+        return send_file(file, "image/webp", caching)
+    _check_there(file)
+    return _send_picture(blurred_shot(desk.gallery, crop_id), caching)
 
 
-def recording(desk: Desk, video_id: str, at_s: float) -> Path:
-    """The file of a recording, to look at one moment of it.
+def send_saved_picture(desk: Desk, file: Path) -> Response:
+    """A picture that a saved search asks with."""
+    caching = "private, no-cache"
+    if desk.asker.sees_heads:
+        return send_file(file, "image/webp", caching)
+    _check_there(file)
+    return _send_picture(blurred(read_image(file), [_UPPER_HALF]), caching)
+
+
+def send_frame(desk: Desk, video_id: str, at_s: float) -> Response:
+    """A recording's picture at a time.
 
     Raises:
-        UnknownError: it may not be seen then, or is no longer where it was.
+        UnknownError: it may not be seen then, is no longer where it was, or has no picture then.
     """
     video = desk.video(video_id)
     desk.window(video, Window(at_s, at_s))
     desk.note_view(video)
-    return _present(video).path
+    path = _present(video).path
+    if is_picture(path):
+        at_s, image = 0.0, read_image(path)
+    elif (frame := next(frames(path, max(at_s - 0.01, 0), at_s + 1.0, None), None)) is not None:
+        at_s, image = frame.time_s, frame.image
+    else:
+        raise UnknownError(f"{path.name}: no picture at {at_s:g} s")
+    if not desk.asker.sees_heads:
+        image = blurred(image, Heads(desk.gallery, video.id, at_s, at_s).at(at_s))
+    headers = {"Cache-Control": "private, no-cache"} | _VARIES
+    return Response(preview(image), media_type="image/jpeg", headers=headers)
 
 
 def send_recording(desk: Desk, video_id: str) -> FileResponse:
-    """A recording as it is."""
+    """A recording as it is.
+
+    Raises:
+        RefusedError: it shows more than may be seen.
+    """
     video = desk.whole_video(video_id)
+    if not desk.asker.sees_heads:
+        raise RefusedError(f"video {video_id}: shows heads, which you may not see; ask for clips of it")
     desk.note_view(video)
     path = _present(video).path
     return send_file(path, VIDEO_TYPES.get(path.suffix.lower(), "application/octet-stream"), "private, no-cache")
@@ -90,7 +126,7 @@ def send_clip(desk: Desk, video: VideoInfo, window: Window) -> FileResponse:
         raise UserError(f"{video.path.name}: a picture has no clip")
     window = desk.window(video, window)
     desk.note_view(video)
-    answer = send_file(desk.service.clips.file(video, window), "video/mp4", "private, no-cache")
+    answer = send_file(desk.service.clips.file(video, window, desk.asker.sees_heads), "video/mp4", "private, no-cache")
     answer.headers["Clip-Start"] = f"{window.start_s:.3f}"
     return answer
 
@@ -113,6 +149,14 @@ def preview(image: np.ndarray) -> bytes:
 
 
 def send_file(path: Path, media_type: str, caching: str) -> FileResponse:
+    _check_there(path)
+    return FileResponse(path, media_type=media_type, headers={"Cache-Control": caching} | _VARIES)
+
+
+def _send_picture(image: np.ndarray, caching: str) -> Response:
+    return Response(encode_crop(image), media_type="image/webp", headers={"Cache-Control": caching} | _VARIES)
+
+
+def _check_there(path: Path) -> None:
     if not path.is_file():
         raise UnknownError(f"{path.name}: the file is no longer where it was when it was indexed")
-    return FileResponse(path, media_type=media_type, headers={"Cache-Control": caching})

@@ -12,6 +12,7 @@ from reidapp.gallery.cases import CaseHit as StoredHit
 from reidapp.gallery.cases import Cases, NewCaseHit
 from reidapp.gallery.recordings import Recordings
 from reidapp.server.access import Desk, Investigator
+from reidapp.server.askers import RefusedError
 from reidapp.server.jobs import export_command, export_file, new_id
 from reidapp.server.routes import _seen
 from reidapp.server.routes._shared import Done, Model, Name, NameInPath, Text, TrackletId, Utc, file_of
@@ -25,6 +26,7 @@ _recordings = Recordings()
 
 
 class Case(BaseModel):
+    id: str = Field(description="It stays when the name changes.")
     name: str
     note: str
     by: str
@@ -64,6 +66,7 @@ class CaseHit(BaseModel):
 
 
 class CaseWithHits(BaseModel):
+    id: str
     name: str
     note: str
     by: str
@@ -175,13 +178,14 @@ def add_case_hits(desk: Investigator, name: NameInPath, new: NewHits) -> CaseWit
 @router.post("/cases/{name:path}/exports", status_code=202)
 def export_case(desk: Investigator, request: Request, name: NameInPath, wanted: ExportWanted) -> Job:
     """Begin to write a case's archive, of what may be seen of it; when the job is done, /exports/{job} has it."""
-    _, hits = _seen.case(desk, name)
+    info, hits = _seen.case(desk, name)
     if not hits:
         raise UserError(f'case "{name}": nothing in it to export')
     id_, show = new_id(), wanted.heads == "shown"
+    _check_heads(desk, wanted.heads)
     command = export_command(desk.gallery, id_, name, desk.asker.name, show, _part(desk))
     desk.note("export", what="case", name=name, heads=wanted.heads, job=id_)
-    asked = {"case": name, **wanted.model_dump()}
+    asked = {"case": name, "case_id": info.id, **wanted.model_dump()}
     return told(desk, jobs_of(request).begin("export", desk.gallery.path, desk.asker.name, asked, command, id_))
 
 
@@ -193,6 +197,7 @@ def exported(desk: Investigator, request: Request, job_id: JobInPath) -> FileRes
     file = export_file(desk.gallery, id_)
     if job.kind != "export" or not file.is_file():
         raise UnknownError(f"export {job_id}: no archive; its job is {job.state}")
+    _check_heads(desk, job.asked.get("heads"))
     case = str(job.asked.get("case", "case"))
     if not desk.asker.sees_all:
         now = export_command(desk.gallery, id_, case, job.by, job.asked.get("heads") == "shown", _part(desk))
@@ -209,6 +214,15 @@ def _cases(desk: Desk) -> Cases:
 def _part(desk: Desk) -> Part:
     """What of a case the asker may have."""
     return Part(desk.chosen(None), desk.asker.after, desk.asker.before)
+
+
+def _check_heads(desk: Desk, heads: str | None) -> None:
+    """
+    Raises:
+        RefusedError: they are to be shown, and the asker may not see them.
+    """
+    if heads == "shown" and not desk.asker.sees_heads:
+        raise RefusedError(f"{desk.asker.name} may not see heads; export the case with heads blurred")
 
 
 def _check_seen(desk: Desk, name: str, *tracklets: str) -> None:

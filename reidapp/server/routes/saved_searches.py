@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from reidapp.asking import keep
@@ -12,7 +12,7 @@ from reidapp.errors import UnknownError, UserError
 from reidapp.gallery.saved_searches import SavedSearches, SavedSearchInfo
 from reidapp.gallery.store import iso
 from reidapp.server.access import Desk, Investigator, Viewer
-from reidapp.server.media import send_file
+from reidapp.server.media import send_saved_picture
 from reidapp.server.routes import _seen
 from reidapp.server.routes._shared import Done, Model, Name, NameInPath, file_of
 from reidapp.server.routes.search import Tracklets, judged
@@ -69,13 +69,13 @@ def save_search(desk: Investigator, wanted: ToSave) -> SavedSearch:
     return _told(desk, _searches(desk).get(wanted.name))
 
 
-@router.get("/{name:path}/pictures/{number}", response_class=FileResponse, **file_of("image/webp"))
-def saved_picture(desk: Viewer, name: NameInPath, number: int) -> FileResponse:
+@router.get("/{name:path}/pictures/{number}", response_class=Response, **file_of("image/webp"))
+def saved_picture(desk: Viewer, name: NameInPath, number: int) -> Response:
     """A picture that the search asks with, from 0."""
     pictures = _seen.saved_search(desk, name).pictures
     if not 0 <= number < len(pictures):
         raise UnknownError(f'saved search "{name}": it has no picture {number}')
-    return send_file(pictures[number], "image/webp", "private, no-cache")
+    return send_saved_picture(desk, pictures[number])
 
 
 @router.get("/{name:path}")

@@ -7,15 +7,13 @@ from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, Field
 
-from reidapp.errors import UnknownError
-from reidapp.footage.decoding import frames
 from reidapp.gallery import listing, schema
 from reidapp.gallery.between import tracklets_between
 from reidapp.gallery.listing import Stretch, VideoEntry
-from reidapp.imaging import is_picture, read_image
+from reidapp.imaging import is_picture
 from reidapp.server.access import Desk, Viewer
 from reidapp.server.clips import LONGEST_S, Window
-from reidapp.server.media import preview, recording, send_clip, send_recording
+from reidapp.server.media import send_clip, send_frame, send_recording
 from reidapp.server.routes._shared import (
     After,
     Before,
@@ -89,7 +87,7 @@ def video(desk: Viewer, video_id: IdInPath) -> Video:
 def video_file(desk: Viewer, video_id: IdInPath) -> FileResponse:
     """The recording as it is, or a part of it by a Range header. Browsers play some of them only: see `clip`.
 
-    Who may see a time has it only if all of it is in that.
+    Who may see a time has it only if all of it is in that; who sees heads blurred has clips only.
     """
     return send_recording(desk, video_id)
 
@@ -112,14 +110,7 @@ def video_frame(
     at_s: Annotated[float, Query(ge=0, le=1e7, description="Seconds since the recording begins.")] = 0,
 ) -> Response:
     """The picture at a time, at most 1280 pixels on its longer side."""
-    path = recording(desk, video_id, at_s)
-    if is_picture(path):
-        image = read_image(path)
-    elif (frame := next(frames(path, max(at_s - 0.01, 0), at_s + 1.0, None), None)) is not None:
-        image = frame.image
-    else:
-        raise UnknownError(f"{path.name}: no picture at {at_s:g} s")
-    return Response(preview(image), media_type="image/jpeg", headers={"Cache-Control": "private, no-cache"})
+    return send_frame(desk, video_id, at_s)
 
 
 def _told(desk: Desk, entry: VideoEntry) -> Video:

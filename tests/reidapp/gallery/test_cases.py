@@ -75,7 +75,8 @@ def test_a_closed_case_changes_no_more_until_it_is_opened_again(gallery: Gallery
         with pytest.raises(UserError, match="closed; open it again"):
             change()
     cases.change("coat", closed=True)
-    assert cases.get("coat") == CaseInfo("coat", "hers", "me", cases.get("coat").at, since, 1)
+    now = cases.get("coat")
+    assert now == CaseInfo("coat", "hers", "me", now.at, since, 1, now.id)
     assert [hit.verdict for hit in cases.hits("coat")] == ["unsure"]
     cases.change("coat", to="hat", closed=False)
     cases.judge("hat", ids[0], verdict="yes")

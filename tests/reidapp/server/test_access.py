@@ -369,3 +369,17 @@ def test_an_error_does_not_say_where_a_gallery_is(
     monkeypatch.setattr(service.gallery, "cameras", busy)
     answer = client_of(shared, ALL).get(f"{API}/cameras")
     assert (answer.status_code, answer.json()["error"]) == (409, "gallery: another process writes")
+
+
+def test_a_case_that_is_renamed_keeps_its_archives_and_another_of_its_name_has_none(
+    shared: tuple[SearchService, Jobs],
+) -> None:
+    client, tracklet = client_of(shared, ALL), shared[0].gallery.tracklets()[0].id
+    first = client.post(f"{API}/cases", json={"name": "coat"}).json()
+    client.post(f"{API}/cases/coat/hits", json={"hits": [{"tracklet": tracklet}]})
+    job = client.post(f"{API}/cases/coat/exports", json={}).json()
+    renamed = client.patch(f"{API}/cases/coat", json={"name": "hat"}).json()
+    again = client.post(f"{API}/cases", json={"name": "coat"}).json()
+    assert job["asked"]["case_id"] == first["id"] == renamed["id"] != again["id"]
+    listed = {each["name"]: each["id"] for each in client.get(f"{API}/cases").json()["cases"]}
+    assert (listed["hat"], listed["coat"]) == (first["id"], again["id"])

@@ -129,6 +129,20 @@ class Studio:
                 truth.append(found)
         return self._recorded(picture, t), truth
 
+    def heads(self, t: float) -> list[tuple[int, np.ndarray]]:
+        """Everyone whose head is to be seen at second ``t``: the person's number and its pixels, bool [H, W].
+
+        A head is what lies within the outline of its points, and is hidden by nobody nearer and by nothing in front.
+        """
+        hidden = self.scene.front.copy()
+        found = []
+        for person, placed in reversed(self.present(t)):
+            head = _outline(placed) & ~hidden
+            if head.any():
+                found.append((person, head))
+            hidden |= _silhouette(placed)
+        return found
+
     def _paint(self, picture: Image, placed: Placed) -> "Mask | None":
         """Draw one person with a shadow into the picture; returns the pixels covered."""
         height, width = picture.shape[:2]
@@ -191,6 +205,23 @@ class Mask:
             if x1 < x2 and y1 < y2:
                 mine[y1:y2, x1:x2] &= ~other.covered[y1 - dy : y2 - dy, x1 - dx : x2 - dx]
         return 1 - mine.sum() / max(self.covered.sum(), 1)
+
+
+def _outline(placed: Placed) -> np.ndarray:
+    """The pixels of a head, bool [H, W]."""
+    points = np.stack([placed.u[placed.body.head], placed.v[placed.body.head]], axis=1)
+    picture = np.zeros((placed.view.frame_height, placed.view.width), np.uint8)
+    cv2.fillConvexPoly(picture, cv2.convexHull(np.round(points).astype(np.int32)), 1)
+    return picture > 0
+
+
+def _silhouette(placed: Placed) -> np.ndarray:
+    """The pixels that a body covers, bool [H, W]; points lie about a pixel apart, so gaps are closed."""
+    height, width = placed.view.frame_height, placed.view.width
+    inside = (placed.u >= 0) & (placed.u < width) & (placed.v >= 0) & (placed.v < height)
+    picture = np.zeros((height, width), np.uint8)
+    picture[placed.v[inside].astype(np.int32), placed.u[inside].astype(np.int32)] = 1
+    return cv2.morphologyEx(picture, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
 
 
 def _truth(person: int, placed: Placed, mask: Mask | None, nearer: list[Mask]) -> Person | None:
