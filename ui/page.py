@@ -139,13 +139,14 @@ class Fresh(StaticFiles):
 
 def theme() -> gr.themes.Base:
     """Calm, and with the system's own fonts: Gradio's themes name fonts that it loads from elsewhere."""
-    calm = gr.themes.Base(
+    return gr.themes.Base(
         primary_hue=gr.themes.colors.teal,
         secondary_hue=gr.themes.colors.teal,
         neutral_hue=gr.themes.colors.slate,
         font=SYSTEM_FONTS,
         font_mono=SYSTEM_MONO,
-    ).set(  # what belongs together lies on panels, a shade from the ground
+    ).set(  # all in one call: another one would take some of them back
+        # What belongs together lies on panels, a shade from the ground.
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",
         background_fill_primary_dark="*neutral_900",
@@ -153,8 +154,7 @@ def theme() -> gr.themes.Base:
         background_fill_secondary_dark="*neutral_800",
         input_background_fill="white",
         input_background_fill_dark="*neutral_950",
-    )
-    return calm.set(  # the defaults are too pale to read: 4.5 to 1 is what WCAG asks for
+        # The defaults are too pale to read: 4.5 to 1 is what WCAG asks for.
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_400",
         block_title_text_color="*neutral_700",
