@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from reidapp.embedding import Embedder
 from reidapp.server.access_folder import AccessFolder
 from reidapp.server.app import build_app
 from reidapp.server.audit import Audit
@@ -18,7 +19,7 @@ from reidapp.server.run import run
 from reidapp.server.security import OneTimeLink
 from reidapp.server.service import SearchService
 from reidapp.server.users import Users
-from tests.small_gallery import make_service
+from tests.small_gallery import ShirtDetector, make_crowd, make_service
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -68,12 +69,34 @@ def small(tmp_path_factory: pytest.TempPathFactory, serve: Callable[..., Site]) 
     return serve(make_service(tmp_path_factory.mktemp("small")))
 
 
+@pytest.fixture
+def serve_crowd(tmp_path: Path, serve: Callable[..., Site]) -> Iterator[Callable[[Jobs], Site]]:
+    """``serve_crowd(jobs)`` serves a gallery of the shipped model, with jobs that end when the test does."""
+    begun: list[Jobs] = []
+
+    def start(jobs: Jobs) -> Site:
+        begun.append(jobs)
+        gallery = make_crowd(tmp_path)
+        return serve(SearchService(gallery, Embedder(gallery.model_file), ShirtDetector()), jobs=jobs)
+
+    yield start
+    for jobs in begun:
+        jobs.close()
+
+
 @pytest.fixture(scope="module")  # Playwright keeps an event loop running, in which other tests' asyncio.run would fail
 def browser(chromium: Path) -> Iterator["playwright.Browser"]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=str(chromium), args=FLAGS)
         yield browser
         browser.close()
+
+
+def opened(page: "playwright.Page", name: str) -> "playwright.Page":
+    """Another page, by its link."""
+    page.get_by_role("link", name=name).click()
+    page.wait_for_selector(f".{name.lower()}.ready")
+    return page
 
 
 @pytest.fixture

@@ -1,16 +1,13 @@
 """Indexing: a folder is tried, indexed by a real job, and its people are found afterwards."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from reidapp.embedding import Embedder
 from reidapp.server.jobs import Jobs
-from reidapp.server.service import SearchService
-from tests.small_gallery import ShirtDetector, make_crowd
-from tests.ui.conftest import Site
-from tests.ui.test_page import Page, Visit
+from tests.ui.conftest import Site, opened
+from tests.ui.test_page import Visit
 from training.data.synthetic.footage import write_footage
 
 pytestmark = pytest.mark.slow
@@ -28,20 +25,12 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def site(footage: Path, tmp_path: Path, serve: Callable[..., Site]) -> Iterator[Site]:
-    gallery, jobs = make_crowd(tmp_path), Jobs([footage])
-    yield serve(SearchService(gallery, Embedder(gallery.model_file), ShirtDetector()), jobs=jobs)
-    jobs.close()
-
-
-def opened(page: Page) -> Page:
-    page.get_by_role("link", name="Indexing").click()
-    page.wait_for_selector(".indexing.ready")
-    return page
+def site(footage: Path, serve_crowd: Callable[[Jobs], Site]) -> Site:
+    return serve_crowd(Jobs([footage]))
 
 
 def test_a_folder_is_tried_indexed_and_searched(site: Site, footage: Path, visit: Visit) -> None:
-    page = opened(visit(site))
+    page = opened(visit(site), "Indexing")
     assert str(footage) in page.inner_text(".limits")
     page.fill("[name=folder]", str(footage / "world"))
     page.press("[name=folder]", "Tab")
@@ -86,7 +75,7 @@ def test_a_folder_is_tried_indexed_and_searched(site: Site, footage: Path, visit
 
 
 def test_what_is_wrong_is_said_where_it_is_asked(site: Site, tmp_path: Path, footage: Path, visit: Visit) -> None:
-    page = opened(visit(site, allow="422"))
+    page = opened(visit(site, allow="422"), "Indexing")
     page.fill("[name=folder]", str(tmp_path))
     page.press("[name=folder]", "Enter")
     page.wait_for_selector(".trial .problem:has-text('--footage')")

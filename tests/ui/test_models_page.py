@@ -1,16 +1,13 @@
 """Models: one is adapted, switched to, searched with, and switched back; P(match) is calibrated and drawn."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from models import zoo
 from reidapp.embedding import Embedder
 from reidapp.server.jobs import Jobs
-from reidapp.server.service import SearchService
-from tests.small_gallery import ShirtDetector, make_crowd
-from tests.ui.conftest import Site
+from tests.ui.conftest import Site, opened
 from tests.ui.test_page import Page, Visit
 
 pytestmark = pytest.mark.slow
@@ -19,16 +16,8 @@ JOB_MS = 240_000
 
 
 @pytest.fixture
-def site(tmp_path: Path, serve: Callable[..., Site]) -> Iterator[Site]:
-    gallery, jobs = make_crowd(tmp_path), Jobs(shipped={name: zoo.path_of(name) for name in zoo.names()})
-    yield serve(SearchService(gallery, Embedder(gallery.model_file), ShirtDetector()), jobs=jobs)
-    jobs.close()
-
-
-def opened(page: Page) -> Page:
-    page.get_by_role("link", name="Models").click()
-    page.wait_for_selector(".models.ready")
-    return page
+def site(serve_crowd: Callable[[Jobs], Site]) -> Site:
+    return serve_crowd(Jobs(shipped={name: zoo.path_of(name) for name in zoo.names()}))
 
 
 def in_use(page: Page, name: str) -> None:
@@ -45,7 +34,7 @@ def similar(page: Page, site: Site, tracklet: str) -> list[str]:
 
 
 def test_a_model_is_adapted_switched_to_and_back(site: Site, visit: Visit) -> None:
-    page, gallery = opened(visit(site)), site.service.gallery
+    page, gallery = opened(visit(site), "Models"), site.service.gallery
     old = f"small/{gallery.models()[0].card.version}"
     new = f"{old}+1"
     in_use(page, old)
@@ -62,7 +51,7 @@ def test_a_model_is_adapted_switched_to_and_back(site: Site, visit: Visit) -> No
     tracklet = gallery.tracklets()[0].id
     before = similar(page, site, tracklet)
 
-    opened(page)
+    opened(page, "Models")
     page.locator(f".model[data-model='{new}'] .switch").click()
     in_use(page, new)
     assert similar(page, site, tracklet)
@@ -70,13 +59,13 @@ def test_a_model_is_adapted_switched_to_and_back(site: Site, visit: Visit) -> No
     assert isinstance(embedder, Embedder)
     assert f"small/{embedder.card.version}" == new
 
-    opened(page)
+    opened(page, "Models")
     page.locator(f".model[data-model='{old}'] .switch").click()
     in_use(page, old)
     assert "0 best shots embedded; 128 had been before" in page.locator(".job").first.inner_text()
     assert similar(page, site, tracklet) == before
 
-    opened(page)
+    opened(page, "Models")
     page.click(".prune button")
     page.click(".dialog .danger")
     page.wait_for_selector("text=1 model was deleted", timeout=JOB_MS)
@@ -85,7 +74,7 @@ def test_a_model_is_adapted_switched_to_and_back(site: Site, visit: Visit) -> No
 
 
 def test_calibrated_by_tracklets_and_drawn(site: Site, visit: Visit) -> None:
-    page = opened(visit(site))
+    page = opened(visit(site), "Models")
     assert "scores only rank" in page.inner_text(".calibration .told")
     page.select_option(".calibration select", "identities")
     page.get_by_role("button", name="Calibrate").click()
@@ -97,3 +86,14 @@ def test_calibrated_by_tracklets_and_drawn(site: Site, visit: Visit) -> None:
     assert label
     assert label.count("told") == page.locator(".reliability .point").count()
     assert "tracklets alone" in page.inner_text(".calibration .terms")
+
+
+def test_a_job_that_cannot_be_cancelled_says_why_and_goes_on_being_shown(site: Site, visit: Visit) -> None:
+    page = opened(visit(site, allow="422"), "Models")
+    refused = {"status": 422, "json": {"error": "it is over already"}}
+    page.route("**/cancel", lambda route: route.fulfill(**refused))  # type: ignore[arg-type]
+    page.get_by_role("button", name="Adapt", exact=True).click()
+    with page.expect_response("**/api/v1/jobs"):
+        page.locator(".job .cancel").click(timeout=JOB_MS)
+    page.locator(".jobs > .problem", has_text="it is over already").wait_for()
+    assert page.locator(".job").count() == 1

@@ -27,6 +27,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     users, service = Users(AccessFolder(folder / "access")), make_service(folder)
     users.add("ann", WORDS, role="admin")
     users.add("cat", WORDS, role="viewer", cameras=["Hall"])
+    users.add("eve", WORDS, role="viewer", cameras=[])
     audit = Audit(users.folder)
     door = UserDoor(users, Sessions(users, users.folder.secret("session.key")), audit)
     app = mount(build_app(service, door=door, users=users, audit=audit), service)
@@ -71,6 +72,19 @@ def test_a_viewer_is_offered_what_viewers_may_and_signs_out(sign_in: Callable[[s
     page.context.close()
 
 
+def test_who_may_see_no_camera_sees_none_when_something_else_changes(sign_in: Callable[[str], Any]) -> None:
+    page = sign_in("ann")
+    page.get_by_role("link", name="Admin").click()
+    page.wait_for_selector(".admin.ready")
+    row = page.locator(".users tbody tr", has_text="eve")
+    row.get_by_role("button", name="Change").click()
+    page.locator(".rights [name=role]").select_option("investigator")
+    page.locator(".rights .primary").click()
+    row.locator("td", has_text="investigator").wait_for()
+    assert row.locator("td").nth(1).inner_text() == "no camera"
+    page.context.close()
+
+
 def test_an_admin_lets_people_in_and_verifies_the_log(sign_in: Callable[[str], Any]) -> None:
     page = sign_in("ann")
     assert "Admin" in pages(page)
@@ -94,4 +108,25 @@ def test_an_admin_lets_people_in_and_verifies_the_log(sign_in: Callable[[str], A
     page.click(".verify")
     page.locator(".audit .say", has_text="as they were written").wait_for()
     assert page.locator(".audit tbody tr").count() >= 3
+    page.context.close()
+
+
+def test_a_viewer_plays_clips_with_heads_blurred_and_is_offered_no_case(sign_in: Callable[[str], Any]) -> None:
+    page = sign_in("cat")
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("response", lambda answer: wrong.append(answer.url) if answer.status >= 400 else None)
+    page.get_by_role("link", name="Browse").click()
+    page.wait_for_selector(".hit")
+    page.wait_for_selector(".page[data-may]")
+    assert not page.locator('.hit [data-action="into.this"]').first.is_visible()
+    assert page.locator('.hit [data-action="browse.search"]').first.is_visible()
+    page.locator(".hit .main, .hit button").first.click()
+    page.wait_for_function("() => document.querySelector('.player video').readyState > 1")
+    assert "/clip" in page.evaluate("() => document.querySelector('.player video').src")
+    assert "heads blurred" in page.locator(".player .say").inner_text()
+    page.get_by_role("link", name="Search").click()
+    page.wait_for_selector(".search.ready")
+    assert not page.locator(".keys").get_by_text("into a case").is_visible()
+    assert wrong == []
     page.context.close()

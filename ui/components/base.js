@@ -92,6 +92,19 @@ export async function ask(path, { json, ...options } = {}) {
   throw Object.assign(new Error(told?.error || text("error.status", { status: answer.status })), { status: answer.status });
 }
 
+// Does something, and says in an element what was wrong; whether it went well. seen: the page is moved there.
+export async function attempt(action, problem, seen = true) {
+  problem.textContent = "";
+  try {
+    await action();
+    return true;
+  } catch (error) {
+    problem.textContent = error.message;
+    if (seen) problem.scrollIntoView({ block: "nearest" });
+    return false;
+  }
+}
+
 const AT_ONCE = 6;
 
 // Answers to many requests, in order, with a few of them at a time under way.

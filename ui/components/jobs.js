@@ -1,5 +1,5 @@
 // Jobs of some kinds: what runs, with its progress and a way to end it; what waits; what is over, and what came of it.
-import { address, ask, build, button, make } from "./base.js";
+import { address, ask, attempt, build, button, make } from "./base.js";
 import { clock, day, duration, percent, text } from "./language.js";
 
 const SHOWN = 6;        // that are over; the rest on request
@@ -38,14 +38,11 @@ export function jobList({
   const cards = new Map(), streams = new Map(), open = new Set();
   let jobs = [], all = false;
 
-  async function load() {
-    try {
+  function load() {
+    return attempt(async () => {
       const answer = await ask("api/v1/jobs");
-      problem.textContent = "";
       show(answer.jobs.filter((job) => kinds.includes(job.kind) && only(job)));
-    } catch (error) {
-      problem.textContent = error.message;
-    }
+    }, problem, false);
   }
 
   function show(given) {
@@ -97,13 +94,10 @@ export function jobList({
   }
 
   async function act(action) {
-    problem.textContent = "";
-    try {
-      await action();
-    } catch (error) {
-      problem.textContent = error.message;
-    }
+    await attempt(action, problem);
+    const why = problem.textContent;
     await load();
+    problem.textContent ||= why;
   }
 
   function card() {

@@ -2,6 +2,7 @@
 import { ask, attempt, build, button, make, root } from "../components/base.js";
 import { sure } from "../components/dialog.js";
 import { frame } from "../components/frame.js";
+import { jobList } from "../components/jobs.js";
 import { clock, day, doer, instant, number, text, wall, zoneName } from "../components/language.js";
 import { me } from "../components/me.js";
 
@@ -79,6 +80,13 @@ export async function start(element, about) {
   page.classList.add("ready");
 
   async function administer() {
+    const gone = jobList({
+      kinds: ["retention", "erase"],
+      heading: "admin.deleting",
+      title: ({ kind }) => text(`work.${kind}`),
+      came: ({ result }) => [make("p", { textContent: text("admin.went", { count: (result.outdated ?? result).tracklets ?? 0 }) })],
+    });
+    find(".panel.audit").before(gone.element);
     for (const role of ROLES) form.elements.role.append(make("option", { value: role, textContent: text(`role.${role}`) }));
     for (const heads of HEADS) form.elements.heads.append(make("option", { value: heads, textContent: text(`heads.${heads || "role"}`) }));
     form.elements.role.addEventListener("change", hint);
@@ -98,7 +106,7 @@ export async function start(element, about) {
     await act(async () => {
       const { cameras, groups } = await ask("api/v1/cameras");
       known = [...new Set([...cameras.map((camera) => camera.name), ...Object.keys(groups)])];
-      await Promise.all([users(), keys(), ask("api/v1/retention").then(keeps), entries()]);
+      await Promise.all([users(), keys(), ask("api/v1/retention").then(keeps), gone.load(), entries()]);
       begin("user");
     });
   }

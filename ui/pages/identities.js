@@ -5,10 +5,13 @@ import { frame } from "../components/frame.js";
 import { ofEntry } from "../components/hit.js";
 import { hitList } from "../components/hits.js";
 import { intoCase } from "../components/intocase.js";
+import { isOver } from "../components/jobs.js";
 import { clock, day, doer, text } from "../components/language.js";
 import { player } from "../components/player.js";
+import { toast } from "../components/toast.js";
 
 const LINES = 30; // of the log that are shown
+const LOOK_MS = 1000; // at a job that erases
 
 export async function start(element, about) {
   frame(element, "identities", about);
@@ -104,7 +107,22 @@ export async function start(element, about) {
       button("into.confirmed", () => into(hits), { title: text("into.many"), hidden: !hits.length, "data-role": "investigator" }),
       button("identities.unmerge", () => act(() => ask(path(name, "/unmerge"), { method: "POST" })), { "data-role": "investigator" }),
       button("identities.delete", async () => await sure(text("identities.sure", { name }), "identities.delete") && act(() => ask(path(name), { method: "DELETE" }), null), { className: "quiet danger", "data-role": "investigator" }),
+      button("identities.erase", () => act(() => erase(name)), { className: "quiet danger", "data-role": "admin" }),
     ];
+  }
+
+  // Asks first; then a job does it, which is followed to its end.
+  async function erase(name) {
+    const { tracklets: count, searches } = await ask("api/v1/erasure-plans", { json: { identity: name } });
+    if (!await sure(text("identities.sureErase", { name, count, searches }), "identities.erase")) return;
+    let job = await ask("api/v1/erasures", { json: { identity: name } });
+    toast(text("identities.erasing"));
+    while (!isOver(job)) {
+      await new Promise((go) => setTimeout(go, LOOK_MS));
+      job = await ask(job.url);
+    }
+    if (job.state !== "done") throw new Error(job.error ?? text(`state.${job.state}`));
+    toast(text("identities.erased", { count, files: job.result.proof.files }));
   }
 
   function rename(name) {

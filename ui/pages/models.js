@@ -1,5 +1,5 @@
 // Models: what the gallery is searched with and what it could be; how far P(match) is right; adapting, and switching.
-import { ask, build, button, make } from "../components/base.js";
+import { ask, attempt, build, button, make } from "../components/base.js";
 import { sure } from "../components/dialog.js";
 import { frame } from "../components/frame.js";
 import { isOver, jobList } from "../components/jobs.js";
@@ -48,22 +48,10 @@ export async function start(element, about) {
   const names = new Map(); // of models that were seen, by their ids
   let models = [], way = "quick";
 
+  const act = (action) => attempt(action, problem);
+  const load = () => act(show);
   const list = jobList({ kinds: KINDS, title, came, changed: mark, over: load });
   find(".adapt-and-work").append(list.element);
-
-  async function act(action) {
-    problem.textContent = "";
-    try {
-      await action();
-    } catch (error) {
-      problem.textContent = error.message;
-      problem.scrollIntoView({ block: "nearest" });
-    }
-  }
-
-  function load() {
-    return act(show);
-  }
 
   async function show() {
     const [known, told] = await Promise.all([ask("api/v1/models"), ask("api/v1/calibration")]);
