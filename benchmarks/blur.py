@@ -1,13 +1,14 @@
 """How much of people's heads is blurred, on generated footage whose heads are known to the pixel.
 
-    python -m benchmarks.blur [--detector hog] [--crowds 1 2 3] [--seeds 2] > docs/results/blur.json
+    python -m benchmarks.blur [--detector hog] [--crowds 1 2 3] [--seeds 2] [--seconds 60] > docs/results/blur.json
 
-A world: two cameras, a minute each, 12 people in groups of up to three, one to three groups at a time. Each is indexed
-as `reidapp index` does it (2 fps), and every frame of every recording (10 fps) is held against what an export or a
-viewer's clip blurs there. A head's pixels are those inside its outline that nobody and nothing hides. They are told
-apart by whether a tracklet of this person was stored: `followed`, it has boxes before and after that moment; `coming or
-going`, it begins at most a few seconds later, or ended at most so long before; `missed`, the rest: whom the detector
-has not found, or the tracker has not believed. Goal: 0.98 of all. `picture`: how much of the frames is blurred for it.
+A world: two cameras, a minute or less each, 12 people in groups of up to three, one to three groups at a time. Each is
+indexed as `reidapp index` does it (2 fps), and every frame of every recording (10 fps) is held against what an export
+or a viewer's clip blurs there. A head's pixels are those inside its outline that nobody and nothing hides. They are
+told apart by whether a tracklet of this person was stored: `followed`, it has boxes before and after that moment;
+`coming or going`, it begins at most a few seconds later, or ended at most so long before; `missed`, the rest: whom the
+detector has not found, or the tracker has not believed. Goal: 0.98 of all. `picture`: how much of the frames is blurred
+for it.
 Margins were chosen on seeds of other worlds.
 """
 
@@ -36,7 +37,7 @@ from training.data.synthetic.plan import plan_visits
 from training.data.synthetic.seeds import FOOTAGE_PLAN, bench_seed, stream
 from training.data.synthetic.studio import Studio, footage_appearances, footage_view
 
-CAMERAS, PEOPLE, SECONDS, FPS, SIZE = 2, 12, 60, 10, (640, 360)
+CAMERAS, PEOPLE, FPS, SIZE = 2, 12, 10, (640, 360)
 GOAL = 0.98
 NEAR_S = 2.5
 KINDS = ("followed", "coming or going", "missed")
@@ -49,13 +50,14 @@ def main() -> None:
     parser.add_argument("--detector", default="hog", help="hog, yolox:PATH, …")
     parser.add_argument("--crowds", nargs="+", type=int, default=[1, 2, 3], help="groups in the picture at a time")
     parser.add_argument("--seeds", type=int, default=2, help="worlds of each crowd")
+    parser.add_argument("--seconds", type=int, default=60, help="of each recording")
     arguments = parser.parse_args()
     detector, embedder = open_detector(arguments.detector), Embedder(zoo.path_of(zoo.DEFAULT))
     total: Counter[str] = Counter()
     rows = []
     for crowd in arguments.crowds:
         for seed in range(arguments.seeds):
-            counts = measure(bench_seed(seed), crowd, detector, embedder)
+            counts = measure(bench_seed(seed), crowd, arguments.seconds, detector, embedder)
             rows.append({"crowd": crowd, "world": seed} | shares(counts))
             total += counts
             print(rows[-1], file=sys.stderr)
@@ -63,7 +65,8 @@ def main() -> None:
     result = {
         "benchmark": "blur",
         "command": "python -m benchmarks.blur " + " ".join(sys.argv[1:]),
-        "worlds": f"{CAMERAS} cameras, {PEOPLE} people, {SECONDS} s; of reidapp bench: 0 to {arguments.seeds - 1}",
+        "worlds": f"{CAMERAS} cameras, {PEOPLE} people, {arguments.seconds} s",
+        "of_reidapp_bench": list(range(arguments.seeds)),
         "detector": arguments.detector.partition(":")[0],
         "goal": GOAL,
         "reached": everything["blurred"] >= GOAL,
@@ -74,28 +77,28 @@ def main() -> None:
     print(json.dumps(result, indent=1))
 
 
-def measure(seed: int, crowd: int, detector: Detector, embedder: Embedder) -> Counter[str]:
+def measure(seed: int, crowd: int, seconds: int, detector: Detector, embedder: Embedder) -> Counter[str]:
     """One world: pixels of heads, and blurred ones, of each kind; and of the frames as a whole."""
     counts: Counter[str] = Counter()
     settings = IndexSettings(zone="UTC")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_footage(folder / "footage", cameras=CAMERAS, people=PEOPLE, seconds=SECONDS, crowd=crowd, seed=seed)
+        write_footage(folder / "footage", cameras=CAMERAS, people=PEOPLE, seconds=seconds, crowd=crowd, seed=seed)
         gallery = Gallery.create(folder / "gallery", embedder.path, embedder.card, embedder.identity)
         index_footage(find_footage(folder / "footage", settings), gallery, embedder, detector, settings)
         truth, tracklets = Truth.read(folder / "footage"), gallery.tracklets()
-        for camera, studio in studios(seed, crowd):
+        for camera, studio in studios(seed, crowd, seconds):
             own = [tracklet for tracklet in tracklets if tracklet.camera == camera]
-            heads = Heads(gallery, own[0].video.id, 0, SECONDS)
-            count_camera(counts, studio, heads, spans(truth, own))
+            heads = Heads(gallery, own[0].video.id, 0, seconds)
+            count_camera(counts, studio, seconds, heads, spans(truth, own))
         gallery.engine.dispose()
     return counts
 
 
-def studios(seed: int, crowd: int) -> Iterator[tuple[str, Studio]]:
+def studios(seed: int, crowd: int, seconds: int) -> Iterator[tuple[str, Studio]]:
     """The cameras of a world as `write_footage` has drawn them, by name."""
     views = [footage_view(seed, camera, SIZE) for camera in range(CAMERAS)]
-    visits = plan_visits(stream(seed, FOOTAGE_PLAN), views=views, people=PEOPLE, seconds=SECONDS, crowd=crowd)
+    visits = plan_visits(stream(seed, FOOTAGE_PLAN), views=views, people=PEOPLE, seconds=seconds, crowd=crowd)
     everyone = footage_appearances(seed, PEOPLE)
     for camera in range(CAMERAS):
         yield camera_name(camera), Studio(seed, camera, everyone, list(visits[camera]), SIZE)
@@ -109,8 +112,8 @@ def spans(truth: Truth, tracklets: list[TrackletInfo]) -> Spans:
     return found
 
 
-def count_camera(counts: Counter[str], studio: Studio, heads: Heads, stored: Spans) -> None:
-    for number in range(SECONDS * FPS):
+def count_camera(counts: Counter[str], studio: Studio, seconds: int, heads: Heads, stored: Spans) -> None:
+    for number in range(seconds * FPS):
         time_s = number / FPS
         blurred = np.zeros(SIZE[::-1], bool)
         for box in heads.at(time_s):

@@ -34,6 +34,7 @@ _BEYOND_S = 2.5
 # and below times _HIGH, and aside, where people walk, times _WIDE of the box's width (which is less than its height).
 _ROOM_PER_S, _MOST_ROOM = 0.3, 0.2
 _WIDE, _HIGH = 2.4, 0.6
+_NEIGHBOURS = 2  # stored boxes on each side of a moment, whose sizes count
 _PACE_S = 1.0  # of a tracklet's beginning or end, by which its speed there is told
 _BLOCKS = 4  # that are left of a head, each way
 _CHUNK_S = float(IndexSettings.model_fields["chunk_s"].default)
@@ -75,7 +76,7 @@ class Heads:
     @property
     def key(self) -> str:
         """Another one as soon as something else would be blurred."""
-        rules = (_UP, _DOWN, _ASIDE, _BEYOND_S, _ROOM_PER_S, _MOST_ROOM, _WIDE, _HIGH, _PACE_S, _BLOCKS)
+        rules = (_UP, _DOWN, _ASIDE, _BEYOND_S, _ROOM_PER_S, _MOST_ROOM, _WIDE, _HIGH, _NEIGHBOURS, _PACE_S, _BLOCKS)
         told = hashlib.sha256(repr((rules, self._chunk_s, sorted(self._indexed))).encode())
         for walk in self._walks:
             told.update(walk.path.tobytes())
@@ -123,7 +124,14 @@ class _Walk:
             share = (time_s - times[after - 1]) / (times[after] - times[after - 1])
             box = (1 - share) * self.path[after - 1, 1:] + share * self.path[after, 1:]
         away_s = min(abs(time_s - time) for time in times[max(after - 1, 0) : after + 1])
-        return head_of(Box(*box.tolist()), min(_ROOM_PER_S * away_s, _MOST_ROOM))
+        room = min(_ROOM_PER_S * away_s, _MOST_ROOM)
+        return _around([head_of(Box(*each), room) for each in [box.tolist(), *self._sizes(box, after)]])
+
+    def _sizes(self, box: np.ndarray, after: int) -> list[list[float]]:
+        """The boxes stored next to a place in the path, moved to where the person is: one may be too large or small."""
+        near = self.path[max(after - _NEIGHBOURS, 0) : after + _NEIGHBOURS, 1:]
+        moved = near - np.tile((near[:, :2] + near[:, 2:]) / 2, 2) + np.tile((box[:2] + box[2:]) / 2, 2)
+        return list(moved.tolist())
 
     def _speed(self, end: int) -> np.ndarray:
         """Of the box's place at the first (0) or last (-1) box, per second: it moves on, and keeps its size."""
@@ -134,6 +142,11 @@ class _Walk:
             return np.zeros(4)
         moved = (near[-1, 1:] - near[0, 1:]) / took
         return np.tile((moved[:2] + moved[2:]) / 2, 2)
+
+
+def _around(boxes: Sequence[Box]) -> Box:
+    x1, y1, x2, y2 = zip(*boxes, strict=True)
+    return Box(min(x1), min(y1), max(x2), max(y2))
 
 
 def head_of(box: Box, room: float = 0.0) -> Box:
