@@ -67,6 +67,29 @@ def test_people_are_merged_taken_apart_and_actions_undone(small: Site, visit: Vi
         people.delete(name)
 
 
+def test_an_admin_erases_a_person_and_sees_that_nothing_is_left(
+    serve: Callable[..., Site], tmp_path: Path, visit: Visit
+) -> None:
+    site = serve(make_service(tmp_path))
+    gallery = site.service.gallery
+    mine = [tracklet.id for tracklet in gallery.tracklets() if tracklet.camera == "Gate"]
+    Identities(gallery, "test").new("Bea", mine)
+    page = visit(site)
+    page.get_by_role("link", name="Identities").click()
+    page.wait_for_selector(".identities.ready")
+    page.get_by_role("button", name="Erase the person").click()
+    page.wait_for_selector("dialog:has-text('Erase Bea for good: 2 tracklets')")
+    page.locator("dialog").get_by_role("button", name="Cancel").click()
+    assert len(gallery.tracklets()) == 6
+    page.get_by_role("button", name="Erase the person").click()
+    page.locator("dialog").get_by_role("button", name="Erase the person").click()
+    page.wait_for_selector(".toast:has-text('Erased: 2 tracklets. Nothing of them is left')", timeout=120_000)
+    assert page.locator(".people .open").count() == 0
+    assert {tracklet.id for tracklet in gallery.tracklets()}.isdisjoint(mine)
+    page.get_by_role("link", name="Admin").click()
+    page.wait_for_selector(".admin .job:has-text('2 tracklets were deleted.')")
+
+
 def test_a_person_without_best_shots_is_shown(small: Site, visit: Visit) -> None:
     tracklet = small.service.gallery.tracklets()[0].id
     (people := Identities(small.service.gallery, "test")).new("Cleo", [tracklet])

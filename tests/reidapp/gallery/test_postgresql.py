@@ -22,14 +22,16 @@ from sqlalchemy.orm import Session
 from reidapp.cli import app
 from reidapp.errors import ReidappError, UserError
 from reidapp.files import BusyError
-from reidapp.gallery import database, deletion, postgresql, schema, snapshot, vectors
+from reidapp.gallery import database, deletion, erasure, postgresql, schema, snapshot, vectors
 from reidapp.gallery.backup import copy_gallery
 from reidapp.gallery.calibration import Calibration, Point, current, keep
 from reidapp.gallery.deletion import Selection, delete_from
+from reidapp.gallery.erasure import Subject
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery
+from reidapp.gallery.traces import searched
 from reidapp.gallery.verification import repair, verify
 from reidapp.model_card import ModelCard
 from tests.postgres import GUARDED, Server
@@ -288,6 +290,26 @@ def _delete_and_die(path: Path, owner: Any, name: str) -> None:
     with gallery.writing() as writer:
         setattr(owner, name, dies)
         delete_from(writer, Selection(tracklets=[first]))
+
+
+def test_who_is_erased_is_in_no_table_and_a_back_up_follows(gallery: Gallery, tmp_path: Path) -> None:
+    mine, other = (tracklet.id for tracklet in gallery.tracklets())
+    Identities(gallery, "me").new("Änne Kowalska", [mine])
+    SavedSearches(gallery, "me").save("Änne Kowalska, again", [], [other])
+    copy_gallery(gallery, tmp_path / "backup")
+    erasure.remember_backup(gallery, tmp_path / "backup")
+    subject = Subject("Änne Kowalska")
+    sought = erasure.traces_before(gallery, subject)
+    assert {"a name in the table identity", "a tracklet's id in the table tracklet"} <= set(
+        searched(gallery, sought).found
+    )
+    with gallery.writing() as writer:
+        erasure.erase(writer, subject, "a0")
+    assert searched(gallery, sought).found == []
+    assert [tracklet.id for tracklet in gallery.tracklets()] == [other]
+    assert erasure.erase_from_backups(gallery) == [f"{tmp_path / 'backup'}: 1 erasure done there, too"]
+    assert searched(Gallery.open(tmp_path / "backup"), sought).found == []
+    assert verify(gallery).faults == []
 
 
 def test_a_calibration_is_kept(gallery: Gallery) -> None:
