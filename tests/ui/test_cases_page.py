@@ -193,6 +193,12 @@ def test_a_case_is_exported_by_the_button_and_its_manifest_holds(
     page.wait_for_selector(".cases.ready")
     page.click(".export summary")
     page.wait_for_selector(".export .download")
+    cases.change("coat", "hat")  # and also under another name
+    page.goto(page.url.replace("case=coat", "case=hat"))
+    page.wait_for_selector(".cases.ready")
+    assert page.inner_text(".case h2") == "hat"
+    page.click(".export summary")
+    page.wait_for_selector(".export .download")
 
 
 def test_cases_on_a_narrow_screen(small: Site, visit: Visit, coat: list[str]) -> None:

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from starlette.routing import Mount
 
 from reidapp.files import BusyError
+from reidapp.gallery.calibration import Calibration, Point
 from reidapp.gallery.case_export import Part, export_case
 from reidapp.gallery.cases import Cases, NewCaseHit
 from reidapp.gallery.identities import Identities
@@ -23,6 +24,7 @@ from reidapp.server.app import build_app
 from reidapp.server.askers import Asker
 from reidapp.server.audit import Audit
 from reidapp.server.jobs import Jobs, export_command, export_file
+from reidapp.server.routes import models
 from reidapp.server.service import SearchService
 from reidapp.server.sign_in import Sessions, UserDoor
 from reidapp.server.users import Users
@@ -225,6 +227,30 @@ def test_counts_are_of_what_may_be_seen(shared: tuple[SearchService, Jobs], secr
     assert client.get(f"{API}/models").json()["models"][0]["crops"] is None
 
 
+def test_how_many_pairs_of_all_p_match_stands_on_is_for_who_sees_all(
+    shared: tuple[SearchService, Jobs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = (Point(0.2, 0.1, 4711.0), Point(0.9, 1.0, 42.0))
+    known = Calibration("answers", "2026-03-02T09:30:00Z", 6, 3, 42, 4711, 1.0, 0.0, None, None, points)
+    monkeypatch.setattr(models, "current", lambda gallery, model_id: known)
+    told = client_of(shared, GATE).get(f"{API}/calibration")
+    assert told.json()["calibration"]["pairs"] is None
+    assert [point["right"] for point in told.json()["reliability"]] == [0.1, 1.0]
+    assert "4711" not in told.text
+    assert client_of(shared, ALL).get(f"{API}/calibration").json()["calibration"]["pairs"]["others"] == 4711
+
+
+def test_a_frame_is_of_the_time_that_may_be_seen(shared: tuple[SearchService, Jobs]) -> None:
+    video = next(t.video for t in shared[0].gallery.tracklets() if t.camera == "Gate")
+    short = Asker("short", "viewer", None, video.start + timedelta(seconds=7), video.start + timedelta(seconds=7.06))
+    frame = f"{API}/videos/{video.id}/frame?at_s="
+    client = client_of(shared, short)
+    assert client.get(f"{frame}7.0").status_code == 200
+    assert client.get(f"{frame}7.05").status_code == 404  # the next picture is of 7.1 s
+    assert client.get(f"{frame}7.1").status_code == 404
+    assert client_of(shared, ALL).get(f"{frame}7.05").status_code == 200
+
+
 def test_what_is_also_others_is_not_changed(shared: tuple[SearchService, Jobs], secrets: dict[str, str]) -> None:
     client, hidden = client_of(shared, GATE), secrets["tracklet 0"]
     refused = [
@@ -262,6 +288,23 @@ def test_a_search_by_a_name_that_is_also_others_shows_and_counts_its_own(
     answer = client.post(f"{API}/search", json={"identity": "Both"})
     assert {hit["camera"] for hit in answer.json()["hits"]} == {"Gate"}
     assert not [word for word in secrets.values() if word in answer.text]
+
+
+def test_a_search_by_a_name_asks_with_what_may_be_seen_of_it(shared: tuple[SearchService, Jobs]) -> None:
+    gallery = shared[0].gallery
+    seen = {camera: [t.id for t in gallery.tracklets() if t.camera == camera] for camera in ("Gate", "Hall")}
+    people = Identities(gallery, "all")
+    people.new("Twice", [seen["Gate"][0], seen["Hall"][0]])
+    client = client_of(shared, GATE)
+
+    def scores(**asked: Any) -> dict[str, float]:
+        hits = client.post(f"{API}/search", json=asked).json()["hits"]
+        return {hit["tracklet"]: hit["score"] for hit in hits}
+
+    try:
+        assert scores(identity="Twice") == scores(tracklets=[seen["Gate"][0]]) != {}
+    finally:
+        people.delete("Twice")
 
 
 def test_an_archive_has_what_its_exporter_may_see(
@@ -383,3 +426,20 @@ def test_a_case_that_is_renamed_keeps_its_archives_and_another_of_its_name_has_n
     assert job["asked"]["case_id"] == first["id"] == renamed["id"] != again["id"]
     listed = {each["name"]: each["id"] for each in client.get(f"{API}/cases").json()["cases"]}
     assert (listed["hat"], listed["coat"]) == (first["id"], again["id"])
+
+
+def test_best_shots_of_cases_and_names_are_those_of_the_time_that_may_be_seen(
+    shared: tuple[SearchService, Jobs],
+) -> None:
+    gallery = shared[0].gallery
+    green = next(t for t in gallery.tracklets() if t.camera == "Gate" and t.crops[0].time_s == 9.0)
+    Cases(gallery, "all").new("case of a time")
+    Cases(gallery, "all").add("case of a time", [NewCaseHit(green.id, crop=green.crops[0].id)])
+    Identities(gallery, "all").new("Greta", [green.id])
+    for until_s, crop in ((10, green.crops[0].id), (8, None)):
+        span = Asker("span", "investigator", None, START + timedelta(seconds=6), START + timedelta(seconds=until_s))
+        client = client_of(shared, span)
+        (hit,) = client.get(f"{API}/cases/case of a time").json()["hits"]
+        (named,) = client.get(f"{API}/identities/Greta").json()["tracklets"]
+        assert hit["crop"] == named["crop"] == crop
+        assert client.get(f"{API}/crops/{green.crops[0].id}").status_code == (200 if crop else 404)
