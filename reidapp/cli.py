@@ -1220,8 +1220,10 @@ def gallery_backup(
     facts, said = _copied(gallery, out, None)
     opened = Gallery.open(gallery)
     remember_backup(opened, out)
-    erased = erase_from_backups(opened)
-    _show(facts | {"erased": erased}, "\n".join([said, *erased]), json)
+    erased, failed = erase_from_backups(opened)
+    _show(facts | {"erased": erased, "not_erased": failed}, "\n".join([said, *erased]), json)
+    if failed:
+        raise ReidappError("; ".join(failed))
 
 
 @gallery_.command("restore")

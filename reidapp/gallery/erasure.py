@@ -231,29 +231,29 @@ def forget_being_a_backup(session: Session) -> None:
     session.execute(delete(schema.Setting).where(schema.Setting.key == BACKUP_OF))
 
 
-def erase_from_backups(gallery: Gallery) -> list[str]:
+def erase_from_backups(gallery: Gallery) -> tuple[list[str], list[str]]:
     """Erase from the gallery's back-ups what was erased from it since they were made.
 
     Returns:
-        What was done, and which back-ups could not be reached, in words.
+        What was done, and which back-ups are not there now; and what has failed: in words.
     """
     with Session(gallery.engine) as session:
         known, own = _backups(session), _setting(session, ID)
         buried = session.scalars(select(schema.Erasure).order_by(schema.Erasure.at)).all()
+    said, failed = list[str](), list[str]()
     if not buried:
-        return []
-    said = []
+        return said, failed
     for path in map(Path, known):
         if database.is_there(path):
             try:
                 done = _erase_from_backup(gallery, path, own, buried)
             except ReidappError as error:
-                said.append(f"{path}: still has whom this gallery has erased: {error}")
+                failed.append(f"{path}: still has whom this gallery has erased: {error}")
             else:
                 said += [f"{path}: {counted(done, 'erasure')} done there, too"] if done else []
         elif not path.parent.is_dir():
             said.append(f"{path}: not there now; it is looked for again with the next back-up")
-    return said
+    return said, failed
 
 
 def _erase_from_backup(gallery: Gallery, path: Path, own: str | None, buried: Sequence[schema.Erasure]) -> int:

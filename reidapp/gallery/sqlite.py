@@ -102,7 +102,7 @@ def shed_wholly(engine: Engine) -> None:
     until = time.monotonic() + _PATIENCE_S
     with closing(engine.raw_connection()) as connection:
         cursor = connection.cursor()
-        while not _shed(cursor):
+        while not _shed(cursor, Path(place(engine))):
             if time.monotonic() > until:
                 raise files.BusyError(
                     f"{place(engine)}: others keep it busy, so its log still has what was deleted; run the same "
@@ -111,14 +111,16 @@ def shed_wholly(engine: Engine) -> None:
             time.sleep(0.2)
 
 
-def _shed(cursor: Any) -> bool:
+def _shed(cursor: Any, path: Path) -> bool:
+    """Whether others let it happen."""
     try:
         cursor.execute("VACUUM")
         (busy, _, _) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return False
-        raise
+        why = next((text for fault, text in _FAULTS.items() if error.sqlite_errorname.startswith(fault)), "not emptied")
+        raise ReidappError(f"{path}: {why} ({error})") from error
     return not busy
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sqlite3
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from reidapp.errors import UnknownError, UserError
+from reidapp.files import BusyError
 from reidapp.gallery import database, deletion, erasure, schema, snapshot, vectors
 from reidapp.gallery.backup import copy_gallery
 from reidapp.gallery.camera_means import current_means, keep_means
@@ -329,6 +331,43 @@ def test_a_back_up_is_rid_of_them_on_its_next_run(gallery: Gallery, tmp_path: Pa
     assert {t.id for t in Gallery.open(other).tracklets()} >= {*mine, early}
     third = as_json("gallery", "backup", tmp_path / "backups" / "3", "--gallery", gallery.path)
     assert third["erased"] == []
+
+
+def test_a_back_up_that_is_away_or_cannot_be_written_is_named(gallery: Gallery, tmp_path: Path) -> None:
+    spoken_of(gallery)
+    away, kept = tmp_path / "disk" / "1", tmp_path / "kept"
+    away.parent.mkdir()
+    for backup in (away, kept):
+        as_json("gallery", "backup", backup, "--gallery", gallery.path)
+    away.parent.rename(tmp_path / "drawer")
+    finished(gallery, Subject(NAME))
+    with Gallery.open(kept).writing():
+        done = reidapp("gallery", "backup", tmp_path / "2", "--gallery", gallery.path)
+    assert done.returncode == 1
+    assert f"{away}: not there now" in done.stdout
+    assert f"{kept}: still has whom this gallery has erased" in done.stderr
+    assert Gallery.open(tmp_path / "2").tracklets()
+    (tmp_path / "drawer").rename(away.parent)
+    said = as_json("gallery", "backup", tmp_path / "3", "--gallery", gallery.path)
+    assert said["erased"] == [f"{each}: 1 erasure done there, too" for each in (away, kept)]
+
+
+def test_a_database_that_is_kept_busy_is_said_and_then_finished(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reidapp.gallery.sqlite._PATIENCE_S", 0.5)
+    mine = spoken_of(gallery)
+    gone = marks(gallery, mine) | names(NAME, FORMER, MERGED)
+    reader = sqlite3.connect(gallery.path / "gallery.db")
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM setting").fetchall()
+    with pytest.raises(BusyError, match="its log still has what was deleted"):
+        finished(gallery, Subject(NAME))
+    reader.close()
+    assert erasure.is_pending(gallery)
+    finished(gallery, Subject(selection=Selection(tracklets=[tracklets_of(gallery, 9)[0]])))
+    assert left(gallery.path, gone) == []
+    assert not erasure.is_pending(gallery)
 
 
 def test_a_restored_gallery_is_no_back_up(gallery: Gallery, tmp_path: Path) -> None:

@@ -307,7 +307,7 @@ def test_who_is_erased_is_in_no_table_and_a_back_up_follows(gallery: Gallery, tm
         erasure.erase(writer, subject, "a0")
     assert searched(gallery, sought).found == []
     assert [tracklet.id for tracklet in gallery.tracklets()] == [other]
-    assert erasure.erase_from_backups(gallery) == [f"{tmp_path / 'backup'}: 1 erasure done there, too"]
+    assert erasure.erase_from_backups(gallery) == ([f"{tmp_path / 'backup'}: 1 erasure done there, too"], [])
     assert searched(Gallery.open(tmp_path / "backup"), sought).found == []
     assert verify(gallery).faults == []
 
