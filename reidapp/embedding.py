@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from reidapp.errors import UserError
+from reidapp.errors import ReidappError, UserError
 from reidapp.imaging import resize
-from reidapp.model_card import METADATA_KEY, ModelCard, model_identity
+from reidapp.model_card import ModelCard, model_identity, read_card
 
 CAMERA = "reidapp.camera"  # the scalar in a graph that says which row of its statistics counts
 _NO_CUDA = "CUDA was asked for and does not run here; `reidapp doctor` says why, or use the CPU"
@@ -55,10 +55,10 @@ class Embedder:
         self._session_of = functools.lru_cache(_SESSIONS)(lambda camera: open_session(path, threads, provider, camera))
         session = self._session_of(0)
         self.provider: str = session.get_providers()[0]
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        if text is None:
+        card = read_card(path)  # not by the session, which trips over other texts that are none
+        if card is None:
             raise UserError(f"{path}: an ONNX model without a reidapp model card; make one with `reidapp export`")
-        self.card = ModelCard.from_json(text, str(path))
+        self.card: ModelCard = card
         self._check_shapes(session)
 
     def embed(self, crops: Sequence[np.ndarray], camera: str | None = None) -> np.ndarray:
@@ -80,7 +80,10 @@ class Embedder:
             for slot, crop in enumerate(part):
                 images[slot] = resize(crop, height, width)
             images[len(part) :] = 0
-            (out,) = session.run(["embeddings"], {"images": images})
+            try:
+                (out,) = session.run(["embeddings"], {"images": images})
+            except Exception as error:  # as above: ONNX Runtime's own
+                raise ReidappError(f"{self.path}: the model cannot be run ({str(error).splitlines()[0]})") from error
             embeddings[start : start + len(part)] = out[: len(part)]
         return embeddings
 
@@ -121,7 +124,8 @@ def open_session(path: Path, threads: int = 0, provider: str = "auto", camera: i
     options.log_severity_level = 3
     model = _with_camera(path, camera) if camera else str(path)
     try:
-        session = ort.InferenceSession(model, options, providers=wanted)
+        # With its own fall-back, it would print to standard output and try the same providers again.
+        session = ort.InferenceSession(model, options, providers=wanted, enable_fallback=0)
     except Exception as error:  # ONNX Runtime raises a class per fault, all directly below Exception
         raise UserError(f"{path}: not a usable ONNX model ({str(error).splitlines()[0]})") from error
     if provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":

@@ -1,12 +1,15 @@
 """What an embedding model says about itself: the card that travels inside the ONNX file's metadata."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from reidapp.errors import UserError
 from reidapp.imaging import RESIZE_RULE
@@ -51,7 +54,7 @@ class ModelCard:
         """The scores in words, a line for each protocol; to two digits, since cards may have them to no more."""
         lines = []
         for title, values in self.scores.items():
-            if "mAP_loss" in values:
+            if {"mAP_loss", "cosine"} <= values.keys():
                 lost, cosine = 100 * values["mAP_loss"], values["cosine"]
                 on = f" on {values['queries']:.0f} queries" if "queries" in values else ""
                 lines.append(f"{title}: {self.precision} loses {lost:z.1f} points of mAP{on}, mean cosine {cosine:.3f}")
@@ -73,12 +76,21 @@ class ModelCard:
         known = {f.name for f in dataclasses.fields(cls)}
         try:
             raw: dict[str, Any] = json.loads(text)
-            card = cls(**{key: value for key, value in raw.items() if key in known})
-        except (TypeError, ValueError, AttributeError) as error:
+            card = _checked().validate_python({key: value for key, value in raw.items() if key in known})
+        except ValidationError as error:
+            first = error.errors()[0]
+            wrong = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise UserError(f"{where}: its model card cannot be read ({wrong})") from error
+        except (TypeError, ValueError, AttributeError, RecursionError) as error:
             raise UserError(f"{where}: its model card cannot be read ({error})") from error
         if card.resize != RESIZE_RULE:
             raise UserError(f'{where}: resize rule "{card.resize}" is unknown to this version; update reidapp')
         return card
+
+
+@functools.cache
+def _checked() -> TypeAdapter[ModelCard]:
+    return TypeAdapter(ModelCard)
 
 
 def read_card(path: Path) -> ModelCard | None:

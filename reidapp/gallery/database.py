@@ -4,26 +4,31 @@ They are in a file of the gallery's folder, or in a PostgreSQL database, which a
 password. What the two do differently is in `sqlite` and `postgresql`.
 """
 
+import functools
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import JSON, Connection, Engine, Select, Table, cast, delete, insert, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import GenericFunction
 
 from reidapp import files
-from reidapp.errors import UserError
+from reidapp.errors import ReidappError, UserError
 from reidapp.gallery import postgresql, sqlite
 from reidapp.gallery.schema import Base, Chunk, Setting, Tracklet
+
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
 
 FILE_NAME = "gallery.db"
 REFERENCE = "database.json"  # in its place, where the rows are elsewhere
@@ -189,6 +194,30 @@ def held(engine: Engine, what: str, busy: str | None = None) -> AbstractContextM
     """Hold a right that one machine has at a time; those of one machine have a lock of the folder for it."""
     holding: AbstractContextManager[None] = _of(engine).held(engine, what, busy)
     return holding
+
+
+def blames_rows(read: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
+    """Whatever rows that do not fit together make a reader trip over is said as a fault of theirs.
+
+    For what only reads, and whose first argument has the engine, or a gallery that has it. SQLite finds pages that are
+    damaged, and not a value that somebody has changed.
+    """
+
+    @functools.wraps(read)
+    def reading(*arguments: Asked.args, **options: Asked.kwargs) -> Answer:
+        try:
+            return read(*arguments, **options)
+        except ReidappError:
+            raise
+        except (LookupError, ValueError, TypeError, ArithmeticError, AttributeError, SQLAlchemyError) as error:
+            asked: Any = arguments[0]
+            engine = getattr(asked, "gallery", asked).engine
+            said = " ".join(str(error).split())[:100]
+            raise ReidappError(
+                f"{place(engine)}: its rows do not fit together ({type(error).__name__}: {said}); restore a back-up"
+            ) from error
+
+    return reading
 
 
 class _Each(GenericFunction[Any]):

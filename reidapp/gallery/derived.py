@@ -80,7 +80,7 @@ class Segment:
 
     @classmethod
     def open(cls, path: Path) -> "Segment | None":
-        """None for a file that is not whole.
+        """None for a file that is not whole, or was written by nobody who knows the form.
 
         Raises:
             OSError: it cannot be read.
@@ -92,11 +92,10 @@ class Segment:
         digest = data[len(_MAGIC) : len(_MAGIC) + 32]
         if data[: len(_MAGIC)] != _MAGIC or hashlib.sha256(data[len(_MAGIC) + 32 :]).digest() != digest:
             return None
-        start = _PLAIN + int.from_bytes(data[_PLAIN - 8 : _PLAIN], "little")
-        arrays = {
-            name: np.frombuffer(data, dtype, math.prod(shape), start + at).reshape(shape)
-            for name, dtype, shape, at in json.loads(bytes(data[_PLAIN:start]))
-        }
+        try:
+            arrays = _arrays(data)
+        except (LookupError, ValueError, TypeError, ArithmeticError, RecursionError):  # anybody can make a digest
+            return None
         columns = Columns(*(arrays[name] for name in vars(Columns.empty(0))))
         coarse = Coarse(arrays["basis"], arrays["steps"], float(arrays["longest"]))
         return cls(path, arrays["chunk"], arrays["digest"], columns, coarse, arrays["codes"])
@@ -146,6 +145,27 @@ class Segment:
         os.replace(half_made, path)
         files.flush_folder(folder)
         return path
+
+
+def _arrays(data: memoryview) -> dict[str, np.ndarray]:
+    """The arrays of a segment, of the types and shapes that they must have.
+
+    Raises:
+        ValueError: they have not, or one of the many errors of a header that says something else.
+    """
+    start = _PLAIN + int.from_bytes(data[_PLAIN - 8 : _PLAIN], "little")
+    arrays = {
+        name: np.frombuffer(data, dtype, math.prod(shape), start + at).reshape(shape)
+        for name, dtype, shape, at in json.loads(bytes(data[_PLAIN:start]))
+    }
+    rows, width = arrays["codes"].shape
+    blocks, (dim, used) = arrays["chunk"].shape, arrays["basis"].shape
+    wanted = {"chunk": ("<u8", blocks), "digest": ("<u8", blocks), "codes": ("|u1", (rows, used + 2))}
+    wanted |= {"basis": ("<f8", (dim, width - 2)), "steps": ("<f8", (3,)), "longest": ("<f8", ())}
+    wanted |= {name: (array.dtype.str, (rows,)) for name, array in vars(Columns.empty(0)).items()}
+    if {name: (array.dtype.str, array.shape) for name, array in arrays.items()} != wanted or len(blocks) != 1:
+        raise ValueError(f"not the arrays of a segment: {sorted(arrays)}")
+    return arrays
 
 
 def outdate(session: Session) -> None:

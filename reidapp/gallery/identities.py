@@ -108,6 +108,7 @@ class Identities:
 
     # Reading
 
+    @database.blames_rows
     def all(self) -> list[IdentityInfo]:
         """All, by name."""
         with Session(self.gallery.engine) as session:

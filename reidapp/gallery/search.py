@@ -12,6 +12,7 @@ import numpy as np
 from reidapp.box import Box
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
+from reidapp.gallery import database
 from reidapp.gallery.calibration import SHOWN, Calibration, calibration_for, standing
 from reidapp.gallery.queries import combined, mean_of, ranked, unmoved
 from reidapp.gallery.recordings import Recordings
@@ -214,6 +215,7 @@ class Searcher:
             return times
         raise UserError(f"travel times: none yet in {self.gallery.path}; `reidapp gallery travel-times` learns them")
 
+    @database.blames_rows
     def _search(
         self,
         queries: np.ndarray,

@@ -22,7 +22,7 @@ from reidapp.gallery.coarse import SAMPLE, Coarse
 from reidapp.gallery.derived import ERASURES, SUFFIX, Columns, Segment, outdate
 from reidapp.gallery.milvus import MilvusIndex
 from reidapp.gallery.nearest import Centring, ExactIndex, decoded
-from reidapp.gallery.store import Gallery, next_generation
+from reidapp.gallery.store import Gallery, first_piece, next_generation
 from reidapp.registry import suggestion
 
 _WORTH = 20_000  # rows without a derived file that are worth one: reading them costs about a millisecond
@@ -270,6 +270,7 @@ class Snapshots:
             self._last = self._load(self._last)
             return self._last
 
+    @database.blames_rows
     def _load(self, before: Snapshot | None) -> Snapshot:
         opened = self._segments()
         with Session(self.gallery.engine) as session:
@@ -459,15 +460,9 @@ def _first_pieces(pieces: np.ndarray, links: dict[str, str]) -> np.ndarray:
     if not links:
         return pieces
     later = np.array(sorted(int(piece, 16) for piece in links), np.uint64)
-    first = np.array([int(_root(f"{piece:016x}", links), 16) for piece in later.tolist()], np.uint64)
+    first = np.array([int(first_piece(f"{piece:016x}", links), 16) for piece in later.tolist()], np.uint64)
     place = np.searchsorted(later, pieces).clip(max=len(later) - 1)
     return np.where(later[place] == pieces, first[place], pieces)
-
-
-def _root(piece: str, links: dict[str, str]) -> str:
-    while earlier := links.get(piece):
-        piece = earlier
-    return piece
 
 
 def _ids_by_name(session: Session) -> dict[str, list[int]]:

@@ -314,6 +314,7 @@ class Gallery:
     def model_file(self) -> Path:
         return self.model_path(self.model_id)
 
+    @database.blames_rows
     def models(self) -> list[ModelInfo]:
         """All models that it has vectors of, or had begun to make; the one in use first."""
         rows = func.coalesce(func.sum(schema.Block.rows), 0)
@@ -342,10 +343,12 @@ class Gallery:
             return (session.scalar(latest) or {}).get("detector", "hog")
 
     @property
+    @database.blames_rows
     def generation(self) -> int:
         """Grows with every commit."""
         return int(self._setting("generation"))
 
+    @database.blames_rows
     def cameras(self) -> list[CameraInfo]:
         """All cameras, by name."""
         starts, ends = func.min(schema.Video.start_ms), func.max(schema.Video.start_ms + schema.Video.duration_s * 1000)
@@ -387,6 +390,7 @@ class Gallery:
             known = self._tracklets_of = generation, dict(session.execute(counts).all())
         return known[1]
 
+    @database.blames_rows
     def video(self, video_id: str) -> VideoInfo:
         """
         Raises:
@@ -406,6 +410,7 @@ class Gallery:
         """
         return self.tracklets_called([tracklet_id])[0]
 
+    @database.blames_rows
     def tracklets_called(self, ids: Sequence[str]) -> list[TrackletInfo]:
         """Tracklets in the order of their ids, or of any of their pieces' ids; with a few questions for all of them.
 
@@ -462,6 +467,7 @@ class Gallery:
     def crop_path(self, chunk_id: str, crop_id: str) -> Path:
         return self._chunk_folder(chunk_id) / f"{crop_id}.webp"
 
+    @database.blames_rows
     def summary(self) -> GallerySummary:
         cameras = self.cameras()
         unfinished = select(func.count()).select_from(schema.Video).where(~schema.Video.done)
@@ -478,6 +484,7 @@ class Gallery:
                 last=max((camera.last for camera in cameras), default=None),
             )
 
+    @database.blames_rows
     def facts(self) -> GalleryFacts:
         return GalleryFacts(database.place(self.engine), self.summary(), self.models(), self.sizes())
 
@@ -559,6 +566,8 @@ class Gallery:
             with Session(self.engine) as session:
                 paths = session.scalars(select(schema.Leftover.path)).all()
             for path in (self.path / each for each in paths):
+                if not os.path.normpath(path).startswith(os.path.join(os.path.normpath(self.path), "")):
+                    raise ReidappError(f"{self.path}: a row names {path} to be removed, which is not in the gallery")
                 if path.is_dir():
                     shutil.rmtree(path)
                 else:
@@ -567,6 +576,7 @@ class Gallery:
                 session.execute(delete(schema.Leftover).where(schema.Leftover.path.in_(database.listed(paths))))
         database.shed(self.engine)
 
+    @database.blames_rows
     def _setting(self, key: str) -> str:
         with Session(self.engine) as session:
             return session.get_one(schema.Setting, key).value
@@ -913,13 +923,24 @@ def roots(session: Session) -> dict[str, str]:
     """{piece: first piece} of every tracklet that continues another."""
     links = select(schema.Tracklet.id, schema.Tracklet.continues).where(schema.Tracklet.continues.is_not(None))
     before = dict(session.execute(links).all())
+    return {id_: first_piece(id_, before) for id_ in before}
 
-    def root(id_: str) -> str:
-        while earlier := before.get(id_):
-            id_ = earlier
-        return id_
 
-    return {id_: root(id_) for id_ in before}
+def first_piece(piece: str, before: Mapping[str, str | None]) -> str:
+    """What a piece's tracklet begins with.
+
+    Args:
+        before: what pieces continue.
+
+    Raises:
+        ReidappError: it continues itself.
+    """
+    first, steps = piece, 0
+    while earlier := before.get(first):
+        first, steps = earlier, steps + 1
+        if steps > len(before):
+            raise ReidappError(f"tracklet {piece}: continues itself; restore a back-up of the gallery")
+    return first
 
 
 def next_generation(session: Session) -> None:
@@ -1003,11 +1024,10 @@ def _pieces(session: Session, ids: Collection[str]) -> dict[str, list[schema.Tra
         waiting = {row.id for row in rows} - found.keys()
         found |= {row.id: row for row in rows}
     following = {row.continues: row for row in found.values() if row.continues}
+    before = {row.id: row.continues for row in found.values()}
 
     def joined(row: schema.Tracklet) -> list[schema.Tracklet]:
-        while row.continues:
-            row = found[row.continues]
-        pieces = [row]
+        pieces = [found[first_piece(row.id, before)]]
         while later := following.get(pieces[-1].id):
             pieces.append(later)
         return pieces

@@ -162,6 +162,7 @@ class RepairReport:
         return "\n".join([*(text for text, count in did.items() if count), str(self.after)])
 
 
+@database.blames_rows
 def verify(gallery: Gallery, progress: Progress = lambda done, total, camera: None) -> Verification:
     """Hold a gallery's files against its rows. Changes nothing, and may run beside an `index` or a `serve`.
 

@@ -100,6 +100,9 @@ def test_card_from_before_there_were_precisions() -> None:
         ("[]", "cannot be read"),
         ("7", "cannot be read"),
         ('{"name": "a"}', "cannot be read"),
+        (json.dumps(dataclasses.asdict(CARD) | {"scores": None}), "scores: Input should be a valid dictionary"),
+        (json.dumps(dataclasses.asdict(CARD) | {"scores": {"market": {"rank1": "much"}}}), "scores.market.rank1: "),
+        (json.dumps(dataclasses.asdict(CARD) | {"cameras": 0.5}), "cameras: Input should be a valid list"),
         (json.dumps(dataclasses.asdict(CARD) | {"resize": "lanczos"}), 'resize rule "lanczos" is unknown'),
     ],
 )

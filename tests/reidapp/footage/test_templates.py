@@ -218,6 +218,7 @@ def test_what_does_not_fit(template: str, name: str) -> None:
         ("{camera/{start}", "brace"),
         ("{}/{start}", "brace"),
         ("{camera}/{start:%Y-%m-%d %I.%M}", "needs %p"),
+        ("{any}-{any}-{any}-{any}-{camera}", "more than 4"),  # a long name would take minutes not to fit
     ],
 )
 def test_template_that_makes_no_sense(template: str, words: str) -> None:

@@ -1,0 +1,112 @@
+"""Galleries that somebody has changed who knows their form; `benchmarks/fuzz/galleries.py` found these."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from reidapp.errors import ReidappError
+from reidapp.gallery import snapshot
+from reidapp.gallery.derived import Segment
+from reidapp.gallery.search import Searcher
+from reidapp.gallery.snapshot import Snapshots
+from reidapp.gallery.store import Gallery
+from tests.small_gallery import ColourEmbedder, make_gallery, query_crop
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gallery:
+    monkeypatch.setattr(snapshot, "_WORTH", 1)
+    return make_gallery(tmp_path)
+
+
+def found(gallery: Gallery) -> list[str]:
+    query = ColourEmbedder().embed([query_crop("red")])
+    return [hit.tracklet for hit in Searcher(gallery, ColourEmbedder()).search(query, top=5).hits]
+
+
+def change(gallery: Gallery, sql: str) -> None:
+    with gallery.engine.begin() as connection:
+        connection.execute(text(sql))
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda header: header[:-1],
+        lambda header: [*header[:-1], ["codes", "|u1", [2, 2], 0]],
+        lambda header: [*header[:-1], ["codes", "|u1", [2**40, 2**20], 0]],
+        lambda header: [[name, "O", shape, at] for name, _, shape, at in header],
+        lambda header: [[name, dtype, shape, -(2**40)] for name, dtype, shape, at in header],
+        lambda header: [entry[:3] for entry in header],
+        lambda header: None,
+        lambda header: {"codes": 1},
+    ],
+)
+def test_a_derived_file_with_a_digest_of_its_own_is_not_used(
+    gallery: Gallery, forge: Callable[[list[list]], object]
+) -> None:
+    before = found(gallery)
+    snapshots = Snapshots(gallery, gallery.model_id)
+    snapshots.derive()
+    (segment,) = snapshots.current().segments
+    whole = segment.path.read_bytes()
+    end = 56 + int.from_bytes(whole[48:56], "little")
+    header = json.dumps(forge(json.loads(whole[56:end]))).encode()
+    body = len(header).to_bytes(8, "little") + header + whole[end:]
+    segment.path.write_bytes(whole[:16] + hashlib.sha256(body).digest() + body)
+    assert Segment.open(segment.path) is None
+    assert found(gallery) == before
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE video SET camera_id = 77",
+        "DELETE FROM setting WHERE key = 'generation'",
+        "UPDATE setting SET value = 'x' WHERE key = 'generation'",
+        "UPDATE model SET card = '{'",
+        "UPDATE tracklet SET path = '[[0]]'",
+    ],
+)
+def test_rows_that_do_not_fit_together_are_one_line(gallery: Gallery, sql: str) -> None:
+    gallery.engine.dispose()
+    with gallery.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+        connection.exec_driver_sql(sql)
+        connection.commit()
+
+    def look() -> None:
+        gallery.facts()
+        found(Gallery.open(gallery.path))
+        gallery.tracklets()
+
+    with pytest.raises(ReidappError) as error:
+        look()
+    assert str(gallery.path) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "its rows do not fit together" in str(error.value)
+
+
+def test_tracklets_that_continue_each_other_in_a_circle_hold_nobody_up(gallery: Gallery) -> None:
+    first, second = (tracklet.id for tracklet in gallery.tracklets()[:2])
+    change(gallery, f"UPDATE tracklet SET continues = '{second}' WHERE id = '{first}'")
+    change(gallery, f"UPDATE tracklet SET continues = '{first}' WHERE id = '{second}'")
+    with pytest.raises(ReidappError, match="continues itself; restore a back-up"):
+        found(gallery)
+    with pytest.raises(ReidappError, match="continues itself"):
+        gallery.tracklet(first)
+
+
+@pytest.mark.parametrize("outside", ["../kept", "crops/../../kept"])
+def test_a_row_cannot_have_files_removed_that_are_not_the_gallerys(gallery: Gallery, outside: str) -> None:
+    kept = gallery.path.parent / "kept"
+    kept.mkdir()
+    (kept / "file").touch()
+    change(gallery, f"INSERT INTO leftover (path) VALUES ('{outside}')")
+    with pytest.raises(ReidappError, match="which is not in the gallery"), gallery.writing():
+        pass
+    assert (kept / "file").exists()
