@@ -42,7 +42,7 @@ class Templates(Reader):
         known = recorders()
         templates = [form for recorder in known.values() for form in recorder.templates] + list(known)
         templates += ["{camera}/{start}.mp4", "{any}/{camera}_{start:%Y-%m-%d}_{start:%H-%M-%S}.{ext}", "{camera}"]
-        templates += ["{any}{any}{any}{camera}.mp4", "{any}-{any}-{any}-{camera}.mp4"]
+        templates += ["{any}{any}{camera}.mp4", "{any}-{any}-{camera}.mp4"]
         return [json.dumps([template, _PATHS[:8]]).encode() for template in templates] + [b'["", []]']
 
     def changed(self, data: bytes, other: bytes, draw: random.Random) -> bytes:

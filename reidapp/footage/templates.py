@@ -36,7 +36,7 @@ _DIRECTIVES |= {"f": r"\d{1,6}", "z": r"Z|[+-]\d{2}:?\d{2}"}
 _DIRECTIVES |= {f"-{letter}": r"\d{1,2}" for letter in "mdHIMS"}  # 2-9-2020: without the leading zero
 _FIELDS = "{camera} {start} {start:%…} {ext} {any}"
 _FREE = re.compile(r"\{(?:camera|any|ext)\}")
-_MOST_FREE = 4  # between two slashes: how long a name that does not fit takes grows with its length to this power
+_MOST_FREE = 3  # between two slashes: how long a name that does not fit takes grows with its length to this power
 _DATES = [year + rest for year in "Yy" for rest in ("j", "md", "bd", "Bd")]
 _YEARS = range(1970, 2100)
 
@@ -154,7 +154,7 @@ def parse_template(template: str, zone: str = "", anywhere: bool = False) -> Tem
     Raises:
         UserError: an unknown field or directive, a field twice, or a start without its date.
     """
-    if any(len(_FREE.findall(part)) > _MOST_FREE for part in template.split("/")):
+    if not anywhere and any(len(_FREE.findall(part)) > _MOST_FREE for part in template.split("/")):
         raise UserError(f"--template {template}: more than {_MOST_FREE} of {{camera}}, {{any}}, {{ext}} within a name")
     regex, at = "(?:.*/)?" if anywhere else "", 0
     directives: list[str] = []
