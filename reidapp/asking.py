@@ -34,6 +34,7 @@ class Question:
         filters: to be saved with it.
         crops: of pictures that were looked at before.
         clear: tracklets, by first pieces' ids, of which the saved search's answers do not count.
+        may_ask: whether a tracklet of the identity or the saved search counts; None: all. Who asks may not see others.
     """
 
     images: Sequence[Path] = ()
@@ -48,6 +49,7 @@ class Question:
     filters: dict[str, Any] = field(default_factory=dict)
     crops: Sequence[QueryCrop] = ()
     clear: Sequence[str] = ()
+    may_ask: Callable[[str], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,11 @@ def ask(
     crops = [*question.crops, *seen]
     kept = [QueryCrop(read_image(file), None, []) for file in saved.pictures] if saved else []
     there = [each.tracklet for each in identity.judged if each.verdict == "yes" and each.start] if identity else []
-    tracklets = [*question.tracklets, *(saved.tracklets if saved else []), *there]
+    theirs = filter(question.may_ask or bool, [*(saved.tracklets if saved else []), *there])
+    tracklets = [*question.tracklets, *theirs]
     new = first_pieces(gallery, [*question.yes, *question.no])
     said = dict.fromkeys(saved.yes if saved else [], "yes") | dict.fromkeys(saved.no if saved else [], "no")
-    said = {id_: verdict for id_, verdict in said.items() if id_ not in question.clear}
+    said = {id_: said[id_] for id_ in filter(question.may_ask or bool, said) if id_ not in question.clear}
     for verdict, given in (("yes", question.yes), ("no", question.no)):
         said |= {new[id_]: verdict for id_ in given}
     query = asked(

@@ -88,11 +88,12 @@ def send_frame(desk: Desk, video_id: str, at_s: float) -> Response:
     """
     video = desk.video(video_id)
     desk.window(video, Window(at_s, at_s))
+    seen = desk.window(video, Window(max(at_s - 0.01, 0), at_s + 1.0))
     desk.note_view(video)
     path = _present(video).path
     if is_picture(path):
         at_s, image = 0.0, read_image(path)
-    elif (frame := next(frames(path, max(at_s - 0.01, 0), at_s + 1.0, None), None)) is not None:
+    elif (frame := next(frames(path, seen.start_s, seen.end_s + 0.01, None), None)) is not None:
         at_s, image = frame.time_s, frame.image
     else:
         raise UnknownError(f"{path.name}: no picture at {at_s:g} s")

@@ -119,7 +119,7 @@ export async function start(element, about) {
     const facts = calibration ? [
       ["calibration.source", text(`from.${calibration.source}`)],
       ["calibration.at", day(calibration.at)],
-      ["calibration.pairs", text("calibration.counts", { same: number(calibration.pairs.matches), other: number(calibration.pairs.others) })],
+      ...[calibration.pairs].filter(Boolean).map(({ matches, others }) => ["calibration.pairs", text("calibration.counts", { same: number(matches), other: number(others) })]),
       ["calibration.error", percent(calibration.expected_calibration_error, 1)],
     ] : [];
     calibrating.querySelector("dl").replaceChildren(...facts.flatMap(([key, words]) => [make("dt", { textContent: text(key) }), make("dd", { textContent: words })]));

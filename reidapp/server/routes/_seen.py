@@ -6,7 +6,10 @@ What would show or change more than that is refused. Lists of known names, as er
 all.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
 from reidapp.errors import UnknownError
 from reidapp.gallery.cases import CaseHit, CaseInfo, Cases
@@ -14,6 +17,9 @@ from reidapp.gallery.identities import Identities, IdentityInfo, Judged
 from reidapp.gallery.saved_searches import SavedSearches, SavedSearchInfo
 from reidapp.server.access import Desk, best_shot
 from reidapp.server.askers import RefusedError
+
+Info = TypeVar("Info")
+Seen = TypeVar("Seen")
 
 
 def identity(desk: Desk, name: str, whole: bool = False) -> IdentityInfo:
@@ -29,13 +35,7 @@ def identity(desk: Desk, name: str, whole: bool = False) -> IdentityInfo:
     people = Identities(desk.gallery, desk.asker.name)
     if desk.asker.sees_all:
         return people.show(name)
-    try:
-        info = people.show(name)
-    except UnknownError:
-        info = None
-    seen = identity_part(desk, info) if info else None
-    if info is None or seen is None:
-        raise UnknownError(f'identity "{name}" is not in this gallery')
+    info, seen = _known(f'identity "{name}"', lambda: people.show(name), lambda info: identity_part(desk, info))
     if whole and len(seen.judged) < len(info.judged):
         raise RefusedError(f'identity "{name}": has tracklets that you may not see, so others have to change it')
     return seen
@@ -85,13 +85,7 @@ def case(desk: Desk, name: str, whole: bool = False) -> tuple[CaseInfo, list[Cas
     cases = Cases(desk.gallery, desk.asker.name)
     if desk.asker.sees_all:
         return cases.get(name), cases.hits(name)
-    try:
-        info = cases.get(name)
-    except UnknownError:
-        info = None
-    seen = case_part(desk, info) if info else None
-    if info is None or seen is None:
-        raise UnknownError(f'case "{name}" is not in this gallery')
+    info, seen = _known(f'case "{name}"', lambda: cases.get(name), lambda info: case_part(desk, info))
     if whole and len(seen[1]) < info.hits:
         raise RefusedError(f'case "{name}": has hits that you may not see, so others have to change it')
     return seen
@@ -102,6 +96,19 @@ def case_part(desk: Desk, info: CaseInfo) -> tuple[CaseInfo, list[CaseHit]] | No
     seen = [part for hit in Cases(desk.gallery, desk.asker.name).hits(info.name) if (part := _part(desk, hit))]
     mine = bool(seen) or info.by == desk.asker.name
     return (replace(info, hits=len(seen)), seen) if mine else None
+
+
+def _known(what: str, find: Callable[[], Info], part: Callable[[Info], Seen | None]) -> tuple[Info, Seen]:
+    """All of something, and what of it may be seen.
+
+    Raises:
+        UnknownError: that is nothing, or it is not there; in words that do not say which, nor what else there is.
+    """
+    with suppress(UnknownError):
+        info = find()
+        if (seen := part(info)) is not None:
+            return info, seen
+    raise UnknownError(f"{what} is not in this gallery")
 
 
 def _part(desk: Desk, hit: CaseHit) -> CaseHit | None:

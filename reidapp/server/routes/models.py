@@ -11,7 +11,7 @@ from reidapp.model_card import ModelCard, model_identity, read_card
 from reidapp.server.access import Viewer
 from reidapp.server.jobs import adapted_models
 from reidapp.server.routes._shared import jobs_of
-from reidapp.server.routes.search import CalibrationFacts
+from reidapp.server.routes.search import CalibrationFacts, facts_of
 
 router = APIRouter(tags=["models"])
 
@@ -51,7 +51,10 @@ class ModelList(BaseModel):
 
 
 class ReliabilityPoint(BaseModel):
-    """Pairs of about one P(match): their mean, the share that was right, and how many they stand for."""
+    """Pairs of about one P(match): their mean, the share that was right, and how many they stand for.
+
+    For who may see a part that is 1 each, as pairs are of all.
+    """
 
     p_match: float
     right: float
@@ -100,8 +103,11 @@ def calibration(desk: Viewer) -> CalibrationWithPoints:
     """What P(match) stands on, with its reliability; the job `calibrate` makes another."""
     found: Calibration | None = current(desk.gallery, desk.gallery.model_id)
     return CalibrationWithPoints(
-        calibration=CalibrationFacts(**found.to_dict()) if found else None,
-        reliability=[ReliabilityPoint(**vars(point)) for point in found.reliability] if found else [],
+        calibration=facts_of(desk, found),
+        reliability=[
+            ReliabilityPoint(**vars(point) | ({} if desk.asker.sees_all else {"weight": 1.0}))
+            for point in (found.reliability if found else [])
+        ],
     )
 
 

@@ -14,6 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from reidapp.asking import Question, time_of
 from reidapp.errors import UserError
+from reidapp.gallery.calibration import Calibration
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.search import Hit as FoundHit
@@ -154,7 +155,7 @@ class CalibrationFacts(BaseModel):
 
     source: str
     at: str
-    pairs: Pairs
+    pairs: Pairs | None = Field(description="null for who may see a part, as they are of all.")
     expected_calibration_error: float
     absent_told: float | None
     warning: str | None
@@ -343,7 +344,9 @@ def _allowed(desk: Desk, wanted: Wanted) -> Wanted:
     if desk.asker.sees_all:
         return wanted
     among, (after, before) = desk.chosen(wanted.cameras), desk.period(wanted.after, wanted.before)
-    return replace(wanted, cameras=None if among is None else tuple(among), after=after, before=before)
+    question = replace(wanted.question, may_ask=desk.sees)
+    cameras = None if among is None else tuple(among)
+    return replace(wanted, question=question, cameras=cameras, after=after, before=before)
 
 
 def told(desk: Desk, search_id: str, found: Found) -> SearchAnswer:
@@ -353,7 +356,7 @@ def told(desk: Desk, search_id: str, found: Found) -> SearchAnswer:
     return SearchAnswer(
         search=search_id,
         hits=[_hit(desk, hit, names.get(hit.tracklet)) for hit in _shown(desk, result.hits)],
-        calibration=CalibrationFacts(**calibration.to_dict()) if calibration else None,
+        calibration=facts_of(desk, calibration),
         expected_false_hits=result.expected_false_hits,
         probably_absent=result.probably_absent,
         told=result.told(found.filtered),
@@ -363,6 +366,14 @@ def told(desk: Desk, search_id: str, found: Found) -> SearchAnswer:
         refined=found.refined,
         left_out=sorted(id_ for id_ in found.left_out if desk.asker.sees_all or desk.sees(id_)),
     )
+
+
+def facts_of(desk: Desk, calibration: Calibration | None) -> CalibrationFacts | None:
+    """What P(match) stands on, as far as the asker may know."""
+    if calibration is None:
+        return None
+    said = calibration.to_dict()
+    return CalibrationFacts(**said | {"pairs": said["pairs"] if desk.asker.sees_all else None})
 
 
 def _shown(desk: Desk, hits: Iterable[FoundHit]) -> Iterator[FoundHit]:

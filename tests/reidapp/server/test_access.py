@@ -290,21 +290,17 @@ def test_a_search_by_a_name_that_is_also_others_shows_and_counts_its_own(
     assert not [word for word in secrets.values() if word in answer.text]
 
 
-def test_a_search_by_a_name_asks_with_what_may_be_seen_of_it(shared: tuple[SearchService, Jobs]) -> None:
-    gallery = shared[0].gallery
-    seen = {camera: [t.id for t in gallery.tracklets() if t.camera == camera] for camera in ("Gate", "Hall")}
-    people = Identities(gallery, "all")
-    people.new("Twice", [seen["Gate"][0], seen["Hall"][0]])
+def test_a_search_by_a_name_asks_with_what_may_be_seen_of_it(
+    shared: tuple[SearchService, Jobs], secrets: dict[str, str]
+) -> None:
     client = client_of(shared, GATE)
 
     def scores(**asked: Any) -> dict[str, float]:
         hits = client.post(f"{API}/search", json=asked).json()["hits"]
         return {hit["tracklet"]: hit["score"] for hit in hits}
 
-    try:
-        assert scores(identity="Twice") == scores(tracklets=[seen["Gate"][0]]) != {}
-    finally:
-        people.delete("Twice")
+    (seen,) = client.get(f"{API}/identities/Both").json()["tracklets"]
+    assert scores(identity="Both") == scores(tracklets=[seen["tracklet"]]) != {}
 
 
 def test_an_archive_has_what_its_exporter_may_see(
@@ -429,16 +425,17 @@ def test_a_case_that_is_renamed_keeps_its_archives_and_another_of_its_name_has_n
 
 
 def test_best_shots_of_cases_and_names_are_those_of_the_time_that_may_be_seen(
-    shared: tuple[SearchService, Jobs],
+    shared: tuple[SearchService, Jobs], tmp_path: Path
 ) -> None:
-    gallery = shared[0].gallery
+    own = make_service(tmp_path), shared[1]  # in which nobody has a name yet
+    gallery = own[0].gallery
     green = next(t for t in gallery.tracklets() if t.camera == "Gate" and t.crops[0].time_s == 9.0)
     Cases(gallery, "all").new("case of a time")
     Cases(gallery, "all").add("case of a time", [NewCaseHit(green.id, crop=green.crops[0].id)])
     Identities(gallery, "all").new("Greta", [green.id])
     for until_s, crop in ((10, green.crops[0].id), (8, None)):
         span = Asker("span", "investigator", None, START + timedelta(seconds=6), START + timedelta(seconds=until_s))
-        client = client_of(shared, span)
+        client = client_of(own, span)
         (hit,) = client.get(f"{API}/cases/case of a time").json()["hits"]
         (named,) = client.get(f"{API}/identities/Greta").json()["tracklets"]
         assert hit["crop"] == named["crop"] == crop
