@@ -7,13 +7,14 @@ EXTRA ?=
 ARGS ?=
 export EXTRA
 
-.PHONY: help demo test milvus quick lint format constraints
+.PHONY: help demo test milvus quick docs lint format constraints
 
 help:
 	@echo "make demo         generated footage: train, index, search, open the web page (ARGS=--no-serve: stop before)"
 	@echo "make test         ruff, mypy and the whole test suite (ARGS=tests/reidapp: only these)"
 	@echo "make milvus       the tests that need Milvus Lite, in .venv-milvus"
 	@echo "make quick        the tests that are not slow"
+	@echo "make docs         the documentation as a site, build/docs/index.html"
 	@echo "make format       ruff's formatting and safe fixes"
 	@echo "make constraints  newest versions of everything into constraints.txt"
 
@@ -36,8 +37,12 @@ quick:
 	@$(PYTHON) tools/bootstrap.py train dev
 	@$(PYTEST) -m "not slow" $(ARGS)
 
+docs:
+	@$(PYTHON) tools/bootstrap.py train docs
+	@.venv/bin/sphinx-build --fail-on-warning --quiet docs build/docs
+
 lint:
-	@$(PYTHON) tools/bootstrap.py train dev ray postgres
+	@$(PYTHON) tools/bootstrap.py train dev docs ray postgres
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy

@@ -1,6 +1,7 @@
 """The FastAPI application, without the page (``ui.page.mount`` adds it)."""
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
@@ -95,6 +96,12 @@ def build_app(
     if root := outside.path.rstrip("/"):
         app.add_middleware(BelowPath, root=root)
     return app
+
+
+def described() -> dict[str, Any]:
+    """The REST API's OpenAPI description, without a server."""
+    description: dict[str, Any] = _api().openapi()
+    return description
 
 
 def _api() -> FastAPI:
