@@ -67,11 +67,16 @@ class Heads:
             )
             self._walks = _walks(session.execute(pieces).all())
 
-    def at(self, time_s: float) -> list[Box]:
-        """Boxes around the heads, seconds since the recording begins; around everything, where it was not indexed."""
+    def at(self, time_s: float, guessed: bool = True) -> list[Box]:
+        """Boxes around the heads, seconds since the recording begins; around everything, where it was not indexed.
+
+        Args:
+            guessed: also of those who are only taken to be there, before their first box or after their last.
+        """
         if time_s // self._chunk_s not in self._indexed:
             return [_EVERYWHERE]
-        return [head for walk in self._walks if (head := walk.head(time_s)) is not None]
+        beyond_s = _BEYOND_S if guessed else 0.0
+        return [head for walk in self._walks if (head := walk.head(time_s, beyond_s)) is not None]
 
     @property
     def key(self) -> str:
@@ -110,10 +115,11 @@ class _Walk:
     def _times(self) -> list[float]:
         return list(self.path[:, 0].tolist())
 
-    def head(self, time_s: float) -> Box | None:
-        """Around the head at a time; None where the person is not taken to be there."""
+    def head(self, time_s: float, beyond_s: float) -> Box | None:
+        """Around the head at a time; None where the person is not there, and is not taken to be ``beyond_s`` seconds
+        before the first box and after the last."""
         times = self._times
-        if not times[0] - _BEYOND_S <= time_s <= times[-1] + _BEYOND_S:
+        if not times[0] - beyond_s <= time_s <= times[-1] + beyond_s:
             return None
         after = bisect.bisect(times, time_s)
         if after == 0:
@@ -184,7 +190,9 @@ def blurred(image: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
 
 
 def blurred_shot(gallery: Gallery, crop_id: str) -> np.ndarray:
-    """A best shot, RGB uint8 ``[H, W, 3]``, with the heads of all who are in it blurred.
+    """A best shot, RGB uint8 ``[H, W, 3]``, with the heads of all who were found in it blurred.
+
+    Of nobody else: guesses about who is near would hide the clothes, which are what it is looked at for.
 
     Raises:
         UnknownError: no such best shot.
@@ -195,6 +203,6 @@ def blurred_shot(gallery: Gallery, crop_id: str) -> np.ndarray:
     if row is None:
         raise UnknownError(f"crop {crop_id}: not in this gallery")
     crop, video_id = row
-    heads = Heads(gallery, video_id, crop.time_s, crop.time_s).at(crop.time_s)
+    heads = Heads(gallery, video_id, crop.time_s, crop.time_s).at(crop.time_s, guessed=False)
     frame = Box(crop.x1, crop.y1, crop.x2, crop.y2).clipped()  # as it was cut out
     return blurred(read_image(gallery.crop_path(crop.chunk_id, crop.id)), [within(head, frame) for head in heads])

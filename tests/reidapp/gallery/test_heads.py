@@ -66,6 +66,14 @@ def test_who_comes_and_goes_is_taken_to_walk_on(tmp_path: Path) -> None:
     assert heads.at(7.0) == heads.at(15.0) == []
 
 
+def test_nobody_is_guessed_into_a_still_of_somebody_else(tmp_path: Path) -> None:
+    path = [PathPoint(10 + k / 2, Box(0.3, 0.3, 0.4, 0.8)) for k in range(5)]
+    gallery, video = walking(tmp_path, path)
+    heads = Heads(gallery, video, 0, 59)
+    assert heads.at(9.9, guessed=False) == heads.at(12.1, guessed=False) == []
+    assert heads.at(11.1, guessed=False) == heads.at(11.1) != []
+
+
 def test_what_was_not_indexed_is_blurred_all_over(tmp_path: Path) -> None:
     gallery, video = walking(
         tmp_path, [PathPoint(50.0, Box(0.3, 0.3, 0.4, 0.8)), PathPoint(59.0, Box(0.3, 0.3, 0.4, 0.8))]
