@@ -156,6 +156,15 @@ def time_of(text: str | None, option: str, gallery: Gallery) -> datetime | None:
     return time
 
 
+def check_period(after: datetime | None, before: datetime | None) -> None:
+    """
+    Raises:
+        UserError: the period ends before it begins.
+    """
+    if after and before and after >= before:
+        raise UserError(f"the period ends ({before}) before it begins ({after}); nothing lies in between")
+
+
 def _contradicted(new: dict[str, str], question: Question) -> list[str]:
     """Tracklets that one question calls both, which is for `asked` to refuse."""
     return sorted({new[id_] for id_ in question.yes} & {new[id_] for id_ in question.no})

@@ -484,7 +484,7 @@ def search(
     json: JsonOption = False,
 ) -> None:
     """Find a person: tracklets, best first. What was asked with or judged is not shown again."""
-    from reidapp.asking import Question, ask, keep
+    from reidapp.asking import Question, ask, check_period, keep
     from reidapp.footage.detection import open_detector
     from reidapp.gallery.search import Searcher
     from reidapp.gallery.store import Gallery
@@ -492,8 +492,7 @@ def search(
     if demand_purpose and not (purpose or "").strip():
         raise UserError("--purpose: say what the search is for, such as a case's number; it is written down")
     opened = Gallery.open(gallery)
-    for text, option in ((after, "--after"), (before, "--before")):
-        _time(text, option, opened)  # refused before anything is kept
+    check_period(_time(after, "--after", opened), _time(before, "--before", opened))  # before anything is kept
     embedder = _embedder(model, batch=1) if model else _own_model(opened, batch=1)
     searcher = Searcher(opened, embedder)
     filters: dict[str, Any] = {"cameras": camera, "after": after, "before": before}
@@ -1133,16 +1132,27 @@ def gallery_retention(
     days: Annotated[int | None, typer.Option(min=1, max=36500, help="Keep what was seen for so many days.")] = None,
     off: Annotated[bool, typer.Option("--off", help="Keep everything.")] = False,
     apply: Annotated[bool, typer.Option("--apply", help="Delete what is older, as `serve` does each hour.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask where --days makes something go.")] = False,
     json: JsonOption = False,
 ) -> None:
     """How long the gallery keeps what was seen: `serve` deletes what is older each hour, `index` at its end."""
-    from reidapp.gallery.deletion import Deletion, delete_outdated, outdated, planned, retention, set_retention
+    from reidapp.gallery.deletion import (
+        Deletion,
+        delete_outdated,
+        older_than,
+        outdated,
+        planned,
+        retention,
+        set_retention,
+    )
     from reidapp.gallery.mirror import let_go
     from reidapp.gallery.store import Gallery
 
     if days and off:
         raise UserError("gallery retention: --days and --off exclude each other")
     opened = Gallery.open(gallery)
+    if days and (going := planned(opened, older_than(days))):
+        _confirm(f"{gallery}: keep what was seen for {days} days; {going} would go", yes)
     if days or off:
         _noted(gallery, "change", what="retention")
         set_retention(opened, days)
@@ -1234,6 +1244,10 @@ def gallery_restore(
     json: JsonOption = False,
 ) -> None:
     """Make a gallery of a back-up, verified, in a new folder; nothing is overwritten."""
+    from reidapp.gallery.database import is_there
+
+    if not is_there(backup):
+        raise UserError(f"{backup}: no back-up here; name the folder that `reidapp gallery backup` made")
     _show(*_copied(backup, gallery, database), json)
 
 
@@ -1929,12 +1943,13 @@ def _rights(
 ) -> "Rights":
     """As the options say; a time without a zone is the gallery's cameras'."""
     from reidapp.gallery.store import Gallery
+    from reidapp.registry import suggestion
 
     opened = Gallery.open(gallery) if gallery else None
     known = {name for camera in opened.cameras() for name in (camera.name, camera.group)} if opened else set()
     for name in cameras or ():
         if opened and name not in known:
-            _note(f'note: camera "{name}" is not in {gallery}, so far')
+            _note(f'note: camera "{name}" is not in {gallery}, so far{suggestion(name, sorted(filter(None, known)))}')
 
     def time(text: str | None, option: str) -> datetime | None:
         if opened is None and text:

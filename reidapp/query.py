@@ -51,14 +51,16 @@ class QueryImage:
         """
         if person is not None:
             if self.is_crop:
-                raise UserError(f"person {person}: the picture is a crop of one person already; leave --person out")
+                raise UserError(f"person {person}: the picture is a crop of one person already; leave the number out")
             if not 1 <= person <= len(self.people):
                 raise UserError(
                     f"person {person}: there are {len(self.people)} people in the picture ({self.listing()})"
                 )
             return cut(self.image, self.people[person - 1].box)
         if len(self.people) > 1:
-            raise UserError(f"{len(self.people)} people in the picture; say which with --person N ({self.listing()})")
+            raise UserError(
+                f"{len(self.people)} people in the picture; say which person by its number ({self.listing()})"
+            )
         return cut(self.image, self.people[0].box) if self.people else self.image
 
     def listing(self) -> str:

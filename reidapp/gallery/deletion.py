@@ -161,7 +161,12 @@ def set_retention(gallery: Gallery, days: int | None) -> None:
 def outdated(gallery: Gallery) -> Selection | None:
     """What is older than the gallery keeps it; None if it keeps everything."""
     days = retention(gallery)
-    return None if days is None else Selection(before=datetime.now(UTC) - timedelta(days=days))
+    return None if days is None else older_than(days)
+
+
+def older_than(days: int) -> Selection:
+    """What was seen longer ago."""
+    return Selection(before=datetime.now(UTC) - timedelta(days=days))
 
 
 def delete_outdated(writer: GalleryWriter) -> Deletion:

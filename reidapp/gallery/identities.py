@@ -495,9 +495,8 @@ def _called(session: Session, name: str) -> schema.Identity:
     if found := session.scalar(select(schema.Identity).filter_by(name=name)):
         return found
     known = sorted(session.scalars(select(schema.Identity.name)))
-    raise UnknownError(
-        f'identity "{name}" is not in this gallery{suggestion(name, known)}; known: {", ".join(known) or "none"}'
-    )
+    there = f"known: {', '.join(known)}" if known else "there is none yet; `reidapp identity new` makes one"
+    raise UnknownError(f'identity "{name}" is not in this gallery{suggestion(name, known)}; {there}')
 
 
 def _values(row: schema.Base) -> dict[str, Any]:

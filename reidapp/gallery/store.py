@@ -265,6 +265,8 @@ class Gallery:
             UserError: there is none, or its rows are not where they were; see `database.opened`.
         """
         if not database.is_there(path):
+            if path.is_dir() and any(path.iterdir()):
+                raise UserError(f"{path}: no gallery here; name the folder that `reidapp index --gallery` made")
             raise UserError(f"{path}: no gallery here; make one with `reidapp index FOLDER --gallery {path}`")
         return cls(path, database.opened(path, url))
 

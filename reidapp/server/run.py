@@ -108,6 +108,8 @@ def run(
         else:
             address_now = address
         say(f"Open {address_now}" + (" (works once; Ctrl-C ends the server)" if link else " (Ctrl-C ends the server)"))
+        if place.host in ("0.0.0.0", "::") and not place.public:  # noqa: S104 - compared, not listened at
+            say(f"From another machine, put this one's name in place of {named}")
         if open_browser:
             webbrowser.open(address_now)  # a request that comes before the server runs waits in the listener's queue
         config = uvicorn.Config(

@@ -21,7 +21,8 @@ from reidapp.errors import UserError
 from reidapp.server.askers import Asker, RefusedError
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
-OPEN = frozenset({"/healthz", "/readyz", "/sign-in"})
+# Browsers fetch the manifest, which says the program's name and no more, without a cookie.
+OPEN = frozenset({"/healthz", "/readyz", "/sign-in", "/manifest.json"})
 _PORTS = {"http": 80, "https": 443}
 
 # Gradio's page starts from an inline script and its HTML component compiles its code with `new Function`; everything

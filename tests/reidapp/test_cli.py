@@ -114,6 +114,8 @@ def test_filters(world: World, query: Path) -> None:
     assert late
     assert all(hit["end"] >= "2026-03-02T10:00:15" for hit in late)
     assert as_json(*base, "--before", "2026-03-01")["hits"] == []
+    backwards = ("--after", "2026-03-02T10:00:15", "--before", "2026-03-02T10:00")
+    assert "ends (2026-03-02 10:00:00+00:00) before it begins" in refused(2, *base, *backwards)
     assert "no tracklet is left after the filters" in reidapp(*base, "--before", "2026-03-01").stdout
 
 
@@ -130,7 +132,7 @@ def test_a_whole_frame_asks_which_person_is_meant(world: World, tmp_path: Path) 
     picture = tmp_path / "frame.png"
     Image.fromarray(frame.image).save(picture)
     base = ("search", "--gallery", world.gallery, "--image", picture)
-    assert f"{found} people in the picture; say which with --person N (1: x " in refused(2, *base)
+    assert f"{found} people in the picture; say which person by its number (1: x " in refused(2, *base)
     assert as_json(*base, "--person", 2)["hits"]
     assert f"person {found + 1}: there are {found} people" in refused(2, *base, "--person", found + 1)
 

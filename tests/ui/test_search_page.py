@@ -136,6 +136,30 @@ def test_similar_to_a_hit_and_saved_searches(small: Site, visit: Visit) -> None:
     page.wait_for_selector("text=None yet")
 
 
+def test_a_new_search_has_nothing_of_the_one_before(small: Site, visit: Visit) -> None:
+    page = visit(small)
+    assert not page.get_by_role("button", name="New search").is_visible()
+    give(page, query_crop("red"))
+    search(page)
+    page.locator(".card").first.focus()
+    page.keyboard.press("y")
+    settle(page)
+    assert page.is_visible(".journey")
+    page.get_by_role("button", name="New search").click()
+    page.wait_for_selector(".begin:not([hidden])")
+    assert not page.is_visible(".journey")
+    assert not page.locator(".card").first.is_visible()
+    for _ in range(2):  # and after the page was loaded anew
+        assert page.locator(".items li").count() == 0
+        assert not page.get_by_role("button", name="New search").is_visible()
+        page.reload()
+        page.wait_for_selector(".search.ready")
+    give(page, query_crop("green"))
+    search(page)
+    assert shirt_of_first_hit(page) == "green"
+    assert page.locator(".items li").count() == 1
+
+
 def test_an_answer_is_taken_back_though_the_search_failed(small: Site, visit: Visit) -> None:
     page = visit(small, "ERR_FAILED")
     give(page, query_crop("red"))

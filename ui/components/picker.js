@@ -227,6 +227,7 @@ export function picker(changed) {
       active = items.length - 1;
       show();
     },
+    focus: () => input.focus(),
     // Shows the picture in which it is not clear who is meant.
     complain(words, index) {
       if (index >= 0) active = index;

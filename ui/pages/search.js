@@ -62,9 +62,10 @@ export async function start(element, about) {
   purpose.addEventListener("change", ({ target }) => change({ purpose: target.value }));
   const go = make("button", { id: "search", className: "primary", textContent: text("search.go") });
   const stop = make("button", { type: "button", className: "quiet stop", textContent: text("search.cancel"), hidden: true, onclick: () => running?.abort() });
+  const fresh = button("search.new", anew, { hidden: true });
   const saved = savedSearches({ save, open: openSaved });
   const form = find(".side");
-  form.append(query.element, cameraBox.element, timeBox.element, more, purpose, make("div", { className: "go" }, go, stop), saved.element);
+  form.append(query.element, cameraBox.element, timeBox.element, more, purpose, make("div", { className: "go" }, go, stop, fresh), saved.element);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     list.toFirst();
@@ -157,6 +158,29 @@ export async function start(element, about) {
 
   function keep() {
     remember("search", state);
+    fresh.hidden = !state.items.length && !state.judged.length;
+  }
+
+  // About somebody else: nothing of the search before is left, but for how hits are looked at.
+  function anew() {
+    running?.abort();
+    tell("close", { focus: false });
+    [result, takenBack] = [null, []];
+    change({ items: [], judged: [], cameras: [], after: null, before: null });
+    query.set([]);
+    cameraBox.set([]);
+    timeBox.set(state);
+    way.show([], 0);
+    problem.textContent = "";
+    begin();
+    query.focus();
+  }
+
+  function begin() {
+    told.textContent = text("search.start");
+    told.classList.add("start");
+    find(".begin").hidden = false;
+    tools.hidden = list.element.hidden = line.element.hidden = true;
   }
 
   const judged = (verdict) => state.judged.filter((each) => each.verdict === verdict);
@@ -379,7 +403,7 @@ export async function start(element, about) {
     form.hidden = true;
     find(".results").replaceChildren(emptyGallery(about));
   } else {
-    told.textContent = text("search.start");
+    begin();
     find(".begin").hidden = state.items.length > 0;
   }
   page.classList.add("ready");

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationErr
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from reidapp.asking import Question, time_of
+from reidapp.asking import Question, check_period, time_of
 from reidapp.errors import UserError
 from reidapp.gallery.calibration import Calibration
 from reidapp.gallery.identities import Identities
@@ -269,9 +269,9 @@ def begin(desk: Desk, request: SearchRequest, parts: Sequence[Part] = ()) -> Sea
         crops=crops,
     )
     after, before = (time_of(kept.get(name), name, desk.gallery) for name in ("after", "before"))
-    after, before = desk.period(
-        request.after or request.start_point or after, request.before or request.end_point or before
-    )
+    after, before = request.after or request.start_point or after, request.before or request.end_point or before
+    check_period(after, before)
+    after, before = desk.period(after, before)
     cameras = desk.chosen([*request.cameras, *request.groups] or kept.get("cameras"))
     among = None if cameras is None else tuple(cameras)
     top = request.max_matches or request.top

@@ -111,7 +111,7 @@ def test_the_commands(gallery: Gallery, tmp_path: Path, refused_here: Callable[.
     said = refused_here(2, "gallery", "backup", gallery.path, "--gallery", gallery.path)
     assert "nothing is overwritten" in said
     said = refused_here(2, "gallery", "restore", tmp_path / "none", "--gallery", tmp_path / "new")
-    assert "no gallery here" in said
+    assert "no back-up here" in said
     assert not (tmp_path / "new").exists()
 
 

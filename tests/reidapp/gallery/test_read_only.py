@@ -107,7 +107,7 @@ def told(folder: Path, kind: str) -> Told:
         *(["gallery", each] for each in ("calibrate", "normalise", "travel-times", "repair")),
         ["gallery", "camera", tracklet.camera, "--rename", "Gate"],
         ["gallery", "delete", "--tracklet", tracklet.id, "--yes"],
-        ["gallery", "retention", "--days", "3"],
+        ["gallery", "retention", "--days", "3", "--yes"],
     ]
     reads, writes = ([[*each, "-g", str(shown / "gallery")] for each in some] for some in (reads, writes))
     writes.append([*crops, "-g", str(shown / "new")])
