@@ -34,6 +34,9 @@ USED_BY_OTHERS = {
     "types-pyyaml": "mypy",
     "setuptools": "the wheel below",
     "uv": "make constraints",
+    "sphinx": "make docs",
+    "myst-parser": "sphinx, by docs/conf.py",
+    "furo": "sphinx, by docs/conf.py",
 }
 
 # Where packages_distributions cannot say, because the distribution is not installed here.

@@ -29,6 +29,7 @@ SAID = {
 # What is not permissive, and why it can be used all the same.
 ALLOWED = {
     "cuda-toolkit": "CUDA itself, by NVIDIA's own terms: comes with torch for Linux and with the gpu extra",
+    "docutils": "in the public domain but for some files, under GPL an editor's mode; only builds the documentation",
     "nvidia-*": "CUDA itself, by NVIDIA's own terms: comes with torch for Linux and with the gpu extra",
     "psycopg": "LGPL: imported as it is, an extra that only galleries in PostgreSQL need",
     "psycopg-binary": "LGPL: imported as it is, an extra that only galleries in PostgreSQL need",

@@ -88,6 +88,7 @@ def test_from_a_picture_to_a_case_with_the_keyboard_alone(
     page.wait_for_selector(".cases.ready")
     assert page.inner_text(".case h2") == "Coat"
     tab_to(page, "Hit 1")
-    page.keyboard.press("y")
+    with page.expect_response(lambda answer: "/hits" in answer.url and answer.request.method != "GET"):
+        page.keyboard.press("y")
     page.wait_for_selector(".entry [data-verdict=yes][aria-pressed=true]")
     assert [hit.verdict for hit in cases.hits("Coat")] == ["yes"]
