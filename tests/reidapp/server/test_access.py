@@ -127,7 +127,11 @@ def test_the_page_and_gradios_routes_need_somebody_and_lead_nowhere(
     assert len(paths) > 60
     assert {"/gradio_api/queue/join", "/gradio_api/upload", "/gradio_api/file=x", "/gradio_api/queue/data"} <= paths
     admin = {"Authorization": f"Bearer {keys['admin']}"}
-    for path in sorted(paths | {"/", "/ui/pages/search.js", "/ui/texts/en.json", "/ui/", "/ui/pages/"}):
+    manifest = client.get("/manifest.json").json()  # browsers ask for it without a cookie
+    assert (manifest.keys(), manifest["name"]) == ({"name", "icons", "start_url", "display"}, "reidapp")
+    for path in sorted(
+        paths - {"/manifest.json"} | {"/", "/ui/pages/search.js", "/ui/texts/en.json", "/ui/", "/ui/pages/"}
+    ):
         for method in ("GET", "POST", "HEAD"):
             assert client.request(method, path).status_code == 401, path
     for path in ("/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/run/x", "/gradio_api/call/x", "/login"):
