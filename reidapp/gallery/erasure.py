@@ -404,7 +404,8 @@ def _bury(session: Session, found: _Found, plan: Plan, id_: str, by: str, kind: 
     }  # fmt: skip
     ids = sorted(map(_buried, found.videos | found.pieces | found.identities | found.searches))
     counts |= {_NORMALISED: 1} if means else {}
-    session.add(schema.Erasure(id=id_, at=at or schema.now(), by=by, kind=kind, counts=counts, gone=ids))
+    at = at or schema.now("milliseconds")  # so fine, because the latest is listed first
+    session.add(schema.Erasure(id=id_, at=at, by=by, kind=kind, counts=counts, gone=ids))
 
 
 def _counts(row: schema.Erasure) -> dict[str, int]:

@@ -18,9 +18,9 @@ def identifier(*parts: object) -> str:
     return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
-def now() -> str:
+def now(timespec: str = "seconds") -> str:
     """ISO 8601 UTC, as ``at`` has it."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return datetime.now(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 class Base(DeclarativeBase):

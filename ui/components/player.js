@@ -67,6 +67,7 @@ export function player({ judge, similar, keep = null, unsure = false }) {
   let hits = [], at = 0, track = null, wanted = null, opened = 0;
   let have = "whole"; // how they have recordings
   let shift = 0;      // what is played begins at this second of the recording: 0, or where its clip does
+  let frame = null;   // the time stamp of the frame on the screen, where the browser tells
 
   hear("open", ({ hits: all, index }) => {
     hits = all;
@@ -116,7 +117,7 @@ export function player({ judge, similar, keep = null, unsure = false }) {
       if (unknown) toMoment();
       if (have !== "whole" && !hit.gone && !hit.still) playClip("player.making");
       range();
-      draw(now());
+      draw(shown());
     } catch (error) {
       if (turn === opened) problem.textContent = text("player.noBox", { why: error.message });
     }
@@ -154,7 +155,7 @@ export function player({ judge, similar, keep = null, unsure = false }) {
     if (document.fullscreenElement === stage) document.exitFullscreen();
   }
 
-  const now = () => video.currentTime + shift; // in the recording
+  const shown = () => (frame ?? video.currentTime) + shift; // the time, in the recording, of what is on the screen
 
   function playOrPause() {
     if (video.paused) video.play().catch(() => {});
@@ -243,14 +244,15 @@ export function player({ judge, similar, keep = null, unsure = false }) {
   }
 
   // mediaTime is the time stamp of the very frame on the screen; currentTime may be a frame or two ahead.
-  function onFrame(_, frame) {
-    draw(frame.mediaTime + shift);
+  function onFrame(_, { mediaTime }) {
+    frame = mediaTime;
+    draw(shown());
     video.requestVideoFrameCallback(onFrame);
   }
   if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(onFrame);
-  else video.addEventListener("timeupdate", () => draw(now()));
-  video.addEventListener("seeked", () => draw(now()));
-  const resized = new ResizeObserver(() => draw(now()));
+  else for (const change of ["timeupdate", "seeked"]) video.addEventListener(change, () => draw(shown()));
+  video.addEventListener("emptied", () => (frame = null));
+  const resized = new ResizeObserver(() => draw(shown()));
   resized.observe(video);
   resized.observe(still);
 
