@@ -59,7 +59,7 @@ def test_hits_of_a_search_are_judged_and_annotated_in_a_case(small: Site, visit:
     page.keyboard.press("c")
     page.fill(".dialog input", NAME)
     page.keyboard.press("Enter")
-    page.wait_for_selector(".toast:has-text('The hit is in the case')")
+    page.wait_for_selector(".toast:has-text('1 hit is in the case')")
     assert page.evaluate("document.activeElement.classList.contains('card')")
     for _ in range(2):
         page.locator(".card").first.focus()
@@ -71,7 +71,7 @@ def test_hits_of_a_search_are_judged_and_annotated_in_a_case(small: Site, visit:
     page.click("[data-action='into.this'] >> nth=0")
     page.wait_for_selector(".dialog .open:focus")
     page.keyboard.press("Enter")  # the case that was filled last
-    page.wait_for_selector(".toast:has-text('The hit is in the case')")
+    page.wait_for_selector(".toast:has-text('1 hit is in the case')")
     page.click(".toast a")
     page.wait_for_selector(".cases.ready")
     assert page.inner_text(".case h2") == NAME

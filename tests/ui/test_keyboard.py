@@ -81,7 +81,7 @@ def test_from_a_picture_to_a_case_with_the_keyboard_alone(
     page.wait_for_selector(".dialog input:focus")
     page.keyboard.type("Coat")
     page.keyboard.press("Enter")
-    page.wait_for_selector(".toast:has-text('The hit is in the case Coat')")
+    page.wait_for_selector(".toast:has-text('1 hit is in the case Coat')")
     assert page.evaluate("document.activeElement.classList.contains('card')")
     tab_to(page, "Cases", back=True)
     page.keyboard.press("Enter")

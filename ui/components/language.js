@@ -12,10 +12,10 @@ export function choose(name) {
   location.reload();
 }
 
-// The words of a key, with {name} replaced. A key with a `one` beside it is counted by `count`.
+// The words of a key, with {name} replaced by its value, and {name:hit|hits} by the word for one or for any other number.
 export function text(key, values = {}) {
-  const entry = table[values.count === 1 && `${key}.one` in table ? `${key}.one` : key];
-  return (entry ?? key).replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+  const put = (_, name, one, many) => (many === undefined ? String(values[name] ?? "") : String(values[name]) === "1" ? one : many);
+  return (table[key] ?? key).replace(/\{(\w+)(?::([^|{}]*)\|([^{}]*))?\}/g, put);
 }
 
 // Who did something; without users it is whoever has opened the server's link.

@@ -1,7 +1,7 @@
 // How right P(match) is: of pairs that were told so likely to be one person, the share that was. Right is the diagonal.
 import { percent, text } from "./language.js";
 
-const SIZE = 320, LEFT = 52, RIGHT = 20, TOP = 12, BOTTOM = 46;
+const SIZE = 320, LEFT = 52, RIGHT = 28, TOP = 12, BOTTOM = 46;
 const TICKS = [0, 0.25, 0.5, 0.75, 1];
 const LEAST_PX = 3, MOST_PX = 7; // radius of a point, by how many pairs it stands for
 

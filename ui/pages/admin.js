@@ -223,7 +223,7 @@ export async function start(element, about) {
     const say = find(".audit .say");
     say.textContent = text("admin.verifying");
     const { rows, head, broken } = await ask("api/v1/audit/verify", { json: {} });
-    say.textContent = broken ? "" : text("admin.whole", { count: rows, rows: number(rows), head });
+    say.textContent = broken ? "" : text("admin.whole", { rows: number(rows), head });
     if (broken) throw new Error(text("admin.broken", { broken }));
   }
 }

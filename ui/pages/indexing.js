@@ -156,8 +156,8 @@ export async function start(element, about) {
   const plain = (message) => message.replace(`--template ${field("template").value.trim()}: `, "").replace(/^--[a-z]+: /, "");
 
   function counted({ files, bytes: size, left_out, plan }) {
-    const lines = [text("trial.files", { count: files, number: number(files), size: bytes(size), cameras: plan.cameras.length })];
-    if (left_out) lines.push(text("trial.leftOut", { count: left_out, number: number(left_out) }));
+    const lines = [text("trial.files", { number: number(files), size: bytes(size), cameras: plan.cameras.length })];
+    if (left_out) lines.push(text("trial.leftOut", { number: number(left_out) }));
     return lines.join(" ");
   }
 
@@ -186,7 +186,7 @@ export async function start(element, about) {
   function camera({ name, zone, files, first, last }) {
     const times = first ? `${day(first, zone)}, ${first === last ? clock(first, zone) : span(first, last, zone)}, ${zone}` : text("trial.noTimes");
     return make("li", {}, make("strong", { textContent: name }),
-      make("span", { textContent: text("trial.cameraFiles", { count: files, number: number(files) }) }), make("span", { textContent: times }));
+      make("span", { textContent: text("trial.cameraFiles", { number: number(files) }) }), make("span", { textContent: times }));
   }
 
   function* when({ start, zone, uncertain, start_source, duration_s, width, height, codec }) {
@@ -209,7 +209,7 @@ export async function start(element, about) {
 
   function came(job) {
     const { videos, tracklets, crops, unchanged, video_s, notes, skipped, incomplete } = job.result;
-    const lines = [text("indexing.result", { count: videos, number: number(videos), tracklets: number(tracklets), crops: number(crops) })];
+    const lines = [text("indexing.result", { number: number(videos), tracklets: number(tracklets), crops: number(crops) })];
     if (video_s && job.seconds) lines.push(speedOf(job, video_s / job.seconds));
     if (unchanged) lines.push(text("indexing.unchanged", { count: unchanged, number: number(unchanged) }));
     const bad = [...incomplete, ...skipped].map(({ file, reason }) => [file, reason]);

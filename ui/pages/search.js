@@ -416,7 +416,7 @@ function facts(cameras) {
   const lines = [
     text("facts.cameras", { count: cameras.length }),
     text("facts.videos", { count: sum("videos") }),
-    text("facts.tracklets", { count: sum("tracklets"), number: number(sum("tracklets")) }),
+    text("facts.tracklets", { number: number(sum("tracklets")) }),
   ];
   return lines.map((words) => make("span", { textContent: words }));
 }
