@@ -27,6 +27,7 @@ from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import DAMAGED, Gallery, GalleryWriter, NewChunk
 from reidapp.imaging import read_image
 from reidapp.settings import IndexSettings
+from tests.killing import die_at
 from tests.reidapp.footage.numbered import write_numbered
 from tests.reidapp.footage.test_decoding import shorten_header
 from tests.small_gallery import FPS, SHIRTS, ColourEmbedder, ShirtDetector, Walk, frame_at, query_crop, write_video
@@ -214,19 +215,7 @@ def _run_until_killed(footage: Path, path: Path, where: str, calls: int) -> None
         "commit": (GalleryWriter, "add_chunk"),
         "analysis": (indexing, "analyse"),
     }[where]
-    step = getattr(owner, name)
-    count = 0
-
-    def dying(*args: object, **kwargs: object) -> object:
-        nonlocal count
-        count += 1
-        mine = count  # chunks are analysed several at a time
-        result = step(*args, **kwargs)
-        if mine == calls:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(owner, name, dying)
+    die_at(owner, name, calls, after=True)
     run(footage, Gallery.open(path))
 
 

@@ -24,6 +24,7 @@ from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery, utc
 from reidapp.gallery.verification import verify
 from reidapp.imaging import read_image
+from tests.killing import die_at
 from tests.reidapp.footage.test_indexing import new_gallery as shirt_gallery
 from tests.reidapp.footage.test_stills import find, run, save, still
 from tests.reidapp.gallery.test_search import DAY_MS, START_MS, new_gallery
@@ -159,18 +160,9 @@ def _any_camera(session: Session, name: str) -> schema.Camera:
 def _killed(path: Path, where: str, calls: int) -> None:
     owner, _, name = where.rpartition(".")
     owner = {"deletion": deletion, "Gallery": Gallery, "os": os, "Path": Path, "shutil": shutil}[owner]
-    real, count = getattr(owner, name), 0
-
-    def dies(*args: object, **options: object) -> object:
-        nonlocal count
-        count += 1
-        if count > calls:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **options)
-
     gallery = Gallery.open(path)
     with gallery.writing() as writer:
-        setattr(owner, name, dies)
+        die_at(owner, name, calls + 1)
         delete_from(writer, Selection(camera="Gate"))
 
 

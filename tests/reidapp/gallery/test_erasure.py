@@ -32,6 +32,7 @@ from reidapp.gallery.store import Gallery, StoredChunk
 from reidapp.gallery.traces import Proof, searched, traces_of, traces_of_words
 from reidapp.gallery.verification import verify
 from reidapp.imaging import read_image
+from tests.killing import die_at
 from tests.reidapp.commands import as_json, reidapp
 from tests.reidapp.gallery.test_snapshot import unit
 from tests.small_gallery import make_crowd
@@ -258,18 +259,9 @@ def _killed(path: Path, where: str, calls: int) -> None:
     owner = {"erasure": erasure, "deletion": deletion, "Gallery": Gallery, "database": database, "shutil": shutil}[
         owner
     ]
-    real, count = getattr(owner, name), 0
-
-    def dies(*args: object, **options: object) -> object:
-        nonlocal count
-        count += 1
-        if count > calls:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **options)
-
     gallery = Gallery.open(path)
     with gallery.writing() as writer:
-        setattr(owner, name, dies)
+        die_at(owner, name, calls + 1)
         erase(writer, Subject(NAME), "a0")
 
 

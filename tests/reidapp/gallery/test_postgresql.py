@@ -1,6 +1,5 @@
 """Rows in PostgreSQL: the same rows, hits and orders as in SQLite, and what can go wrong with a server."""
 
-import itertools
 import json
 import multiprocessing
 import shutil
@@ -34,6 +33,7 @@ from reidapp.gallery.store import Gallery
 from reidapp.gallery.traces import searched
 from reidapp.gallery.verification import repair, verify
 from reidapp.model_card import ModelCard
+from tests.killing import die_at
 from tests.postgres import GUARDED, Server
 from tests.reidapp.footage import test_indexing as indexing
 from tests.reidapp.gallery import test_cameras as cameras
@@ -282,13 +282,8 @@ def test_a_deletion_that_is_killed_is_whole_or_was_not(gallery: Gallery, monkeyp
 def _delete_and_die(path: Path, owner: Any, name: str) -> None:
     gallery = Gallery.open(path)
     first = min(tracklet.id for tracklet in gallery.tracklets())
-    real, calls = getattr(owner, name), itertools.count(owner is deletion)  # it begins by removing earlier leftovers
-
-    def dies(*args: Any) -> Any:
-        return signal.raise_signal(signal.SIGKILL) if next(calls) else real(*args)
-
     with gallery.writing() as writer:
-        setattr(owner, name, dies)
+        die_at(owner, name, 1 if owner is deletion else 2)  # it begins by removing earlier leftovers
         delete_from(writer, Selection(tracklets=[first]))
 
 

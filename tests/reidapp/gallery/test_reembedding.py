@@ -1,7 +1,6 @@
 """A gallery moves to another model and back; stopped or killed on the way, it ends with the same vectors."""
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -27,6 +26,7 @@ from reidapp.gallery.verification import verify
 from reidapp.imaging import decode_crop, encode_crop
 from reidapp.model_card import model_identity
 from reidapp.server import service
+from tests.killing import die_at
 from tests.reidapp.commands import as_json
 from tests.reidapp.gallery.test_search import START_MS, add_video, chunk_of
 from tests.small_gallery import ColourEmbedder, ShirtDetector, png, query_crop
@@ -178,18 +178,7 @@ def test_interrupted_it_keeps_the_old_model_and_goes_on_later(gallery: Gallery, 
 
 def _until_killed(path: Path, file: Path, step: str, calls: int) -> None:
     """Embed anew, and die without a word after the n-th call of a step."""
-    owner = vectors if step == "append" else GalleryWriter
-    original, count = getattr(owner, step), 0
-
-    def dying(*args: object) -> object:
-        nonlocal count
-        count += 1
-        result = original(*args)
-        if count == calls:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(owner, step, dying)
+    die_at(vectors if step == "append" else GalleryWriter, step, calls, after=True)
     reembed(Gallery.open(path), Half(), file)
 
 

@@ -24,6 +24,7 @@ from reidapp.gallery.verification import RepairReport, repair, verify
 from reidapp.imaging import encode_crop
 from reidapp.model_card import model_identity
 from reidapp.settings import IndexSettings
+from tests.killing import die_at
 from tests.reidapp.footage.test_indexing import ShirtEmbedder, contents
 from tests.small_gallery import FPS, ShirtDetector, Walk, frame_at, query_crop, write_video
 
@@ -328,15 +329,7 @@ def test_it_waits_for_no_writer(gallery: Gallery) -> None:
 
 def _repair_until_killed(path: Path, where: str, calls: int) -> None:
     owner: Any = {"write_whole": files, "_embedded": verification._Mending}[where]
-    step, left = getattr(owner, where), [calls]
-
-    def dying(*args: object) -> object:
-        left[0] -= 1
-        if not left[0]:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return step(*args)
-
-    setattr(owner, where, dying)
+    die_at(owner, where, calls)
     mend(Gallery.open(path))
 
 
