@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from reidapp.embedding import Embedder
+from reidapp.gallery.cases import Cases
 from reidapp.server.access_folder import AccessFolder
 from reidapp.server.app import build_app
 from reidapp.server.audit import Audit
@@ -97,6 +98,15 @@ def opened(page: "playwright.Page", name: str) -> "playwright.Page":
     page.get_by_role("link", name=name).click()
     page.wait_for_selector(f".{name.lower()}.ready")
     return page
+
+
+@pytest.fixture
+def cases(small: Site) -> Iterator[Cases]:
+    """Of the small gallery; nothing is left of them after the test."""
+    cases = Cases(small.service.gallery, "test")
+    yield cases
+    for case in cases.all():
+        cases.delete(case.name)
 
 
 @pytest.fixture

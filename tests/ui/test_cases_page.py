@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,6 @@ from tests.ui.test_page import Page, Visit, give, playing, search
 from tests.ui.test_search_page import settle
 
 NAME = 'Coat <b>1</b> / "12"'
-
-
-@pytest.fixture
-def cases(small: Site) -> Iterator[Cases]:
-    cases = Cases(small.service.gallery, "test")
-    yield cases
-    for case in cases.all():
-        cases.delete(case.name)
 
 
 @pytest.fixture

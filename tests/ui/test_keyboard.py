@@ -1,9 +1,6 @@
 """The way from a picture to a case with the keyboard alone, and where one is on it is always seen."""
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from reidapp.gallery.cases import Cases
 from tests.small_gallery import FOOTAGE, frame_at, png
@@ -16,14 +13,6 @@ FOCUS = """() => {
   const words = at.getAttribute('aria-label') || at.textContent.trim() || at.type;
   return [at === document.body ? '' : words, style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2];
 }"""
-
-
-@pytest.fixture
-def cases(small: Site) -> Iterator[Cases]:
-    cases = Cases(small.service.gallery, "test")
-    yield cases
-    for case in cases.all():
-        cases.delete(case.name)
 
 
 def tab_to(page: Page, words: str, back: bool = False) -> None:
