@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from reidapp.errors import ReidappError, UserError
+from reidapp.footage.trial import survivable
 from reidapp.imaging import MAX_PIXELS
 
 # A seek may land after the target (FFmpeg seeks by decoding time), or between two keyframes (MPEG-TS has no index),
@@ -473,6 +474,10 @@ def _blamed_on(path: Path) -> Iterator[None]:
 
 def _opened(path: Path) -> InputContainer:
     try:
+        if _may_be_transport_stream(path) and not survivable(path, _LIMITS):
+            raise UserError(
+                f"{path.name}: not a video that can be read (FFmpeg breaks down over this damage; export it anew)"
+            )
         container = av.open(str(path), options=_LIMITS, metadata_errors="ignore")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise UserError(f"{path.name}: not a video that can be read ({_reason(error)})") from error
@@ -495,6 +500,13 @@ def _opened(path: Path) -> InputContainer:
         raise UserError(f"{path.name}: {width}×{height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are read")
     stream.codec_context.options = _LIMITS
     return container
+
+
+def _may_be_transport_stream(path: Path) -> bool:
+    """Whether a file does not begin as MP4, AVI or Matroska: FFmpeg finds transport streams behind anything else."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    return not (head.startswith(_EBML) or _box_length(head))
 
 
 def _reason(error: Exception) -> str:
