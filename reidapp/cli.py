@@ -61,7 +61,13 @@ users.add_typer(keys, name="keys")
 audit_ = typer.Typer(help="What was done, by whom and when: a log that only grows.", no_args_is_help=True)
 app.add_typer(audit_, name="audit")
 
-GalleryOption = Annotated[Path, typer.Option("--gallery", "-g", help="Folder of the gallery.")]
+
+def _named(folder: Path | None) -> Path | None:
+    """A folder by its name where it was given as ``.`` or ``..``, which read badly in a message."""
+    return folder.resolve() if folder and folder.name in ("", "..") else folder
+
+
+GalleryOption = Annotated[Path, typer.Option("--gallery", "-g", callback=_named, help="Folder of the gallery.")]
 DatabaseOption = Annotated[
     str | None,
     typer.Option(
@@ -79,7 +85,8 @@ TrackletsArgument = Annotated[list[str] | None, typer.Argument(help="Ids of hits
 CountArgument = Annotated[int, typer.Argument(min=1, help="So many.")]
 CrowdOption = Annotated[int, typer.Option(min=1, help="Groups of people before a camera at once, who cross.")]
 OfGalleryOption = Annotated[
-    Path | None, typer.Option("--gallery", "-g", help="Folder of the gallery; users and the log are beside it.")
+    Path | None,
+    typer.Option("--gallery", "-g", callback=_named, help="Folder of the gallery; users and the log are beside it."),
 ]
 AccessOption = Annotated[
     Path | None,
@@ -296,7 +303,7 @@ def index(
         list[str], typer.Argument(metavar="FOLDER|URL...", help="Folder of recordings, one of them, or live streams.")
     ],
     gallery: Annotated[
-        Path | None, typer.Option("--gallery", "-g", help="Folder of the gallery; not for --dry-run.")
+        Path | None, typer.Option("--gallery", "-g", callback=_named, help="Folder of the gallery; not for --dry-run.")
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Shipped model's name or an ONNX file; the gallery's own if it has one.")
@@ -537,7 +544,13 @@ def search(
 @app.command()
 def serve(
     gallery: Annotated[
-        list[Path], typer.Option("--gallery", "-g", help="Folder of the gallery; several are served side by side.")
+        list[Path],
+        typer.Option(
+            "--gallery",
+            "-g",
+            callback=lambda folders: [*map(_named, folders)],
+            help="Folder of the gallery; several are served side by side.",
+        ),
     ],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7860,
     detector: DetectorOption = None,

@@ -73,6 +73,11 @@ def test_bad_usage_is_one_line() -> None:
     assert refused(2, "train").startswith("reidapp: train: missing RECIPE, --data KIND:DIR, --out RUN (")
 
 
+@pytest.mark.parametrize("command", [["gallery", "info"], ["serve"], ["gallery", "verify"]])
+def test_this_folder_is_called_by_its_name(command: list[str]) -> None:
+    assert refused(2, *command, "--gallery", ".").startswith(f"reidapp: {ROOT}: no gallery here")
+
+
 def test_one_data_set_at_a_time_is_scored() -> None:
     twice = ("--data", "folder:a", "--data", "folder:b")
     assert "--data: 2 data sets given; a model is scored on one" in refused(2, "evaluate", "small", *twice)
