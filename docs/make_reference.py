@@ -1,7 +1,8 @@
 """Reference pages, from the code: ``python docs/make_reference.py`` writes docs/reference/, which is not kept.
 
-The commands, the REST API, the settings of indexing, and a page per recipe: what it says of itself, the equations of
-its method and losses, and its measured rows. `docs/conf.py` calls this whenever the site is built.
+The commands, the REST API, the settings of indexing, a page per recipe (what it says of itself, the equations of its
+method and losses, its measured rows), and which examples of the guides no test runs. `docs/conf.py` calls this whenever
+the site is built.
 """
 
 import inspect
@@ -20,6 +21,7 @@ sys.path.insert(0, str(DOCS.parent))  # benchmarks are not installed
 
 from benchmarks import supervised, unsupervised  # noqa: E402
 from benchmarks.method_rows import Row, read_result  # noqa: E402
+from docs import code_blocks  # noqa: E402
 from reidapp import registry, settings  # noqa: E402
 from training.recipe import FOLDER, describe, kinds  # noqa: E402
 
@@ -31,6 +33,7 @@ def main() -> None:
     shutil.rmtree(OUT, ignore_errors=True)
     (OUT / "recipes").mkdir(parents=True)
     pages = {"cli": commands(), "api": rest(), "settings": indexing(), "recipes": recipes()}
+    pages["examples"] = code_blocks.listing()
     pages |= {f"recipes/{name}": recipe(name) for names in kinds().values() for name in names}
     for name, text in pages.items():
         (OUT / f"{name}.md").write_text(text, "utf-8")

@@ -222,7 +222,8 @@ def resolved(session: Session, gallery: Gallery, wanted: Selection) -> tuple[set
 def _video_called(session: Session, given: str) -> str:
     video = schema.Video
     begins = video.id.startswith(given.lower(), autoescape=True) if len(given) >= _MIN_PREFIX else video.id == given
-    path = video.path.in_({given, str(Path(given).expanduser().absolute())})
+    said = Path(given).expanduser()
+    path = video.path.in_({given, str(said.absolute()), str(said.resolve())})  # `index` follows links
     found = session.scalars(select(video.id).where(or_(begins, path)).limit(2)).all()
     if len(found) != 1:
         what = "several recordings begin so" if found else "not in this gallery; give the id or path of a recording"

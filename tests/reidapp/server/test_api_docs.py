@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.code_blocks import ROOT, blocks
 from reidapp.asking import Question
 from reidapp.gallery.travel_times import TravelTimes, keep
 from reidapp.server.access_folder import AccessFolder
@@ -23,12 +24,13 @@ from reidapp.settings import CameraSettings
 from tests.reidapp.server.live import live
 from tests.small_gallery import HOSTILE, make_service, png, query_crop
 
-DOCS = Path(__file__).resolve().parents[3] / "docs" / "api.md"
+PAGE = ROOT / "docs" / "api.md"
 SLEEPS = (sys.executable, "-c", "import time; time.sleep(600)")
 
 
-def blocks(language: str) -> str:
-    return "\n".join(re.findall(rf"^```{language}\n(.*?)^```", DOCS.read_text(), re.MULTILINE | re.DOTALL))
+def run(language: str) -> str:
+    """The blocks that are tagged to be run."""
+    return "\n".join(each.text for each in blocks(PAGE) if each.kind == "run" and each.language == language)
 
 
 @pytest.fixture
@@ -82,11 +84,11 @@ def test_every_curl_is_answered(
     users = Users(AccessFolder(tmp_path / "access"))
     app = build_app(service, link, users=users, audit=Audit(users.folder), jobs=jobs)
     with live(app) as url:
-        script = blocks("bash").replace("http://127.0.0.1:7860", url).replace("token=…", f"token={link.token}")
+        script = run("bash").replace("http://127.0.0.1:7860", url).replace("token=…", f"token={link.token}")
         script = script.replace("jobs/$JOB/retry", "jobs/$ENDED/retry")  # the other one takes a moment to end
         script = script.replace("ask() { curl -sS", "ask() { curl -sS --fail-with-body -w '\\n'")
         script = re.sub(r"^ask -N (\S+).*$", r"ask -m 2 -N \1 || [ $? = 28 ]", script, flags=re.MULTILINE)  # it goes on
-        script = re.sub(r"^reidapp serve.*$", "", script, flags=re.MULTILINE).replace("curl -s http", "curl -sf http")
+        script = script.replace("curl -s http", "curl -sf http")
         merging = re.findall(r"^ask -X POST .*/cameras/.*/merge.*\n", script, re.MULTILINE)
         script = "".join([*re.split("|".join(map(re.escape, merging)), script), *merging])  # it forgets travel times
         script = f"trap 'echo \"FAILED $BASH_COMMAND\" >&2' ERR\n{script}"
@@ -100,7 +102,7 @@ def test_every_curl_is_answered(
 
         (tmp_path / "query.jpg").write_bytes(png(query_crop("red")))
         told = subprocess.run(
-            [sys.executable, "-c", f"link = {url!r} + '/?token={link.token}'\n{blocks('python')}"],
+            [sys.executable, "-c", f"link = {url!r} + '/?token={link.token}'\n{run('python')}"],
             cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert told.returncode == 0, told.stderr
