@@ -16,5 +16,9 @@ class UserError(ReidappError):
     exit_code = 2
 
 
+class UnavailableError(ReidappError):
+    """A database does not let anybody in just now; the same may work in a moment."""
+
+
 class UnknownError(UserError):
     """What was asked for by its name or id is not there."""

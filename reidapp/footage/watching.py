@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from reidapp.errors import UserError
+from reidapp.errors import UnavailableError, UserError
 from reidapp.files import BusyError
 from reidapp.footage.indexing import Footage
 from reidapp.footage.report import IndexReport
@@ -110,8 +110,8 @@ def watch(
 ) -> IndexReport:
     """Index what is there and what comes, until an interrupt (KeyboardInterrupt), or ``stop`` at the end of a pass.
 
-    A gallery that another process writes to, or has just moved to another model, and a folder that went away are waited
-    for.
+    A gallery that another process writes to, or has just moved to another model, a database that lets nobody in, and a
+    folder that went away are waited for.
 
     Args:
         took: called with the report of the first pass, and of every other that had something to do.
@@ -145,7 +145,7 @@ def watch(
                     if report.interrupted:
                         break
                 passes, waiting_for = passes + 1, ""
-            except (BusyError, MovedError, UserError) as error:
+            except (BusyError, MovedError, UnavailableError, UserError) as error:
                 if isinstance(error, UserError) and not passes:
                     raise
                 if str(error) != waiting_for:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
-from reidapp.errors import ReidappError, UserError
+from reidapp.errors import ReidappError, UnavailableError, UserError
 from reidapp.files import BusyError
 from reidapp.gallery.schema import Base
 
@@ -37,6 +37,7 @@ _FAULTS = {
     "58": "the server's disk cannot be read or written; its log says more",
     "XX": "the database is damaged; restore a back-up",
 }
+_PASSING = ("08", "40", "533", "55P03", "57P")  # by itself
 
 # Who is gone without a word loses its locks after a minute; nobody waits for ever.
 _SESSION = {
@@ -110,7 +111,7 @@ def held(engine: Engine, what: str, busy: str | None) -> Iterator[None]:
             try:
                 driver.execute("SELECT 1")
             except engine.dialect.loaded_dbapi.Error as error:
-                raise ReidappError(f"{place(engine)}: {_FAULTS['08']}") from error
+                raise UnavailableError(f"{place(engine)}: {_FAULTS['08']}") from error
 
         try:
             connection.execute(text("SET lock_timeout = 0"))
@@ -213,7 +214,8 @@ def _say(place: str, context: ExceptionContext) -> None:
     state = "08" if context.is_disconnect and not error.sqlstate else error.sqlstate or ""
     for fault, told in _FAULTS.items():
         if state.startswith(fault):
-            raise ReidappError(f"{place}: {told} ({said})") from error
+            kind = UnavailableError if fault in _PASSING else ReidappError
+            raise kind(f"{place}: {told} ({said})") from error
 
 
 def _unreachable(place: str, said: str) -> ReidappError:
@@ -222,5 +224,5 @@ def _unreachable(place: str, said: str) -> ReidappError:
     elif "does not exist" in said:
         remedy = "createdb makes a database, createuser a user"
     else:
-        return ReidappError(f"{place}: the server cannot be reached; see whether it runs, and the address ({said})")
+        return UnavailableError(f"{place}: the server cannot be reached; see whether it runs, and the address ({said})")
     return UserError(f"{place}: {remedy} ({said})")

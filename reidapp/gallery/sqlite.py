@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from reidapp import files
-from reidapp.errors import ReidappError, UserError
+from reidapp.errors import ReidappError, UnavailableError, UserError
 from reidapp.gallery.schema import Setting
 
 # By the beginnings of SQLite's names of errors.
@@ -29,6 +29,7 @@ _FAULTS = {
 }
 
 _PATIENCE_S = 60.0  # with others, until a log can be emptied
+_LOCK_PATIENCE_S = 10.0  # with another process that writes
 
 
 def connect(path: Path) -> Engine:
@@ -169,7 +170,7 @@ def _reading(path: Path) -> sqlite3.Connection:
 
 def _prepare_to_read(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # as below
-    connection.execute("PRAGMA busy_timeout=10000")
+    connection.execute(f"PRAGMA busy_timeout={_LOCK_PATIENCE_S * 1000:.0f}")
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
@@ -182,7 +183,7 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
-    connection.execute("PRAGMA busy_timeout=10000")
+    connection.execute(f"PRAGMA busy_timeout={_LOCK_PATIENCE_S * 1000:.0f}")
 
 
 def _file_of(connection: sqlite3.Connection) -> str:
@@ -198,4 +199,5 @@ def _say(path: Path, context: ExceptionContext) -> None:
         raise UserError(f"{path.parent}: {files.READ_ONLY} ({error})") from error
     for fault, text in _FAULTS.items():
         if name.startswith(fault):
-            raise ReidappError(f"{path}: {text} ({error})") from error
+            kind = UnavailableError if fault == "SQLITE_BUSY" else ReidappError
+            raise kind(f"{path}: {text} ({error})") from error

@@ -22,11 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reidapp import files
-from reidapp.errors import ReidappError, UserError
+from reidapp.errors import ReidappError, UnavailableError, UserError
 
 VARIABLE = "REIDAPP_ACCESS"
 NOTED = "REIDAPP_NOTED"  # set where the log has already, by whoever asked for it, what a command is to do
 _SECRET_BYTES = 32
+_LOCK_PATIENCE_S = 30.0  # with another process that writes
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class AccessFolder:
         os.close(os.open(file, os.O_CREAT | os.O_RDONLY, 0o600))  # as SQLite would make it, others could read it
         newest = 1 + len(later)
         try:
-            with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as connection:
+            with closing(sqlite3.connect(file, timeout=_LOCK_PATIENCE_S, isolation_level=None)) as connection:
                 connection.row_factory = sqlite3.Row
                 if changes or _version(connection) < newest:
                     connection.execute("BEGIN IMMEDIATE")
@@ -110,7 +111,8 @@ class AccessFolder:
                 yield connection
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
-            raise ReidappError(f"{file}: {error}; nothing was written") from error
+            kind = UnavailableError if error.sqlite_errorname.startswith("SQLITE_BUSY") else ReidappError
+            raise kind(f"{file}: {error}; nothing was written") from error
 
     def compact(self, name: str) -> None:
         """Write an SQLite file anew, so that nothing of deleted rows stays behind.
@@ -120,7 +122,7 @@ class AccessFolder:
         """
         file = self.path / name
         try:
-            with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as connection:
+            with closing(sqlite3.connect(file, timeout=_LOCK_PATIENCE_S, isolation_level=None)) as connection:
                 connection.execute("VACUUM")
         except sqlite3.Error as error:
             raise ReidappError(f"{file}: {error}; run the same command again") from error

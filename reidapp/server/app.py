@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from reidapp import __version__
-from reidapp.errors import ReidappError, UnknownError, UserError
+from reidapp.errors import ReidappError, UnavailableError, UnknownError, UserError
 from reidapp.files import BusyError, one_line
 from reidapp.server import sign_in
 from reidapp.server.access import API
@@ -20,7 +20,17 @@ from reidapp.server.galleries import Galleries
 from reidapp.server.jobs import Jobs
 from reidapp.server.metrics import Measured, Metrics
 from reidapp.server.routes import api_routes, health
-from reidapp.server.security import BelowPath, Door, Gate, LinkDoor, OneTimeLink, OpenDoor, OriginGuard, origin_of
+from reidapp.server.security import (
+    RETRY,
+    BelowPath,
+    Door,
+    Gate,
+    LinkDoor,
+    OneTimeLink,
+    OpenDoor,
+    OriginGuard,
+    origin_of,
+)
 from reidapp.server.service import SearchService
 from reidapp.server.users import Users
 
@@ -29,6 +39,7 @@ _STATUS: tuple[tuple[type[ReidappError], int], ...] = (
     (UserError, 422),
     (BusyError, 409),
     (RefusedError, 403),
+    (UnavailableError, 503),
 )
 _DESCRIPTION = (
     f"Every path is that of the default gallery; each also exists below `{API}/galleries/{{gallery}}/…`, for one of "
@@ -122,7 +133,7 @@ async def _say_what_is_wrong(request: Request, error: Exception) -> JSONResponse
     text = str(error)
     for name, service in request.app.state.galleries:  # where they are is nobody's business but the server's
         text = text.replace(str(service.gallery.path), name)
-    return _problem(text, status)
+    return _problem(text, status, RETRY if status == 503 else None)
 
 
 async def _say_what_is_invalid(request: Request, error: Exception) -> JSONResponse:

@@ -17,12 +17,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reidapp.errors import UserError
+from reidapp.errors import UnavailableError, UserError
 from reidapp.server.askers import Asker, RefusedError
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 # Browsers fetch the manifest, which says the program's name and no more, without a cookie.
 OPEN = frozenset({"/healthz", "/readyz", "/sign-in", "/manifest.json"})
+RETRY = {"Retry-After": "5"}  # seconds, after which a database may let others in again
 _PORTS = {"http": 80, "https": 443}
 
 # Gradio's page starts from an inline script and its HTML component compiles its code with `new Function`; everything
@@ -147,6 +148,11 @@ class Gate:
                 asker = await self.door.asker(scope)
             except RefusedError as error:
                 await refused(scope, str(error))(scope, receive, send)
+                return
+            except UnavailableError:  # its text names files
+                answer = refused(scope, "The list of users cannot be read just now; try again in a moment.", 503)
+                answer.headers.update(RETRY)
+                await answer(scope, receive, send)
                 return
             if asker is None:
                 await self.door.answer(scope)(scope, receive, send)
