@@ -14,6 +14,7 @@ from models.network import Network
 from models.onnx_weights import load_onnx
 from models.run_folder import load_network, read_facts
 from reidapp.errors import UserError
+from reidapp.gallery.adapted import adapted_models
 from reidapp.gallery.label_free import LabelFreeScores, label_free_scores
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import decode_crop, resize
@@ -264,8 +265,9 @@ def _counted(counts: dict[str, int]) -> str:
 
 
 def _adapted(card: ModelCard, gallery: Gallery, fitted: dict[str, int], what: str, how: str) -> ModelCard:
-    """The start's card with a new version; its scores do not hold any more."""
-    taken = {model.card.version for model in gallery.models() if model.card.name == card.name}
+    """The start's card with a version that the gallery has not had; its scores do not hold any more."""
+    known = [model.card for model in gallery.models()] + list(map(read_card, adapted_models(gallery).values()))
+    taken = {other.version for other in known if other and other.name == card.name}
     base = card.version.partition("+")[0]
     version = next(v for number in range(1, len(taken) + 2) if (v := f"{base}+{number}") not in taken)
     return replace(

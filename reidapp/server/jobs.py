@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from reidapp.errors import UnknownError, UserError
+from reidapp.gallery import adapted
 from reidapp.gallery.case_export import WHOLE, Part
 from reidapp.gallery.erasure import Subject
 from reidapp.gallery.store import Gallery
@@ -34,7 +35,7 @@ Kind = Literal["index", "adapt", "reembed", "prune", "calibrate", "backup", "exp
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 # One of these at a time; others need not wait for them.
 WRITING = frozenset({"index", "adapt", "reembed", "prune", "retention", "erase"})
-ADAPTED, EXPORTS = "adapted", "exports"  # folders of a gallery
+EXPORTS = "exports"  # a folder of a gallery
 
 _log = logging.getLogger(__name__)
 
@@ -358,8 +359,8 @@ def allowed(jobs: Jobs, folder: str) -> Path:
 
 
 def adapt_command(gallery: Gallery, id_: str, quick: bool, apply: bool, options: Mapping[str, str]) -> list[str]:
-    """The arguments that adapt the gallery's model to it; the new version is `adapted_models`' of the job's id."""
-    folder = gallery.path / ADAPTED
+    """The arguments that adapt the gallery's model to it; the job's id is the new version's in `adapted_models`."""
+    folder = gallery.path / adapted.FOLDER
     gallery.check_writable()
     folder.mkdir(exist_ok=True)
     out = folder / (f"{id_}.onnx" if quick else id_)
@@ -369,16 +370,8 @@ def adapt_command(gallery: Gallery, id_: str, quick: bool, apply: bool, options:
 
 def _going_on(job: Job, first: str) -> tuple[str, ...]:
     """The arguments that do a job again: a training run that had been begun, in the first job's folder, goes on."""
-    begun = job.kind == "adapt" and (job.gallery / ADAPTED / first / "run.json").is_file()
+    begun = job.kind == "adapt" and (job.gallery / adapted.FOLDER / first / "run.json").is_file()
     return (*job.command, "--resume") if begun and "--resume" not in job.command else job.command
-
-
-def adapted_models(gallery: Gallery) -> dict[str, Path]:
-    """{job's id: file} of the versions that jobs have made."""
-    folder = gallery.path / ADAPTED
-    quick = {file.stem: file for file in folder.glob("*.onnx")}
-    trained = {file.parent.name: file for file in folder.glob("*/model.onnx")}
-    return dict(sorted((quick | trained).items()))
 
 
 def reembed_command(jobs: Jobs, gallery: Gallery, model: str) -> list[str]:
@@ -388,7 +381,7 @@ def reembed_command(jobs: Jobs, gallery: Gallery, model: str) -> list[str]:
         UnknownError: there is none.
     """
     own = {each.id: each.file for each in gallery.models()}
-    files = own | jobs.shipped | adapted_models(gallery)
+    files = own | jobs.shipped | adapted.adapted_models(gallery)
     if model not in files:
         raise UnknownError(f'model "{model}": not known here; /models lists them')
     return ["reembed", f"--model={files[model]}", *_options(gallery, {}), "--json"]

@@ -127,6 +127,15 @@ def test_the_whole_round(model: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert adapt_quick(gallery, tmp_path / "newer.onnx", start=result.model).card.version == "1+2"
 
 
+@pytest.mark.slow
+def test_versions_that_wait_in_the_gallery_are_counted(model: Path, tmp_path: Path) -> None:
+    gallery = new_gallery(tmp_path, model, {"gate": PEOPLE})
+    (gallery.path / "adapted").mkdir()
+    assert adapt_quick(gallery, gallery.path / "adapted" / "one.onnx").card.version == "1+1"
+    assert adapt_quick(gallery, tmp_path / "two.onnx").card.version == "1+2"
+    assert [each.card.version for each in gallery.models()] == ["1"]
+
+
 def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes its seconds."""
     monkeypatch.setattr(adapting, "export_network", lambda *args, **options: None)

@@ -6,10 +6,10 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from reidapp.gallery.adapted import adapted_models
 from reidapp.gallery.calibration import Calibration, current
 from reidapp.model_card import ModelCard, model_identity, read_card
 from reidapp.server.access import Viewer
-from reidapp.server.jobs import adapted_models
 from reidapp.server.routes._shared import jobs_of
 from reidapp.server.routes.search import CalibrationFacts, facts_of
 
