@@ -72,21 +72,21 @@ export async function start(element, about) {
   function cardOf({ id, source, active, crops, coverage, provider, card }) {
     const { height, width, dim, precision, training_data, recipe, licence, cameras, notes } = card;
     const scored = Object.entries(card.scores).flatMap(([protocol, values]) => [make("span", { textContent: scores(values, precision) }), make("small", { textContent: protocol })]);
-    const facts = [
-      ["models.input", text("models.size", { height, width, dim, precision })],
-      ["models.scores", scored],
+    const facts = [["models.input", text("models.size", { height, width, dim, precision })], ["models.scores", scored]];
+    const about = [
       ["models.trained", training_data],
       ["models.cameras", cameras.join(", ")],
       ["models.licence", licence],
       ["models.notes", notes],
       ["models.recipe", recipe],
-    ].filter(([, value]) => value.length);
+    ];
     const tags = active ? [[text("models.active"), "good"], [text("models.runs", { provider: runsOn(provider) }), ""]] : [[text(`source.${source}`), ""]];
     const moved = coverage === 1 ? text("models.whole") : text(crops ? "models.part" : "models.none");
     const node = make("li", { className: "panel model" },
       make("div", { className: "head" }, make("h2", { textContent: called(card) }),
         ...tags.map(([words, kind]) => make("span", { className: `tag ${kind}`, textContent: words }))),
-      make("dl", { className: "terms" }, ...facts.flatMap(([key, value]) => [make("dt", { textContent: text(key) }), make("dd", {}, ...[value].flat())])),
+      terms(facts),
+      make("details", {}, make("summary", { textContent: text("models.about") }), terms(about)),
       make("div", { className: "running" }, make("span", { textContent: crops === null ? percent(coverage) : text("models.coverage", { crops: number(crops), share: percent(coverage) }) }),
         make("progress", { className: "progress", max: 1, value: coverage, "aria-label": text("models.covered") })),
       active ? null : make("div", { className: "actions", "data-role": "admin" }, button("models.switch", () => act(() => list.begin({ kind: "reembed", model: id })), { className: "quiet switch" }),
@@ -94,6 +94,9 @@ export async function start(element, about) {
     node.dataset.model = called(card);
     return node;
   }
+
+  const terms = (facts) => make("dl", { className: "terms" },
+    ...facts.filter(([, value]) => value.length).flatMap(([key, value]) => [make("dt", { textContent: text(key) }), make("dd", {}, ...[value].flat())]));
 
   function scores(values, precision) {
     if ("mAP_loss" in values) return text("models.loses", { precision, points: number(Math.round(1000 * values.mAP_loss) / 10), cosine: number(values.cosine) });
