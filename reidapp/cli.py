@@ -962,6 +962,18 @@ def gallery_travel_times(
     _show(found.to_dict(), f"{gallery}: {found}", json)
 
 
+@gallery_.command("upgrade")
+def gallery_upgrade(gallery: GalleryOption, json: JsonOption = False) -> None:
+    """Bring a gallery that an older version made up to this one, wholly or not at all; other commands do it, too."""
+    from reidapp.gallery import database
+    from reidapp.gallery.store import Gallery
+
+    before, after = database.versions(gallery) if database.is_there(gallery) else (None, None)
+    Gallery.open(gallery)
+    text = "nothing to do" if before == after else f"brought from version {before} of the rows to {after}"
+    _show({"before": before, "after": after}, f"{gallery}: {text}", json)
+
+
 @gallery_.command("verify")
 def gallery_verify(gallery: GalleryOption, json: JsonOption = False) -> None:
     """Prove that a gallery is whole: rows, pictures, vectors, models; a line for each fault, with what to do."""

@@ -272,17 +272,36 @@ def name(engine: Engine) -> str:
     return str(_of(engine).name(engine))
 
 
+def versions(folder: Path) -> tuple[str | None, str]:
+    """The version of the schema that a gallery's rows have now, and this program's; nothing is changed.
+
+    Raises:
+        UserError: as `opened`.
+    """
+    reference = Reference.read(folder / REFERENCE)
+    engine = postgresql.connect(reference.url) if reference else sqlite.connect(folder / FILE_NAME)
+    try:
+        return _versions(engine)
+    finally:
+        engine.dispose()
+
+
 def upgrade(engine: Engine) -> None:
-    """Run the migrations that this database has not seen."""
+    """Run the migrations that this database has not seen: all of them, or, where one fails or is killed, none."""
+    current, newest = _versions(engine)
+    if current != newest:
+        with held(engine, "migrations"):
+            _migrate(engine)
+
+
+def _versions(engine: Engine) -> tuple[str | None, str]:
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    scripts = ScriptDirectory(str(Path(__file__).parent / "migrations"))
+    newest = ScriptDirectory(str(Path(__file__).parent / "migrations")).get_current_head()
+    assert newest  # noqa: S101 - there are migrations; for mypy
     with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    if current != scripts.get_current_head():
-        with held(engine, "migrations"):
-            _migrate(engine)
+        return MigrationContext.configure(connection).get_current_revision(), newest
 
 
 def _migrate(engine: Engine) -> None:

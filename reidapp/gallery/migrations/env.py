@@ -6,7 +6,8 @@ from reidapp.gallery.database import migrated
 from reidapp.gallery.schema import Base
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+# SQLite too can take a change of its tables back, though Alembic would commit each by itself: all migrations or none.
+context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True, transactional_ddl=True)
 with context.begin_transaction():
     context.run_migrations()
     migrated(connection)

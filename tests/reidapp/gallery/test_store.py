@@ -2,8 +2,12 @@
 
 import json
 import multiprocessing
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +17,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, create_engine, select
+from sqlalchemy import Connection, Engine, create_engine, select
 from sqlalchemy.orm import Session
 
 from reidapp import files
@@ -22,6 +26,7 @@ from reidapp.gallery import database, schema, vectors
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery
 from reidapp.settings import CameraSettings
+from tests.reidapp.commands import ROOT, as_json, refused
 from tests.reidapp.gallery.test_search import DIM, START_MS, Model, add_video, chunk_of, new_gallery, unit
 
 
@@ -80,6 +85,47 @@ def test_a_gallery_of_the_first_schema_opens_and_its_clocks_can_be_corrected(tmp
         writer.change_camera("gate", CameraSettings(zone="UTC"))
     moved = {id_ for id_ in written if gallery.video(id_).start != before[id_]}
     assert moved == {"naive", "twice", "until"}
+
+
+def _said(path: Path) -> list[str]:
+    """All that a database says, as statements."""
+    with closing(sqlite3.connect(path)) as rows:
+        return list(rows.iterdump())
+
+
+DIES_AT_THE_END = """
+import sys
+from pathlib import Path
+from reidapp.gallery import database
+from reidapp.gallery.store import Gallery
+from tests.killing import die_at
+die_at(database, "migrated", 1)
+Gallery.open(Path(sys.argv[1]))
+"""
+
+
+def test_an_upgrade_that_fails_or_is_killed_leaves_the_old_one_and_the_next_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _of_the_first_schema(tmp_path / "gallery.db")
+    before = _said(tmp_path / "gallery.db")
+
+    def fails(connection: Connection) -> None:
+        raise ReidappError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "migrated", fails)
+        with pytest.raises(ReidappError, match="the disk is full"):
+            Gallery.open(tmp_path)
+    assert _said(tmp_path / "gallery.db") == before
+    killed = subprocess.run([sys.executable, "-c", DIES_AT_THE_END, str(tmp_path)], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert _said(tmp_path / "gallery.db") == before
+    assert database.versions(tmp_path)[0] == "0001"
+    told = as_json("gallery", "upgrade", "--gallery", tmp_path)
+    assert told["before"] == "0001" < told["after"]
+    assert as_json("gallery", "upgrade", "--gallery", tmp_path)["before"] == told["after"]
+    assert "no gallery here" in refused(2, "gallery", "upgrade", "--gallery", tmp_path / "nothing")
 
 
 def test_facts_of_a_gallery(tmp_path: Path) -> None:
