@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 OWN = ("reidapp", "training", "models", "ui")
+BESIDE = {"tests", "benchmarks", "deploy", "docs", "tools"}  # not installed; tests import from where they lie
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # The three that put the parts together: they reach training and models, inside their functions.
@@ -147,7 +148,7 @@ distributions_of_packages = cache(packages_distributions)
 def third_party(path: Path) -> set[str]:
     """Distributions that a file imports; a name that nobody installed stands for itself."""
     known = distributions_of_packages()
-    names = {name for name, _ in imported_by(path)} - set(OWN) - set(sys.stdlib_module_names) - {"tests", "benchmarks"}
+    names = {name for name, _ in imported_by(path)} - set(OWN) - set(sys.stdlib_module_names) - BESIDE
     return {normalised(IMPORTED_AS.get(n) or (known.get(n) or [n])[0]) for n in names}
 
 
