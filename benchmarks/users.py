@@ -6,7 +6,7 @@ A gallery of the shipped model is filled with made-up rows, each with a picture;
 the energies of the model's embeddings of generated people. Generated footage is indexed into it as well.
 `reidapp serve` runs as users start it. A query is a picture file, in turn a crop and a whole frame with several people.
 As the page does it: the picture is sent, decoded, and the people in it are found; then the one who is meant is embedded
-and searched for, and the hits come back as JSON. Both together count. Three situations:
+and searched for, and the hits come back as JSON. Both together count; of each the p95 is told, too. Three situations:
 
     alone      one user, a search after the other
     together   all users, each with a search every five seconds (`--pause`), begun evenly spread
@@ -147,7 +147,7 @@ class Load:
 
     client: httpx.Client
     asked: Sequence[Query]
-    seconds: list[float] = field(default_factory=list)
+    seconds: list[tuple[float, float]] = field(default_factory=list)  # of each: to find the people, to search
     errors: list[str] = field(default_factory=list)
 
     def of(self, users: int, pause: float, seconds: float) -> dict[str, Any]:
@@ -160,13 +160,16 @@ class Load:
             thread.start()
         for thread in threads:
             thread.join()
-        took = np.array(self.seconds) * 1e3
+        parts = np.array(self.seconds) * 1e3
+        took = parts.sum(1)
         return {
             "searches": len(took),
             "errors": len(self.errors),
             "first_errors": self.errors[:3],
             **{f"p{share}_ms": round(float(np.percentile(took, share)), 1) for share in (50, 95, 99)},
             "worst_ms": round(float(took.max()), 1),
+            "picture_p95_ms": round(float(np.percentile(parts[:, 0], 95)), 1),
+            "search_p95_ms": round(float(np.percentile(parts[:, 1], 95)), 1),
         }
 
     def _user(self, number: int, start: float, pause: float, end: float) -> None:
@@ -175,25 +178,26 @@ class Load:
         due = time.monotonic()
         while due < end:
             query = self.asked[turn % len(self.asked)]
-            started = time.monotonic()
             try:
-                self._search(query)
+                self.seconds.append(self._search(query))
             except (httpx.HTTPError, AssertionError, KeyError, ValueError) as error:
                 self.errors.append(f"{type(error).__name__}: {error}")
-            else:
-                self.seconds.append(time.monotonic() - started)
             turn += 7
             due = max(due + pause, time.monotonic())
             time.sleep(max(0.0, due - time.monotonic()))
 
-    def _search(self, query: Query) -> None:
+    def _search(self, query: Query) -> tuple[float, float]:
+        started = time.monotonic()
         picture = self._post("queries", content=query.data)
+        seen = time.monotonic()
         meant = {"id": picture["id"], "box": query.box}
         hits = self._post("search", json={"pictures": [meant], "top": TOP})["hits"]
+        ended = time.monotonic()
         scores = [hit["score"] for hit in hits]
         assert len(hits) == TOP, f"{len(hits)} hits"
         assert scores == sorted(scores, reverse=True), "hits are not in order"
         assert len({hit["tracklet"] for hit in hits}) == TOP, "a tracklet twice"
+        return seen - started, ended - seen
 
     def _post(self, path: str, **said: Any) -> dict[str, Any]:
         answer = self.client.post(f"api/v1/{path}", **said)
