@@ -3,7 +3,7 @@
 | Tag | Its block |
 |---|---|
 | `<!-- run -->` | is run as it stands, by tests/docs/test_code_blocks.py |
-| `<!-- run-small: synth people --images 2; search --top 3 -->` | is run, with more options for commands that begin so |
+| `<!-- run-small: reidapp synth people --images 2; reidapp search --top 3 -->` | is run, with more options for these |
 | `<!-- file: cameras.toml -->` | is a file of this name, for the blocks that follow |
 | `<!-- needs: market, gpu -->` | needs what a test has not; a page of the reference lists these |
 | `<!-- shown -->` | is no command: what a program prints, or a part of one |
@@ -30,6 +30,7 @@ NEEDS = {
     "postgresql": "a PostgreSQL server",
     "proxy": "a reverse proxy, or a certificate",
     "stopping": "somebody who stops it",
+    "system": "a machine with systemd, and root's rights on it",
     "time": "more than a minute of two cores",
 }
 _TAG = re.compile(r"\s*<!-- ([a-z-]+)(?:: (.+?))? -->\s*")
@@ -72,8 +73,8 @@ class Block:
             return f"{self.kind}: {'says nothing more' if self.said else 'says what behind a colon'}"
         if unknown := set(self.needs) - set(NEEDS):
             return f"needs {', '.join(unknown)}: not one of {', '.join(NEEDS)}"
-        if unused := [words for words in self.small if f"reidapp {words}" not in self.text]:
-            return f"has no command `reidapp {unused[0]}`"
+        if unused := [words for words in self.small if words not in self.text]:
+            return f"has no command `{unused[0]}`"
         return None
 
 

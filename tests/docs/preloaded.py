@@ -1,8 +1,8 @@
 """A `reidapp` for shell scripts whose commands are forked from one process that has loaded everything.
 
 A command of its own takes seconds to load what it needs, and a page of the docs has dozens. ``python -m
-tests.docs.preloaded SOCKET`` is that process; `client` writes the program that a script calls: it hands over
-arguments, environment, folder, input and output, and ends as the command does.
+tests.docs.preloaded SOCKET`` is that process; `programs` writes what a script calls: it hands over arguments,
+environment, folder, input and output, and ends as the command does.
 """
 
 import contextlib
@@ -25,12 +25,16 @@ LOADED = (
     "models.export",
 )
 
-CLIENT = """#!{python} -IS
+# What both programs begin with: MORE_OPTIONS (JSON) has more options by the first words of a command.
+WORDS = """#!{python} -IS
 import json, os, signal, socket, sys
-words = sys.argv[1:]
-for beginning, options in json.loads(os.environ.get("MORE_OPTIONS", "{{}}")).items():
+words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
+for beginning, options in json.loads(os.environ["MORE_OPTIONS"]).items():
     if " ".join(words).startswith(beginning):
         words += options
+"""
+PYTHON = "os.execv({python!r}, words)\n"
+REIDAPP = """
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
     said = json.dumps([words, os.getcwd(), dict(os.environ)]).encode()
@@ -43,10 +47,11 @@ with socket.socket(socket.AF_UNIX) as server:
 """
 
 
-def client(path: Path, address: str) -> None:
-    """Write the program that stands for `reidapp`; `MORE_OPTIONS` (JSON) has options by the beginning of a command."""
-    path.write_text(CLIENT.format(python=sys.executable, address=address))
-    path.chmod(0o755)
+def programs(folder: Path, address: str) -> None:
+    """Write what stands for `reidapp` and for `python`."""
+    for name, does in (("reidapp", REIDAPP), ("python", PYTHON)):
+        (folder / name).write_text((WORDS + does).format(python=sys.executable, address=address))
+        (folder / name).chmod(0o755)
 
 
 def serve(address: str) -> None:
@@ -83,7 +88,7 @@ def _answer(connection: socket.socket, main: object) -> int:
     os.environ.update(environment)
     time.tzset()
     os.chdir(folder)
-    sys.argv = ["reidapp", *words]
+    sys.argv = words
     connection.sendall(os.getpid().to_bytes(4, "big"))
     code: object = 1
     try:

@@ -96,7 +96,7 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     address = str(folder / "s")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     server = subprocess.Popen([sys.executable, "-m", "tests.docs.preloaded", address], cwd=ROOT, env=environment)
-    preloaded.client(folder / "reidapp", address)
+    preloaded.programs(folder, address)
     while not Path(address).exists():
         assert server.poll() is None
         time.sleep(0.2)
@@ -124,10 +124,12 @@ def test_a_block_without_a_tag_or_with_a_wrong_one_is_told() -> None:
     assert wrong("") == "has no tag of run, run-small, file, needs, shown in the line above it"
     assert wrong("runs") == "has no tag of run, run-small, file, needs, shown in the line above it: runs"
     assert wrong("needs", "luck") is not None
-    assert wrong("run-small", "train --small") == "has no command `reidapp train`"
+    assert wrong("run-small", "reidapp train --small") == "has no command `reidapp train`"
     assert wrong("run", "twice") == "run: says nothing more"
     assert wrong("needs") == "needs: says what behind a colon"
-    assert [wrong("run"), wrong("run-small", "search --top 1"), wrong("needs", "gpu"), wrong("shown")] == [None] * 4
+    assert [wrong("run"), wrong("run-small", "reidapp search --top 1"), wrong("needs", "gpu"), wrong("shown")] == [
+        None
+    ] * 4
 
 
 def test_what_is_not_tried_is_listed_and_what_is_tried_elsewhere_is() -> None:

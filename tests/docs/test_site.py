@@ -22,8 +22,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_guide_is_reached_from_the_first_page(site: Path) -> None:
     first = (site / "index.html").read_text("utf-8")
-    for guide in (ROOT / "docs").glob("*.md"):
-        assert guide.stem == "index" or f'href="{guide.stem}.html"' in first, guide.name
+    for guide in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "tutorials").glob("*.md")]:
+        page = guide.relative_to(ROOT / "docs").with_suffix(".html").as_posix()
+        assert guide.stem == "index" or f'href="{page}"' in first, guide.name
 
 
 def test_every_command_call_setting_and_recipe_is_in_the_reference(site: Path) -> None:
