@@ -17,7 +17,7 @@ class UserError(ReidappError):
 
 
 class UnavailableError(ReidappError):
-    """A database does not let anybody in just now; the same may work in a moment."""
+    """A database lets nobody in just now, or too many ask at once; the same may work in a moment."""
 
 
 class UnknownError(UserError):

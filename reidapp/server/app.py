@@ -32,6 +32,7 @@ from reidapp.server.security import (
     origin_of,
 )
 from reidapp.server.service import SearchService
+from reidapp.server.turns import Turns
 from reidapp.server.users import Users
 
 _STATUS: tuple[tuple[type[ReidappError], int], ...] = (
@@ -59,6 +60,7 @@ def build_app(
     public: str | None = None,
     any_host: bool = False,
     jobs: Jobs | None = None,
+    turns: Turns | None = None,
 ) -> FastAPI:
     """The server around one gallery or several.
 
@@ -74,6 +76,7 @@ def build_app(
         public: the address that users know it by, behind a reverse proxy, such as ``https://cams.example/reid``.
         any_host: see `reidapp.server.security.OriginGuard`.
         jobs: runs what takes long; child processes of this one.
+        turns: how many search at once, and how many wait.
 
     Raises:
         UserError: ``public`` is no address.
@@ -87,6 +90,7 @@ def build_app(
     app.state.audit = audit
     app.state.demand_purpose = demand_purpose
     app.state.jobs = jobs or Jobs()
+    app.state.turns = turns or Turns()
     app.state.metrics = Metrics(app.state.galleries, app.state.jobs)
     app.state.api = outside.path.rstrip("/") + API
     app.include_router(health.router)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, Response
 from PIL import Image
 
@@ -20,6 +19,7 @@ from reidapp.server.access import Desk
 from reidapp.server.askers import RefusedError
 from reidapp.server.clips import Window
 from reidapp.server.service import MAX_QUERY_BYTES, Query
+from reidapp.server.turns import in_turn
 
 PREVIEW_SIDE = 1280
 _UPPER_HALF = Box(0.0, 0.0, 1.0, 0.5)  # of a picture of one person, of whom no box is known
@@ -46,13 +46,14 @@ async def take_query(desk: Desk, request: Request, name: str) -> Query:
 
     Raises:
         UserError: too large, or no picture.
+        UnavailableError: too many wait for theirs.
     """
     data = bytearray()
     async for part in request.stream():
         data += part
         if len(data) > MAX_QUERY_BYTES:
             raise UserError(f"{name}: larger than {MAX_QUERY_BYTES // 1_000_000} MB; make it smaller first")
-    return await run_in_threadpool(desk.service.take_query, bytes(data), name, desk.owner)
+    return await in_turn(request, desk.service.take_query, bytes(data), name, desk.owner)
 
 
 def send_query(desk: Desk, query_id: str) -> Response:

@@ -78,6 +78,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         405: "Another method is needed.",
         409: "Another process is writing to the gallery.",
         422: "A value is wrong.",
+        503: "Too many ask at once, or the database lets nobody in; Retry-After says when to ask again.",
     }.items()
 }
 

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from uuid import uuid4
 
 from fastapi import APIRouter, Request
-from fastapi.concurrency import run_in_threadpool
 from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -31,6 +30,7 @@ from reidapp.server.routes._shared import (
     box_of,
 )
 from reidapp.server.service import MAX_QUERY_BYTES, Found, Part, Query, Wanted, check_pixels
+from reidapp.server.turns import IN_TURN, in_turn
 
 router = APIRouter(prefix="/search", tags=["search"])
 
@@ -184,7 +184,7 @@ class SearchAnswer(BaseModel):
     left_out: list[str] = Field(description="Tracklets that are not shown: those asked with, and those judged.")
 
 
-@router.post("")
+@router.post("", dependencies=IN_TURN)
 def search(desk: Viewer, request: SearchRequest) -> SearchAnswer:
     """Find a person: tracklets, best first. What was asked with or judged is not shown again."""
     return begin(desk, request)
@@ -202,16 +202,16 @@ def search(desk: Viewer, request: SearchRequest) -> SearchAnswer:
 async def search_images(desk: Viewer, request: Request) -> SearchAnswer:
     """The same by image files, in one request."""
     images, fields = await _form(request)
-    return await run_in_threadpool(_search_images, desk, images, fields)
+    return await in_turn(request, _search_images, desk, images, fields)
 
 
-@router.get("/{search_id}")
+@router.get("/{search_id}", dependencies=IN_TURN)
 def search_again(desk: Viewer, search_id: TokenInPath) -> SearchAnswer:
     """The hits of a search that was made, as they are now."""
     return _answer(desk, search_id, desk.own(desk.service.searches, search_id))
 
 
-@router.post("/{search_id}/feedback")
+@router.post("/{search_id}/feedback", dependencies=IN_TURN)
 def feedback(desk: Viewer, search_id: TokenInPath, said: Feedback) -> SearchAnswer:
     """Say which hits show the person and which do not, and get the refined search's hits.
 

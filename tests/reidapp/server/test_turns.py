@@ -1,0 +1,120 @@
+"""Searches take turns; who finds the line full is told when to come again, and nobody else notices."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from reidapp.errors import UnavailableError
+from reidapp.server.app import build_app
+from reidapp.server.service import SearchService
+from reidapp.server.turns import Turns
+from tests.small_gallery import make_service, png, query_crop
+
+API = "/api/v1"
+ORIGIN = "http://127.0.0.1"
+
+
+class Slow:
+    """Takes the place of `SearchService.embedder`'s ``embed``: goes on when it may, and counts who is in it."""
+
+    def __init__(self, service: SearchService, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go_on, self.inside, self.most = threading.Event(), 0, 0
+        self._real, self._lock = service.embedder.embed, threading.Lock()
+        monkeypatch.setattr(service.embedder, "embed", self)
+
+    def __call__(self, *arguments: Any) -> np.ndarray:
+        with self._lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        assert self.go_on.wait(60)
+        with self._lock:
+            self.inside -= 1
+        return self._real(*arguments)
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> FastAPI:
+    return build_app(make_service(tmp_path), turns=Turns(at_once=2, in_line=3))
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Iterator[TestClient]:
+    with TestClient(app, base_url=ORIGIN, headers={"Origin": ORIGIN}) as client:
+        yield client
+
+
+def wait_for(happens: Any) -> None:
+    end = time.monotonic() + 60
+    while not happens():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_who_finds_the_line_full_is_told_so_and_the_others_get_hits(
+    app: FastAPI, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = png(query_crop("red"))
+    wanted = {"pictures": [{"id": client.post(f"{API}/queries", content=picture).json()["id"]}]}
+    (service,) = [service for _, service in app.state.galleries]
+    slow = Slow(service, monkeypatch)
+    with ThreadPoolExecutor() as pool:
+        begun = [pool.submit(client.post, f"{API}/search", json=wanted) for _ in range(5)]
+        wait_for(lambda: app.state.turns.waiting == 3)
+        for answer in (
+            client.post(f"{API}/search", json=wanted),
+            client.post(f"{API}/queries", content=picture),
+            client.post(f"{API}/search/images", files={"images": picture}),
+        ):
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert answer.json()["error"].startswith("more searches are waiting than this server can do soon")
+        assert client.get(f"{API}/cameras").status_code == 200
+        slow.go_on.set()
+        answers = [each.result() for each in begun]
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert all(answer.json()["hits"] for answer in answers)
+    assert slow.most == 2
+    assert client.post(f"{API}/search", json=wanted).status_code == 200
+
+
+def test_who_leaves_the_line_makes_room() -> None:
+    async def come_and_go() -> None:
+        turns = Turns(at_once=1, in_line=1)
+
+        async def come() -> None:
+            async with turns.turn():
+                pass
+
+        async with turns.turn():
+            waits = asyncio.create_task(come())
+            await asyncio.sleep(0)
+            with pytest.raises(UnavailableError):
+                await come()
+            waits.cancel()
+            await asyncio.sleep(0)
+            another = asyncio.create_task(come())
+            await asyncio.sleep(0)
+            assert turns.waiting == 1
+        await another
+        assert turns.waiting == 0
+
+    asyncio.run(come_and_go())
+
+
+def test_a_turn_that_fails_is_given_back() -> None:
+    async def fail_and_come() -> None:
+        turns = Turns(at_once=1, in_line=0)
+        for _ in range(2):
+            with pytest.raises(ValueError, match="no picture"):
+                async with turns.turn():
+                    raise ValueError("no picture")
+
+    asyncio.run(fail_and_come())
