@@ -1,0 +1,45 @@
+"""What the documentation promises and counts is what there is."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+@pytest.mark.parametrize("page", ["faults.md", "security.md"])
+def test_what_holds_a_promise_is_there(page: str) -> None:
+    """A file that is named without its folder is in the one of the file before it, or lies anywhere."""
+    named = re.findall(r"`(?:tests/)?([\w./]*test_\w+\.py)`", (DOCS / page).read_text("utf-8"))
+    assert len(named) > 10
+    tests = {path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
+    assert [name for name in named if not any(path == name or path.endswith(f"/{name}") for path in tests)] == []
+
+
+def test_how_often_it_fails_is_what_was_measured() -> None:
+    result = json.loads((DOCS / "results/bench_footage.json").read_text("utf-8"))
+    mean, found = result["mean"], result["mean"]["detection"]
+    rank1 = [world["retrieval"]["rank1"] for world in result["worlds"]]
+    failures = {
+        "the first hit from another camera": 1 - mean["retrieval"]["rank1"],
+        "somebody of whom at least half": 1 - found["recall"],
+        "… 64 to 128 pixels": 1 - found["recall_by_height"]["64–128 px"]["recall"],
+        "… 128 to 192 pixels": 1 - found["recall_by_height"]["128–192 px"]["recall"],
+        "… 192 pixels and more": 1 - found["recall_by_height"]["192 and more px"]["recall"],
+        "nine tenths and more": 1 - found["recall_by_visible"]["90% and more visible"]["recall"],
+        "half to nine tenths": 1 - found["recall_by_visible"]["50%–90% visible"]["recall"],
+        "less than half": 1 - found["recall_by_visible"]["0%–50% visible"]["recall"],
+        "a detection shows nobody": 1 - found["precision"],
+        "a whole stay": mean["tracklets"]["missed"],
+        "a tracklet has several": mean["tracklets"]["mixed"],
+        "a tracklet is of nobody": mean["tracklets"]["of_nobody"],
+    }
+    text = (DOCS / "responsible-use.md").read_text("utf-8")
+    for beginning, share in failures.items():
+        row = re.search(rf"^\| {re.escape(beginning)}.*\| ([\d.]+) %", text, re.MULTILINE)
+        assert row, beginning
+        assert float(row[1]) == pytest.approx(100 * share, abs=0.06), beginning
+    assert ", ".join(f"{100 * (1 - each):.1f}" for each in rank1) in text
