@@ -574,12 +574,17 @@ def serve(
             "--demand-purpose", envvar="REIDAPP_DEMAND_PURPOSE", help="Every search has to say what it is for."
         ),
     ] = False,
+    log: Annotated[
+        str, typer.Option(help="lines, of what goes wrong; or json: requests, jobs and faults, an object a line.")
+    ] = "lines",
 ) -> None:
     """Search galleries in the browser or by the REST API: on this machine, or by users who sign in over TLS."""
     from reidapp.server.run import Place
 
+    if log not in ("lines", "json"):
+        raise UserError(f'--log: "{log}" is unknown; lines or json')
     place = Place(port, host, certificate, key, behind_proxy)
-    _serve(gallery, place, detector, open_browser, footage or [], access, demand_purpose)
+    _serve(gallery, place, detector, open_browser, footage or [], access, demand_purpose, log == "json")
 
 
 @app.command()
@@ -1690,6 +1695,7 @@ def _serve(
     footage: "Sequence[Path]" = (),
     access: Path | None = None,
     demand_purpose: bool = False,
+    as_events: bool = False,
 ) -> None:
     from functools import cache
 
@@ -1727,7 +1733,7 @@ def _serve(
     keeper.start()
     with _interruptible("the server has ended, and its jobs with it"):
         try:
-            run(mount(app, served), place, link=link, open_browser=open_browser)
+            run(mount(app, served), place, link=link, open_browser=open_browser, as_events=as_events)
         finally:
             keeper.close()
             jobs.close()

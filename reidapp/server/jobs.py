@@ -30,6 +30,7 @@ from reidapp.gallery.case_export import WHOLE, Part
 from reidapp.gallery.erasure import Subject
 from reidapp.gallery.store import Gallery
 from reidapp.server.access_folder import NOTED
+from reidapp.server.events import tell
 
 Kind = Literal["index", "adapt", "reembed", "prune", "calibrate", "backup", "export", "retention", "erase"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -300,13 +301,15 @@ class Jobs:
         return lines
 
     def _over(self, id_: str, state: State, **values: Any) -> None:
-        self._change(id_, state=state, ended=datetime.now(UTC), took_s=self.get(id_).seconds, **values)
+        job = self._change(id_, state=state, ended=datetime.now(UTC), took_s=self.get(id_).seconds, **values)
+        tell("job", id=id_, kind=job.kind, state=state, seconds=round(job.seconds, 1))
 
-    def _change(self, id_: str, **values: Any) -> None:
+    def _change(self, id_: str, **values: Any) -> Job:
         with self._changed:
             job = self._jobs[id_]
-            self._jobs[id_] = replace(job, **values, version=job.version + 1)
+            job = self._jobs[id_] = replace(job, **values, version=job.version + 1)
             self._changed.notify_all()
+        return job
 
 
 class _Pace:

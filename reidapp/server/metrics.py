@@ -8,6 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reidapp import __version__
+from reidapp.server.events import tell
 from reidapp.server.galleries import UNREADABLE, Galleries
 from reidapp.server.jobs import Jobs
 
@@ -31,7 +32,7 @@ class Metrics:
 
 
 class Measured:
-    """Counts and times the requests of an application."""
+    """Counts, times and tells of the requests of an application."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -47,8 +48,10 @@ class Measured:
             if message["type"] == "http.response.start":
                 route = getattr(scope.get("endpoint"), "__name__", "none")  # a path would have names and ids in it
                 method = scope["method"] if scope["method"] in _METHODS else "other"  # anybody may invent some
-                self.metrics.requests.labels(route, method, str(message["status"])).inc()
-                self.metrics.seconds.labels(route).observe(time.perf_counter() - begun)
+                status, seconds = message["status"], time.perf_counter() - begun
+                self.metrics.requests.labels(route, method, str(status)).inc()
+                self.metrics.seconds.labels(route).observe(seconds)
+                tell("request", route=route, method=method, status=status, seconds=round(seconds, 4))
             await send(message)
 
         await self.app(scope, receive, send_counted)

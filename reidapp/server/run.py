@@ -11,7 +11,9 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
+from reidapp import __version__
 from reidapp.errors import UserError
+from reidapp.server.events import tell, write_events
 from reidapp.server.security import OneTimeLink
 
 HOST = "127.0.0.1"
@@ -74,6 +76,7 @@ def run(
     public: str | None = None,
     open_browser: bool = False,
     say: Callable[[str], None] = print,
+    as_events: bool = False,
 ) -> None:
     """Serve until interrupted.
 
@@ -83,6 +86,7 @@ def run(
         public: of a port alone, the address that users know a proxy before this server by.
         open_browser: open the page as well.
         say: tells the user the address, with a link the next one whenever one was used.
+        as_events: what it does and what goes wrong is written as JSON, see `reidapp.server.events`.
 
     Raises:
         UserError: the port is taken, or there is no such address here.
@@ -112,8 +116,11 @@ def run(
             say(f"From another machine, put this one's name in place of {named}")
         if open_browser:
             webbrowser.open(address_now)  # a request that comes before the server runs waits in the listener's queue
+        if as_events:
+            write_events()
         config = uvicorn.Config(
             app,
+            log_config=None if as_events else uvicorn.config.LOGGING_CONFIG,
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=2,
@@ -121,4 +128,8 @@ def run(
             ssl_certfile=place.certificate,
             ssl_keyfile=place.key,
         )
-        uvicorn.Server(config).run([listener])
+        tell("serving", version=__version__)
+        try:
+            uvicorn.Server(config).run([listener])
+        finally:
+            tell("ended")
