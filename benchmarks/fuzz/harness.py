@@ -34,7 +34,7 @@ _ADDRESS_SPACE = 24 << 30  # bytes: what a reader may ask the system for, so tha
 _KEPT = 2000  # inputs that reached something new
 _TRACED, _EACH = 400, 8  # first inputs whose lines are noted, then of each so many; noting them takes most of the time
 _FOUND = 20  # findings, after which a reader is not asked any more
-_LOADING_S = 120.0
+_LOADING_S = 300.0
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate")
 Line = tuple[str, int]
@@ -175,6 +175,8 @@ def _ask(
         if not mine.poll(_LOADING_S if number is None else kind.most_s):
             process.kill()
             process.join()
+            if number is None and not (place / "current").exists():
+                raise RuntimeError(f"{name}: has not begun after {_LOADING_S:g} s; let it run with less beside it")
             tally.inputs += 1
             found("hang", f"more than {kind.most_s:g} s")
             return

@@ -20,6 +20,7 @@ _TOKENS = (
     "\\d+",
     "(?P<camera>x)", "$", ".mp4", "%Y", *TEXTS,
 )  # fmt: skip
+_BETWEEN = ("_", "-", " ", ".", "x", "é", "+", "[", "(", "^", "$", "|", "\\", "%", "0", "/", "cam ", "长")
 _PATHS = (
     "gate/2026-03-02/10-00-00.mp4", "gate_2026-03-02_10-00-00.mp4", "2026-03-02/10/gate/00.05.mp4",
     "20260302T100000Z.ts",
@@ -49,8 +50,10 @@ class Templates(Reader):
         template, paths = json.loads(data)
         parts, others = _PARTS.findall(template), _PARTS.findall(json.loads(other)[0])
         for _ in range(draw.choice((1, 1, 2))):
-            way, at = draw.randrange(6), draw.randrange(len(parts) + 1)
-            if way < 2:
+            way, at = draw.randrange(7), draw.randrange(len(parts) + 1)
+            if way == 6:  # what stands between fields may be anything
+                parts.insert(at, draw.choice(_BETWEEN))
+            elif way < 2:
                 parts.insert(at, draw.choice(_TOKENS))
             elif way == 2 and parts:
                 parts.pop(at % len(parts))
