@@ -1,6 +1,6 @@
 """The web page: Gradio's frame around own components, put into the server's application.
 
-Each page of `PAGES` is a module in ``pages/`` that fills an element; what pages share is in ``components/``, words are
+Each module in ``pages/`` is a page: its `start` fills an element. What pages share is in ``components/``, words are
 in ``texts/``, one table per language. The modules are served as they are, under ``ui/``, and ask the REST API.
 """
 
@@ -26,17 +26,20 @@ from reidapp.server.service import SearchService
 
 FOLDER = Path(__file__).parent
 SERVED = ("pages", "components", "texts")
-PAGES = {
-    "search": "",
-    "browse": "browse",
-    "cases": "cases",
-    "identities": "identities",
-    "indexing": "indexing",
-    "models": "models",
-    "admin": "admin",
-}  # module: path below the root
+# In the bar at the top; others follow by name.
+ORDER = ("search", "browse", "cases", "identities", "indexing", "models", "admin")
 CLOSED = re.compile(r"/(gradio_api|monitoring|login|logout|dev|svelte)(/|$)")
 NEEDED = re.compile(r"/gradio_api/(info|startup-events|theme\.css|heartbeat/[0-9a-z]+)/?")
+
+
+def pages_found() -> dict[str, str]:
+    """By module, in order, the path of every page below the root; the search is the root itself."""
+    found = {path.stem for path in (FOLDER / "pages").glob("*.js")}
+    order = sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    return {name: "" if name == "search" else name for name in order}
+
+
+PAGES = pages_found()
 SYSTEM_FONTS = (
     *("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans"),
     *("PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "sans-serif"),

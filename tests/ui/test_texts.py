@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from ui.page import FOLDER
+from ui.page import FOLDER, PAGES
 
 TABLES = {path.stem: json.loads(path.read_text("utf-8")) for path in (FOLDER / "texts").glob("*.json")}
 SCRIPTS = "\n".join(path.read_text("utf-8") for path in FOLDER.glob("*/*.js"))
@@ -21,6 +21,10 @@ def test_languages_say_the_same(language: str) -> None:
     assert set(other) == set(english)
     for key, words in other.items():
         assert fields(words) == fields(english[key]), key
+
+
+def test_every_page_has_a_name() -> None:
+    assert {f"page.{name}" for name in PAGES} <= set(TABLES["en"])
 
 
 def test_no_key_is_missing_and_none_is_idle() -> None:
