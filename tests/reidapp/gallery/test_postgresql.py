@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import select, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.orm import Session
 
 from reidapp.cli import app
@@ -120,6 +120,26 @@ def test_the_migrations_make_the_schema_and_texts_are_ordered_by_their_bytes(pos
         )
         assert connection.scalars(collations).all() == ["C"]
     engine.dispose()
+
+
+def test_an_upgrade_that_fails_leaves_the_old_rows(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, newest = database.versions(gallery.path)
+    assert now == newest
+    before = rows_of(gallery)
+    with gallery.engine.begin() as connection:  # as if the last migration had not been made
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0006'")
+        connection.exec_driver_sql("DROP TABLE erasure")
+
+    def fails(connection: Connection) -> None:
+        raise ReidappError("the server has stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "migrated", fails)
+        with pytest.raises(ReidappError, match="the server has stopped"):
+            Gallery.open(gallery.path)
+    assert database.versions(gallery.path) == ("0006", newest)
+    assert rows_of(Gallery.open(gallery.path)) == before
+    assert database.versions(gallery.path) == (newest, newest)
 
 
 # --- the same as in SQLite ---
