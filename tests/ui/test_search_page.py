@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from reidapp.gallery import calibration
 from reidapp.gallery.identities import Identities
@@ -173,6 +174,19 @@ def test_an_answer_is_taken_back_though_the_search_failed(small: Site, visit: Vi
     page.keyboard.press("u")
     page.unroute("**/api/v1/search")
     assert len(search(page)) == 6
+
+
+def test_a_server_that_has_too_much_to_do_is_asked_again(small: Site, visit: Visit) -> None:
+    page = visit(small, "503 (Service Unavailable)")
+    busy = [{"status": 503, "headers": {"Retry-After": "1"}, "json": {"error": "try again"}}] * 2
+
+    def refuse_twice(route: Any) -> None:
+        route.fulfill(**busy.pop()) if busy else route.continue_()
+
+    page.route("**/api/v1/search", refuse_twice)
+    give(page, query_crop("red"))
+    assert len(search(page)) == 6
+    assert busy == []
 
 
 def test_p_match_has_a_cut_and_says_what_is_expected(

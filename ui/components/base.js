@@ -71,6 +71,18 @@ export function hear(name, action) {
   document.addEventListener(`reidapp:${name}`, (event) => action(event.detail));
 }
 
+const PATIENCE = 3; // times that a server which has too much to do is asked again
+
+// As fetch. A server that is too busy says when to come again; each comes at a time of its own then, not all at once.
+async function fetchInTurn(path, options) {
+  for (let tries = 0; ; tries++) {
+    const answer = await fetch(path, options);
+    const wait_s = Number(answer.headers.get("Retry-After"));
+    if (answer.status !== 503 || !wait_s || tries === PATIENCE) return answer;
+    await new Promise((go) => setTimeout(go, 1000 * wait_s * (0.5 + Math.random())));
+  }
+}
+
 // What the server answers, read as JSON; an error has the server's own line as its message.
 export async function ask(path, { json, ...options } = {}) {
   if (json !== undefined) {
@@ -78,7 +90,7 @@ export async function ask(path, { json, ...options } = {}) {
   }
   let answer;
   try {
-    answer = await fetch(address(path), options);
+    answer = await fetchInTurn(address(path), options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error(text("error.unreachable"));
