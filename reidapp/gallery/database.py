@@ -301,7 +301,7 @@ def _versions(engine: Engine) -> tuple[str | None, str]:
     newest = ScriptDirectory(str(Path(__file__).parent / "migrations")).get_current_head()
     assert newest  # noqa: S101 - there are migrations; for mypy
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision(), newest
+        return ", ".join(MigrationContext.configure(connection).get_current_heads()) or None, newest
 
 
 def _migrate(engine: Engine) -> None:
@@ -318,6 +318,10 @@ def _migrate(engine: Engine) -> None:
             command.upgrade(config, "head")
         except CommandError as error:
             raise UserError(f"{place(engine)}: written by a newer reidapp; update reidapp ({error})") from error
+        except (SQLAlchemyError, AssertionError, LookupError, ValueError, TypeError) as error:  # of Alembic, too
+            raise ReidappError(
+                f"{place(engine)}: its tables are of no version of reidapp ({type(error).__name__}); restore a back-up"
+            ) from error
         connection.commit()
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Double, Select, SQLColumnExpression, and_,
 from sqlalchemy.orm import Session, aliased
 
 from reidapp.errors import UserError
-from reidapp.gallery import schema
+from reidapp.gallery import database, schema
 from reidapp.gallery.database import listed
 from reidapp.gallery.store import Gallery, VideoInfo, utc
 from reidapp.registry import suggestion
@@ -97,6 +97,7 @@ class Coverage:
     days: dict[str, list[float]]
 
 
+@database.blames_rows
 def videos(
     gallery: Gallery,
     cameras: Sequence[str] | None = None,
@@ -137,6 +138,7 @@ def video(gallery: Gallery, video_id: str) -> VideoEntry:
         return _entry(session, gallery.video(video_id))
 
 
+@database.blames_rows
 def tracklets(
     gallery: Gallery,
     cameras: Sequence[str] | None = None,

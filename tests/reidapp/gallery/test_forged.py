@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from reidapp.errors import ReidappError
-from reidapp.gallery import snapshot
+from reidapp.gallery import listing, snapshot
 from reidapp.gallery.derived import Segment
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.snapshot import Snapshots
@@ -87,6 +87,27 @@ def test_rows_that_do_not_fit_together_are_one_line(gallery: Gallery, sql: str) 
     assert str(gallery.path) in str(error.value)
     assert "\n" not in str(error.value)
     assert "its rows do not fit together" in str(error.value)
+
+
+@pytest.mark.parametrize("sql", ["DELETE FROM alembic_version", "UPDATE alembic_version SET version_num = ''"])
+def test_a_version_that_there_is_not_is_one_line(gallery: Gallery, sql: str) -> None:
+    change(gallery, sql)
+    gallery.engine.dispose()
+    with pytest.raises(ReidappError, match=r"its tables are of no version of reidapp \(\w+\); restore a back-up"):
+        Gallery.open(gallery.path)
+
+
+def test_several_versions_at_once_are_one_line(gallery: Gallery) -> None:
+    change(gallery, "INSERT INTO alembic_version VALUES ('0099')")
+    gallery.engine.dispose()
+    with pytest.raises(ReidappError, match=r"gallery\.db: "):
+        Gallery.open(gallery.path)
+
+
+def test_a_list_of_rows_that_do_not_fit_together_is_one_line(gallery: Gallery) -> None:
+    change(gallery, "UPDATE tracklet SET end_s = 'x'")
+    with pytest.raises(ReidappError, match="its rows do not fit together"):
+        listing.tracklets(gallery)
 
 
 def test_tracklets_that_continue_each_other_in_a_circle_hold_nobody_up(gallery: Gallery) -> None:
