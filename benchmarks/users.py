@@ -162,7 +162,9 @@ class Load:
             thread.start()
         for thread in threads:
             thread.join()
-        parts = np.array(self.seconds) * 1e3
+        parts = np.array(self.seconds).reshape(-1, 2) * 1e3
+        if not len(parts):
+            raise RuntimeError(f"nobody got hits: {self.refused} were refused; {self.errors[:3]}")
         took = parts.sum(1)
         return {
             "searches": len(took),

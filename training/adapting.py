@@ -266,8 +266,8 @@ def _counted(counts: dict[str, int]) -> str:
 
 def _adapted(card: ModelCard, gallery: Gallery, fitted: dict[str, int], what: str, how: str) -> ModelCard:
     """The start's card with a version that the gallery has not had; its scores do not hold any more."""
-    known = [model.card for model in gallery.models()] + list(map(read_card, adapted_models(gallery).values()))
-    taken = {other.version for other in known if other and other.name == card.name}
+    known = [model.card for model in gallery.models()] + [made for _, made in adapted_models(gallery).values()]
+    taken = {other.version for other in known if other.name == card.name}
     base = card.version.partition("+")[0]
     version = next(v for number in range(1, len(taken) + 2) if (v := f"{base}+{number}") not in taken)
     return replace(

@@ -2,14 +2,24 @@
 
 from pathlib import Path
 
+from reidapp.errors import UserError
 from reidapp.gallery.store import Gallery
+from reidapp.model_card import ModelCard, read_card
 
 FOLDER = "adapted"
 
 
-def adapted_models(gallery: Gallery) -> dict[str, Path]:
-    """{id of the job that made it: ONNX file}, in order of the ids."""
+def adapted_models(gallery: Gallery) -> dict[str, tuple[Path, ModelCard]]:
+    """{id of the job that made it: (ONNX file, its card)}, in order of the ids; without files that cannot be read."""
     folder = gallery.path / FOLDER
-    quick = {file.stem: file for file in folder.glob("*.onnx")}
-    trained = {file.parent.name: file for file in folder.glob("*/model.onnx")}
-    return dict(sorted((quick | trained).items()))
+    files = {file.stem: file for file in folder.glob("*.onnx")}  # by adapt --quick
+    files |= {file.parent.name: file for file in folder.glob("*/model.onnx")}
+    cards = {id_: _card(file) for id_, file in sorted(files.items())}
+    return {id_: (files[id_], card) for id_, card in cards.items() if card}
+
+
+def _card(file: Path) -> ModelCard | None:
+    try:
+        return read_card(file)
+    except (UserError, OSError):
+        return None

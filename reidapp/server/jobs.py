@@ -384,7 +384,8 @@ def reembed_command(jobs: Jobs, gallery: Gallery, model: str) -> list[str]:
         UnknownError: there is none.
     """
     own = {each.id: each.file for each in gallery.models()}
-    files = own | jobs.shipped | adapted.adapted_models(gallery)
+    made = {id_: file for id_, (file, _) in adapted.adapted_models(gallery).items()}
+    files = own | jobs.shipped | made
     if model not in files:
         raise UnknownError(f'model "{model}": not known here; /models lists them')
     return ["reembed", f"--model={files[model]}", *_options(gallery, {}), "--json"]

@@ -16,7 +16,8 @@ from reidapp.errors import UnavailableError
 
 Told = TypeVar("Told")
 
-AT_ONCE = max(2, os.cpu_count() or 1)
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+AT_ONCE = max(2, _CORES)
 IN_LINE = 32 * AT_ONCE  # a picture or a search takes a tenth of a second: a wait of three seconds
 
 
@@ -37,11 +38,11 @@ class Turns:
         self.waiting = 0
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn, and have it.
+    async def turn(self, request: Request) -> AsyncIterator[None]:
+        """Wait for a turn, and have it. The request has been read.
 
         Raises:
-            UnavailableError: as many as may wait already.
+            UnavailableError: as many as may wait already, or whoever asks has gone meanwhile.
         """
         if self._free.locked() and self.waiting >= self._most:
             raise UnavailableError("more searches are waiting than this server can do soon; try again in a moment")
@@ -51,13 +52,15 @@ class Turns:
         finally:
             self.waiting -= 1
         try:
+            if await request.is_disconnected():
+                raise UnavailableError("whoever asked has gone")
             yield
         finally:
             self._free.release()
 
 
 async def _turn(request: Request) -> AsyncIterator[None]:
-    async with request.app.state.turns.turn():
+    async with request.app.state.turns.turn(request):
         yield
 
 
@@ -66,5 +69,5 @@ IN_TURN = [Depends(_turn)]  # of a route that searches, and whose request has be
 
 async def in_turn(request: Request, work: Callable[..., Told], *arguments: Any) -> Told:
     """What a thread does once it is its turn; for routes that read a long request themselves."""
-    async with request.app.state.turns.turn():
+    async with request.app.state.turns.turn(request):
         return await run_in_threadpool(work, *arguments)

@@ -132,6 +132,7 @@ def test_versions_that_wait_in_the_gallery_are_counted(model: Path, tmp_path: Pa
     gallery = new_gallery(tmp_path, model, {"gate": PEOPLE})
     (gallery.path / "adapted").mkdir()
     assert adapt_quick(gallery, gallery.path / "adapted" / "one.onnx").card.version == "1+1"
+    (gallery.path / "adapted" / "damaged.onnx").write_bytes(b"no model")
     assert adapt_quick(gallery, tmp_path / "two.onnx").card.version == "1+2"
     assert [each.card.version for each in gallery.models()] == ["1"]
 

@@ -72,13 +72,15 @@ export function hear(name, action) {
 }
 
 const PATIENCE = 3; // times that a server which has too much to do is asked again
+const AT_ONCE_MS = 2000; // a full line refuses at once; for a database that lets nobody in the server has waited already
 
-// As fetch. A server that is too busy says when to come again; each comes at a time of its own then, not all at once.
+// As fetch. A server with too many searches says when to come again; each comes at a time of its own then, not all at once.
 async function fetchInTurn(path, options) {
   for (let tries = 0; ; tries++) {
+    const begun = performance.now();
     const answer = await fetch(path, options);
-    const wait_s = Number(answer.headers.get("Retry-After"));
-    if (answer.status !== 503 || !wait_s || tries === PATIENCE) return answer;
+    const wait_s = Number(answer.headers.get("Retry-After")), refused = answer.status === 503 && performance.now() - begun < AT_ONCE_MS;
+    if (!refused || !wait_s || tries === PATIENCE) return answer;
     await new Promise((go) => setTimeout(go, 1000 * wait_s * (0.5 + Math.random())));
   }
 }

@@ -211,7 +211,7 @@ export async function start(element, about) {
     const { videos, tracklets, crops, unchanged, video_s, notes, skipped, incomplete } = job.result;
     const lines = [text("indexing.result", { number: number(videos), tracklets: number(tracklets), crops: number(crops) })];
     if (video_s && job.seconds) lines.push(speedOf(job, video_s / job.seconds));
-    if (unchanged) lines.push(text("indexing.unchanged", { count: unchanged, number: number(unchanged) }));
+    if (unchanged) lines.push(text("indexing.unchanged", { number: number(unchanged) }));
     const bad = [...incomplete, ...skipped].map(({ file, reason }) => [file, reason]);
     return [
       make("p", { textContent: parts(...lines) }),

@@ -85,13 +85,14 @@ def models(desk: Viewer, request: Request) -> ModelList:
         for each in own
     ]
     known = {each.id for each in own}
+    shipped = {id_: (file, read_card(file)) for id_, file in jobs_of(request).shipped.items()}
     others: list[tuple[Literal["shipped", "adapted"], dict[str, Any]]] = [
-        ("shipped", jobs_of(request).shipped),
+        ("shipped", shipped),
         ("adapted", adapted_models(gallery)),
     ]
     for source, files in others:
-        for id_, file in files.items():
-            if (card := read_card(file)) and model_identity(file) not in known:
+        for id_, (file, card) in files.items():
+            if card and model_identity(file) not in known:
                 told = _told(card, seen)
                 model = Model(id=id_, source=source, active=False, crops=0, coverage=0.0, provider=None, card=told)
                 found.append(model)

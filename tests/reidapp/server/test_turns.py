@@ -1,6 +1,5 @@
 """Searches take turns; who finds the line full is told when to come again, and nobody else notices."""
 
-import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -8,15 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from reidapp.errors import UnavailableError
 from reidapp.server.app import build_app
 from reidapp.server.service import SearchService
 from reidapp.server.turns import Turns
+from tests.reidapp.server.live import live
 from tests.small_gallery import make_service, png, query_crop
 
 API = "/api/v1"
@@ -27,13 +27,14 @@ class Slow:
     """Takes the place of `SearchService.embedder`'s ``embed``: goes on when it may, and counts who is in it."""
 
     def __init__(self, service: SearchService, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.go_on, self.inside, self.most = threading.Event(), 0, 0
+        self.go_on, self.inside, self.most, self.times = threading.Event(), 0, 0, 0
         self._real, self._lock = service.embedder.embed, threading.Lock()
         monkeypatch.setattr(service.embedder, "embed", self)
 
     def __call__(self, *arguments: Any) -> np.ndarray:
         with self._lock:
             self.inside += 1
+            self.times += 1
             self.most = max(self.most, self.inside)
         assert self.go_on.wait(60)
         with self._lock:
@@ -85,36 +86,25 @@ def test_who_finds_the_line_full_is_told_so_and_the_others_get_hits(
     assert client.post(f"{API}/search", json=wanted).status_code == 200
 
 
-def test_who_leaves_the_line_makes_room() -> None:
-    async def come_and_go() -> None:
-        turns = Turns(at_once=1, in_line=1)
-
-        async def come() -> None:
-            async with turns.turn():
-                pass
-
-        async with turns.turn():
-            waits = asyncio.create_task(come())
-            await asyncio.sleep(0)
-            with pytest.raises(UnavailableError):
-                await come()
-            waits.cancel()
-            await asyncio.sleep(0)
-            another = asyncio.create_task(come())
-            await asyncio.sleep(0)
-            assert turns.waiting == 1
-        await another
-        assert turns.waiting == 0
-
-    asyncio.run(come_and_go())
+def test_nobody_searches_for_who_has_gone(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    (service,) = [service for _, service in app.state.galleries]
+    slow = Slow(service, monkeypatch)
+    with live(app) as address, ThreadPoolExecutor() as pool, httpx.Client(base_url=f"{address}{API}") as client:
+        wanted = {"pictures": [{"id": client.post("queries", content=png(query_crop("red"))).json()["id"]}]}
+        begun = [pool.submit(client.post, "search", json=wanted, timeout=60) for _ in range(2)]
+        wait_for(lambda: slow.inside == 2)
+        for _ in range(3):
+            with pytest.raises(httpx.ReadTimeout):
+                client.post("search", json=wanted, timeout=0.5)
+        assert app.state.turns.waiting == 3
+        slow.go_on.set()
+        assert [each.result().status_code for each in begun] == [200] * 2
+        wait_for(lambda: app.state.turns.waiting == 0)
+        assert client.post("search", json=wanted).status_code == 200
+    assert slow.times == 3
 
 
-def test_a_turn_that_fails_is_given_back() -> None:
-    async def fail_and_come() -> None:
-        turns = Turns(at_once=1, in_line=0)
-        for _ in range(2):
-            with pytest.raises(ValueError, match="no picture"):
-                async with turns.turn():
-                    raise ValueError("no picture")
-
-    asyncio.run(fail_and_come())
+def test_a_turn_in_which_something_fails_is_given_back(client: TestClient) -> None:
+    for _ in range(6):
+        assert client.post(f"{API}/queries", content=b"no picture").status_code == 422
+    assert client.post(f"{API}/queries", content=png(query_crop("red"))).status_code == 200
