@@ -34,11 +34,11 @@ def back_up(gallery: Path, folder: Path, access: Path | None = None) -> Path:
     command = ["gallery", "backup", "--gallery", str(gallery), str(target)]
     access = access or gallery.resolve().with_name(f"{gallery.resolve().name}-access")
     half_made = target.with_name(f"{target.name}-access.new")
-    if access.is_dir():
-        _copy_access(access, half_made)
     try:
+        if access.is_dir():
+            _copy_access(access, half_made)
         subprocess.run([sys.executable, "-m", "reidapp", *command], check=True)  # noqa: S603 - no shell; own paths
-    except subprocess.CalledProcessError:
+    except BaseException:  # it has the log's key
         shutil.rmtree(half_made, ignore_errors=True)
         raise
     if half_made.is_dir():

@@ -31,6 +31,9 @@ _LEAST_PACKET = 64  # bytes that a packet and its place in the index take, at le
 _LEAST_BYTES_PER_S = 4  # of any recording; one that claims to be longer than its size allows does not know its length
 _TS_PACKETS = (188, 192, 204)  # bytes: plain, with a time stamp before each, with a checksum after it
 _BOXES = frozenset({b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"mfra", b"sidx", b"free", b"skip", b"wide", b"udta"})
+_SURE_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"udta"})  # FFmpeg takes nothing that begins so for anything else
+_JPEG_BRANDS = frozenset({b"jp2 ", b"jpx ", b"jxl "})
+_FIRST_LOOK = 2048  # bytes, by which FFmpeg decides what it is sure of
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # the elements of a Matroska file
 _NO_RECORDINGS = ("concat", "dash", "gif", "hls", "image2")  # FFmpeg opens pictures and lists of files as videos
 _LONGEST_PAUSE_S = 60.0  # a packet after the header's end, and so long after all others, has a damaged time stamp
@@ -503,10 +506,25 @@ def _opened(path: Path) -> InputContainer:
 
 
 def _may_be_transport_stream(path: Path) -> bool:
-    """Whether a file does not begin as MP4, AVI or Matroska: FFmpeg finds transport streams behind anything else."""
+    """Whether a file does not surely begin as MP4, AVI or Matroska: FFmpeg finds transport streams behind anything else,
+    such as a whole box of a name that is rarely the first, or a header that ends too soon."""
     with path.open("rb") as file:
-        head = file.read(16)
-    return not (head.startswith(_EBML) or _box_length(head))
+        head = file.read(_FIRST_LOOK)
+    if head.startswith(_EBML):
+        return not _is_matroska(head)
+    if head.startswith(b"RIFF"):
+        return head[8:12] != b"AVI "
+    sure = head[4:8] in _SURE_BOXES and _box_length(head) >= 16 and head[8:12] not in _JPEG_BRANDS
+    return not sure or b"mhlrMPEG" in head  # a program stream that is packed in a movie
+
+
+def _is_matroska(head: bytes) -> bool:
+    """Whether a header that knows its length says so."""
+    if not any(head[4:5]):  # no length
+        return False
+    after, length = _ebml_length(head, len(_EBML))
+    header = head[after : after + length]
+    return len(header) == length and (b"matroska" in header or b"webm" in header)
 
 
 def _reason(error: Exception) -> str:

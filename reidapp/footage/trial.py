@@ -36,11 +36,18 @@ def survivable(path: Path, options: Mapping[str, str]) -> bool:
 @lru_cache(_REMEMBERED)
 def _survivable(asked: str, size: int, mtime_ns: int) -> bool:
     for _ in range(_TRIALS):
-        trial = _idle.pop() if _idle else _Trial()
+        trial = _idle_one() or _Trial()
         if trial.survives(asked):
             _idle.append(trial)
             return True
     return False
+
+
+def _idle_one() -> "_Trial | None":
+    try:
+        return _idle.pop()
+    except IndexError:  # or another thread took the last one just now
+        return None
 
 
 class _Trial:

@@ -202,7 +202,7 @@ class Desk:
         if self.audit:
             self.audit.add(action, self.asker.id, self.gallery.path.name, **about)
         said = {"action": action, "by": self.asker.name, "gallery": self.gallery.path.name, **about}
-        _log.info(json.dumps(said, ensure_ascii=False))
+        _log.info("%s", json.dumps(said, ensure_ascii=False))
 
     def note_view(self, video: VideoInfo) -> None:
         """Write down that a recording is looked at; once where it comes in parts."""

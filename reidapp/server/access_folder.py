@@ -111,7 +111,8 @@ class AccessFolder:
                 yield connection
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
-            kind = UnavailableError if error.sqlite_errorname.startswith("SQLITE_BUSY") else ReidappError
+            fault = getattr(error, "sqlite_errorname", "")  # Python's own faults, of a text for instance, have none
+            kind = UnavailableError if fault.startswith("SQLITE_BUSY") else ReidappError
             raise kind(f"{file}: {error}; nothing was written") from error
 
     def compact(self, name: str) -> None:

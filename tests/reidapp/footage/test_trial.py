@@ -110,6 +110,28 @@ def test_what_surely_is_no_transport_stream_needs_no_trial(tmp_path: Path, monke
     assert set(asked) == {".ts"}
 
 
+MATROSKA = b"\x1a\x45\xdf\xa3"
+HEADS = (
+    b"RIFF\0\0\1\0none",
+    MATROSKA,
+    MATROSKA + b"\x81matroska",  # a header that ends before it says so
+    MATROSKA + b"\0\0webm",
+    *(b"\0\0\0\x10" + name + b"isom\0\0\2\0" for name in (b"sidx", b"styp", b"moof", b"mfra", b"skip")),
+    b"\0\0\0\x14ftypjp2 ",
+    b"\0\0\0\5moov",
+    b"\0\0\0\x10ftypisom\0\0\2\0\0\1\0\0moov\0\0\0\x20hdlr\0\0\0\0mhlrMPEG",
+)
+
+
+@pytest.mark.parametrize("head", HEADS, ids=repr)
+def test_no_beginning_spares_it_the_trial_over_which_ffmpeg_breaks_down(tmp_path: Path, head: bytes) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(head + ENDS_FFMPEG.read_bytes())
+    assert _in_a_process("import av, sys; av.open(sys.argv[1])", str(path)).returncode == -signal.SIGABRT
+    with pytest.raises(UserError, match="FFmpeg breaks down"):
+        probe(path)
+
+
 USES = """
 import sys, time
 from pathlib import Path

@@ -132,6 +132,20 @@ def test_a_purpose_that_was_rewritten_is_found(audit: Audit) -> None:
     assert audit.verify().broken == "texts that are not as they were written: 1"
 
 
+@pytest.mark.parametrize(("file", "statement"), [
+    ("audit.db", "UPDATE entry SET about = CAST(x'ff' AS TEXT) WHERE n = 3"),
+    ("texts.db", "UPDATE text SET text = CAST(x'ff' AS TEXT) WHERE rowid = 2"),
+])  # fmt: skip
+def test_a_text_that_is_none_is_one_line(audit: Audit, file: str, statement: str) -> None:
+    with sqlite3.connect(audit.folder.path / file) as rows:
+        for trigger in ("entry_stays", "entry_remains"):
+            rows.execute(f"DROP TRIGGER IF EXISTS {trigger}")
+        rows.execute(statement)
+    rows.close()
+    with pytest.raises(ReidappError, match=rf"{file}: Could not decode to UTF-8 [^\n]*$"):
+        audit.verify()
+
+
 def test_rows_of_before_have_their_purpose_themselves(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "_keep_text", lambda text: text)
     audit.add("search", "me", "cams", purpose="case 11")

@@ -53,6 +53,18 @@ def test_requests_are_told_by_their_routes_and_not_by_what_they_name(
     assert "Ann" not in written.getvalue()
 
 
+def test_who_looks_for_whom_is_not_told_even_where_the_log_of_access_is_wanted(
+    service: SearchService, written: io.StringIO, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "reidapp.access")
+    client = TestClient(build_app(service), base_url="http://127.0.0.1", headers={"Origin": "http://127.0.0.1"})
+    assert client.post(f"{API}/identities", json={"name": "Ann Example"}).status_code == 201
+    assert client.delete(f"{API}/identities/Ann Example").status_code == 200
+    assert "Ann Example" in caplog.text
+    assert [each["event"] for each in told(written) if each.get("by") == "reidapp.access"] == ["%s"]
+    assert "Ann" not in written.getvalue()
+
+
 def test_a_fault_is_told_by_its_kind_and_place(written: io.StringIO) -> None:
     name = "Ann Example"
     try:
@@ -73,16 +85,19 @@ def test_a_server_writes_them_where_it_is_asked_to(tmp_path: Path) -> None:
     gallery = make_crowd(tmp_path, people=2, shots=1)
     command = [sys.executable, "-u", "-m", "reidapp", "serve", "--gallery", str(gallery.path), "--port", "0"]
     command += ["--log", "json"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c
-    )
-    assert process.stdout
-    link = process.stdout.readline().split()[1]
-    with httpx.Client(base_url=link.partition("?")[0], follow_redirects=True, timeout=60) as client:
-        client.get(link)
-        assert client.get(f"{API}/cameras").status_code == 200
-    process.terminate()
-    _, err = process.communicate(timeout=60)
+    ) as process:
+        try:
+            assert process.stdout
+            link = process.stdout.readline().split()[1]
+            with httpx.Client(base_url=link.partition("?")[0], follow_redirects=True, timeout=60) as client:
+                client.get(link)
+                assert client.get(f"{API}/cameras").status_code == 200
+            process.terminate()
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
     assert (lines[0]["event"], lines[-1]["event"]) == ("serving", "ended")
     assert {"route": "cameras", "method": "GET", "status": 200}.items() <= next(
