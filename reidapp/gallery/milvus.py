@@ -304,13 +304,14 @@ class MilvusIndex(ExactIndex):
         return found
 
     def _reaching(
-        self, query: np.ndarray, least: float, wanted: int, kept: np.ndarray | None, found: Sequence[Found]
+        self, query: np.ndarray, least: float, kept: np.ndarray | None, found: Sequence[Found]
     ) -> list[Found]:
+        wanted = 8 * max(len(each.rows) for each in found)
         found = self._top(query, wanted, kept)
         if max(each.rest for each in found) < least:
             return list(found)
         # Milvus does not give as many rows as may be among the best.
-        return super()._reaching(query, least, wanted, kept, super()._top(query, wanted, kept))
+        return super()._reaching(query, least, kept, super()._top(query, wanted, kept))
 
     def _found(self, query: np.ndarray, k: int, kept: np.ndarray | None) -> Found:
         """The best rows that Milvus has of those kept."""

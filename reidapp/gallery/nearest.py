@@ -5,7 +5,7 @@ nor on codes or filters, and rows with the same score are ordered by their ids.
 
     1  Faiss finds the rows with the highest bounds in each part (codes, or fp16 rows that have none): `_Part.top`
     2  they are scored, from the highest bound down, until the next bound is below the k-th best score t
-    3  a part whose other rows may reach t gives more, in the end all that do (`_Part.reaching`), which are scored too
+    3  a part whose other rows may reach t gives all that do (`_Part.reaching`), which are scored too
 
 A row that is never scored has a bound, and so a score, below t, which is no more than the k-th best of all.
 
@@ -117,7 +117,7 @@ class ExactIndex:
         least = float(best.scores[-1]) if len(best.rows) == k else -np.inf
         if max(each.rest for each in found) < least:
             return best
-        return self._best(query, k, self._reaching(query, least, 8 * wanted, kept, found))
+        return self._best(query, k, self._reaching(query, least, kept, found))
 
     def stored(self, rows: np.ndarray) -> np.ndarray:
         """The vectors of rows: fp16 ``[N, D]``."""
@@ -139,16 +139,14 @@ class ExactIndex:
         return list(_threads.map(lambda part: part.top(query, wanted, kept), self._parts))
 
     def _reaching(
-        self, query: np.ndarray, least: float, wanted: int, kept: np.ndarray | None, found: Sequence["Found"]
+        self, query: np.ndarray, least: float, kept: np.ndarray | None, found: Sequence["Found"]
     ) -> list["Found"]:
-        """All kept rows whose bound is ``least`` or more: some of each part are found, and more of it may be enough."""
+        """All kept rows whose bound is ``least`` or more; of each part some are found."""
 
-        def more(part: _Part, had: Found) -> Found:
-            if had.rest >= least:
-                had = part.top(query, wanted, kept)
+        def all_of(part: _Part, had: Found) -> Found:
             return part.reaching(query, least, kept) if had.rest >= least else had
 
-        return list(_threads.map(more, self._parts, found))
+        return list(_threads.map(all_of, self._parts, found))
 
     def _centred(
         self, query: np.ndarray, k: int, kept: np.ndarray | None, centring: Centring, found: Sequence["Found"]
@@ -159,7 +157,7 @@ class ExactIndex:
         reached = centring.reached(float(score))
         least = float((reached if kept is None else reached[kept]).min())
         reaching = []
-        for each in self._reaching(query, least, _TOP, kept, found):
+        for each in self._reaching(query, least, kept, found):
             bounds = centring.of(each.bounds, each.rows)
             reaching.append(Found(each.rows[bounds >= score], bounds[bounds >= score]))
         return self._best(query, k, reaching, centring)
@@ -235,7 +233,9 @@ class _Part:
         weights, factor, offset = self._weigh(query)
         decode = _KINDS(self.codes.shape[1], self._kind).decode
         blocks = [self.codes[i : i + _BLOCK] for i in range(0, len(self.codes), _BLOCK)]
-        bounds = np.concatenate([decode(block.view(np.uint8)) @ weights for block in blocks]) * factor + offset
+        # Not by BLAS, which has threads of its own: those of several parts would wait for one another.
+        products = [np.einsum("ij,j->i", decode(block.view(np.uint8)), weights) for block in blocks]
+        bounds = np.concatenate(products) * factor + offset
         reached = bounds >= least
         if kept is not None:
             reached &= kept[self.first : self.first + len(reached)]
