@@ -306,7 +306,7 @@ class MilvusIndex(ExactIndex):
     def _reaching(
         self, query: np.ndarray, least: float, kept: np.ndarray | None, found: Sequence[Found]
     ) -> list[Found]:
-        wanted = 8 * max(len(each.rows) for each in found)
+        wanted = 8 * max(1, *(len(each.rows) for each in found))
         found = self._top(query, wanted, kept)
         if max(each.rest for each in found) < least:
             return list(found)
