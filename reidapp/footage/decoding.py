@@ -506,8 +506,10 @@ def _opened(path: Path) -> InputContainer:
 
 
 def _may_be_transport_stream(path: Path) -> bool:
-    """Whether a file does not surely begin as MP4, AVI or Matroska: FFmpeg finds transport streams behind anything else,
-    such as a whole box of a name that is rarely the first, or a header that ends too soon."""
+    """Whether a file does not surely begin as MP4, AVI or Matroska.
+
+    FFmpeg finds transport streams behind anything else, such as a box that is rarely the first, or half a header.
+    """
     with path.open("rb") as file:
         head = file.read(_FIRST_LOOK)
     if head.startswith(_EBML):

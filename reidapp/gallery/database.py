@@ -312,7 +312,7 @@ def _migrate(engine: Engine) -> None:
     config = Config()
     folder = str(Path(__file__).parent / "migrations")
     config.set_main_option("script_location", folder.replace("%", "%%"))
-    with engine.connect() as connection:
+    with engine.connect().execution_options(writes=True) as connection:  # who comes second waits, and finds it done
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, "head")

@@ -49,7 +49,7 @@ def connect(path: Path) -> Engine:
     writable = files.writable(path) and files.writable(path.parent)
     engine = create_engine(url) if writable else create_engine(url, creator=lambda: _reading(path), poolclass=NullPool)
     event.listen(engine, "connect", _prepare if writable else _prepare_to_read)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    event.listen(engine, "begin", lambda connection: _begin(connection, writable))
     event.listen(engine, "handle_error", lambda context: _say(path, context))
     return engine
 
@@ -166,6 +166,12 @@ def _reading(path: Path) -> sqlite3.Connection:
         )
     how = "mode=ro" if log.is_file() and index.is_file() else "mode=ro&immutable=1"
     return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, check_same_thread=False)
+
+
+def _begin(connection: Connection, writable: bool) -> None:
+    """One that is going to write what it reads first has the right to write from the beginning."""
+    writes = writable and connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _prepare_to_read(connection: sqlite3.Connection, _record: Any) -> None:

@@ -98,8 +98,8 @@ def test_systemd_understands_the_units_and_finds_them_confined(
     said = analyzed("verify", "--man=no", *names)
     assert [
         line for line in said.stderr.splitlines() if "reidapp-" in line
-    ] == []  # it tells of the system's units, too
-    for unit in SERVICES:  # 35 is 3.5 of 10, where 10 is all that root may do; what counts differs between its versions
+    ] == []  # the system's units have faults, too
+    for unit in SERVICES:  # 3.5 of 10, where 10 is all that root may do; what counts differs between its versions
         held = analyzed("security", "--offline=true", "--threshold=35", "--no-pager", unit.name)
         assert held.returncode == 0, held.stdout
 

@@ -7,6 +7,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,6 +128,48 @@ def test_an_upgrade_that_fails_or_is_killed_leaves_the_old_one_and_the_next_is_w
     assert told["before"] == "0001" < told["after"]
     assert as_json("gallery", "upgrade", "--gallery", tmp_path)["before"] == told["after"]
     assert "no gallery here" in refused(2, "gallery", "upgrade", "--gallery", tmp_path / "nothing")
+
+
+OPENS = """
+import sys
+from pathlib import Path
+from reidapp.gallery import database
+from reidapp.gallery.store import Gallery
+migrated = database.migrated
+def waits(connection):
+    print("migrated", flush=True)
+    sys.stdin.readline()
+    migrated(connection)
+database.migrated = waits
+Gallery.open(Path(sys.argv[1]))
+print("opened", flush=True)
+"""
+
+
+def test_who_opens_a_gallery_while_another_upgrades_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _of_the_first_schema(tmp_path / "gallery.db")
+    migrate, begun = database._migrate, threading.Event()
+
+    def told(engine: Engine) -> None:
+        begun.set()
+        migrate(engine)
+
+    monkeypatch.setattr(database, "_migrate", told)
+    opens, pipe = [sys.executable, "-c", OPENS, str(tmp_path)], subprocess.PIPE
+    with (
+        subprocess.Popen(opens, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as first,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        try:
+            assert first.stdout
+            assert first.stdout.readline() == "migrated\n"
+            second = pool.submit(Gallery.open, tmp_path)
+            assert begun.wait(60)
+            time.sleep(0.5)  # so that it is in the midst of it
+            assert "opened" in first.communicate("\n")[0]
+        finally:
+            first.kill()
+        assert len(second.result().cameras()) == 1
 
 
 def test_facts_of_a_gallery(tmp_path: Path) -> None:
