@@ -33,20 +33,41 @@ def main() -> None:
     with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {key}"}, timeout=60) as server:
         told: set[str] = set()
         while True:
-            for hit in hits(server, said):
-                if hit["tracklet"] not in told:
-                    told.add(hit["tracklet"])
-                    tell(server, hit, said.clips)
-            if said.every is None:
+            try:
+                for hit in hits(server, said):
+                    if hit["tracklet"] not in told:
+                        tell(server, hit, said.clips)
+                        told.add(hit["tracklet"])
+                wait_s = said.every
+            except BusyError as busy:
+                wait_s = busy.wait_s
+            except httpx.TransportError as error:  # it is not there; who goes on asks again when it is
+                print(f"{address}: {error or type(error).__name__}", file=sys.stderr)
+                if said.every is None:
+                    sys.exit(1)
+                wait_s = said.every
+            if wait_s is None:
                 return
-            time.sleep(said.every)
+            time.sleep(wait_s)
+
+
+class BusyError(Exception):
+    """The server has too much to do just now.
+
+    Args:
+        wait_s: seconds after which to ask again.
+    """
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(wait_s)
+        self.wait_s = wait_s
 
 
 def hits(server: httpx.Client, said: argparse.Namespace) -> list[dict[str, Any]]:
     """The picture is given anew each time: a server keeps it for half an hour."""
-    picture = answer(server.post("queries", params={"name": said.image.name}, content=said.image.read_bytes()))
+    picture = answer(server.post("queries", params={"name": said.image.name}, content=said.image.read_bytes())).json()
     wanted = {"pictures": [{"id": picture["id"]}], "top": said.top, "cameras": said.camera, "purpose": said.purpose}
-    found: list[dict[str, Any]] = answer(server.post("search", json=wanted))["hits"]
+    found: list[dict[str, Any]] = answer(server.post("search", json=wanted)).json()["hits"]
     return found
 
 
@@ -56,17 +77,23 @@ def tell(server: httpx.Client, hit: dict[str, Any], clips: Path | None) -> None:
     if clips:
         clips.mkdir(parents=True, exist_ok=True)
         file = clips / f"{hit['tracklet']}.mp4"
-        file.write_bytes(server.get(server.base_url.join(hit["clip_url"])).raise_for_status().content)
+        file.write_bytes(answer(server.get(server.base_url.join(hit["clip_url"]))).content)
         line["clip"] = str(file)
     print(json.dumps(line), flush=True)
 
 
-def answer(got: httpx.Response) -> dict[str, Any]:
-    """The JSON of an answer; an error is one line that says what to do."""
+def answer(got: httpx.Response) -> httpx.Response:
+    """What is no error; an error is one line that says what to do.
+
+    Raises:
+        BusyError: to be asked again.
+    """
+    if got.status_code == 503:
+        raise BusyError(float(got.headers.get("Retry-After", 5)))
     if got.is_error:
-        sys.exit(f"{got.request.url.path}: {got.json()['error']}")
-    found: dict[str, Any] = got.json()
-    return found
+        by_proxy = "json" not in got.headers.get("Content-Type", "")  # whose words are a page
+        sys.exit(f"{got.request.url.path}: {got.reason_phrase if by_proxy else got.json()['error']}")
+    return got
 
 
 if __name__ == "__main__":

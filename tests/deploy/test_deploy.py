@@ -96,9 +96,8 @@ def test_systemd_understands_the_units_and_finds_them_confined(
     names = [unit.name for unit in (*SERVICES, *UNITS.glob("*.timer"))]
     assert len(names) == 5
     said = analyzed("verify", "--man=no", *names)
-    assert [
-        line for line in said.stderr.splitlines() if "reidapp-" in line
-    ] == []  # the system's units have faults, too
+    ours = [line for line in said.stderr.splitlines() if "reidapp-" in line]  # the system's units may have faults, too
+    assert ours == []
     for unit in SERVICES:  # 3.5 of 10, where 10 is all that root may do; what counts differs between its versions
         held = analyzed("security", "--offline=true", "--threshold=35", "--no-pager", unit.name)
         assert held.returncode == 0, held.stdout

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -55,7 +56,7 @@ def programs(folder: Path, address: str) -> None:
 
 
 def serve(address: str) -> None:
-    """Until its standard input ends."""
+    """Until its standard input ends, as it does with whoever started this, however that ends."""
     for name in LOADED:
         importlib.import_module(name)
     from reidapp.cli import main
@@ -64,7 +65,7 @@ def serve(address: str) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen()
-        while True:
+        while sys.stdin.fileno() not in select.select([listener, sys.stdin], [], [])[0]:
             connection, _ = listener.accept()
             if os.fork() == 0:
                 listener.close()

@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -95,14 +94,13 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     folder = tmp_path_factory.mktemp("t")
     address = str(folder / "s")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    server = subprocess.Popen([sys.executable, "-m", "tests.docs.preloaded", address], cwd=ROOT, env=environment)
-    preloaded.programs(folder, address)
-    while not Path(address).exists():
-        assert server.poll() is None
-        time.sleep(0.2)
-    yield Terminal(folder)
-    server.send_signal(signal.SIGTERM)
-    server.wait()
+    command = [sys.executable, "-m", "tests.docs.preloaded", address]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE) as server:
+        preloaded.programs(folder, address)
+        while not Path(address).exists():
+            assert server.poll() is None
+            time.sleep(0.2)
+        yield Terminal(folder)
 
 
 TRIED = [
