@@ -34,7 +34,7 @@ for beginning, options in json.loads(os.environ["MORE_OPTIONS"]).items():
     if " ".join(words).startswith(beginning):
         words += options
 """
-PYTHON = "os.execv({python!r}, words)\n"
+PYTHON = "os.execv({python!r}, [{python!r}, *words[1:]])\n"  # by its own name: there its packages are
 REIDAPP = """
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
