@@ -47,7 +47,12 @@ def main() -> None:
         gallery, asked = filled(Path(folder), arguments.rows)
         with served(gallery.path) as client:
             result = measured(client, asked, arguments)
-    facts = {name: getattr(arguments, name) for name in ("rows", "users", "crowd")} | {"pause_s": arguments.pause}
+    facts = {
+        "rows": arguments.rows,
+        "users": arguments.users,
+        "crowd_users": arguments.crowd,
+        "pause_s": arguments.pause,
+    }
     print(json.dumps({"benchmark": "load", "top": TOP} | facts | result | {"machine": machine()}, indent=1))
 
 
