@@ -185,7 +185,7 @@ def _page(found: Result) -> tuple[str, str, bool]:
     times = found["milliseconds"]
     rates = ", ".join(f"{name} {row['frames_per_second']:.0f}" for name, row in found["scrolling"].items())
     ours = (
-        f"first hits {times['hits']:.0f} ms, timeline {times['timeline']:.0f} ms, at most {found['pictures']} pictures; "
+        f"hits {times['hits']:.0f} ms; timeline {times['timeline']:.0f} ms, {found['pictures']} pictures at most; "
         f"frames per second while scrolling: {rates}"
     )
     return ours, "", times["hits"] <= 1000 and times["timeline"] <= 1000 and found["pictures"] <= 200
