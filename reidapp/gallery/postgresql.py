@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import ExceptionContext, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
 
 from reidapp.errors import ReidappError, UnavailableError, UserError
@@ -103,7 +103,7 @@ def held(engine: Engine, what: str, busy: str | None) -> Iterator[None]:
         ReidappError: from within, it was lost.
     """
     lock = func.pg_try_advisory_lock if busy else func.pg_advisory_lock
-    taken = select(lock(func.hashtext(f"reidapp {what}"), func.hashtext(func.current_schema())))
+    right = func.hashtext(f"reidapp {what}"), func.hashtext(func.current_schema())
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         driver: Any = connection.connection.driver_connection
 
@@ -115,15 +115,18 @@ def held(engine: Engine, what: str, busy: str | None) -> Iterator[None]:
 
         try:
             connection.execute(text("SET lock_timeout = 0"))
-            if not connection.scalar(taken) and busy:
+            if not connection.scalar(select(lock(*right))) and busy:
                 raise BusyError(busy)
             event.listen(engine, "begin", still_held)
             try:
                 yield
             finally:
                 event.remove(engine, "begin", still_held)
+                # It goes with its connection as well, but only when the server notices: too late for who comes next.
+                with suppress(DBAPIError, ReidappError):
+                    connection.execute(select(func.pg_advisory_unlock(*right)))
         finally:
-            connection.invalidate()  # closes it, and so its lock goes
+            connection.invalidate()
 
 
 def migrated(connection: Connection) -> None:

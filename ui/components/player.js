@@ -250,8 +250,10 @@ export function player({ judge, similar, keep = null, unsure = false }) {
     video.requestVideoFrameCallback(onFrame);
   }
   if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(onFrame);
-  else for (const change of ["timeupdate", "seeked"]) video.addEventListener(change, () => draw(shown()));
-  video.addEventListener("emptied", () => (frame = null));
+  else video.addEventListener("timeupdate", () => draw(shown()));
+  // Until a frame is told of after a seek, which a busy browser does late, the time that was sought is the best guess.
+  for (const change of ["emptied", "seeking"]) video.addEventListener(change, () => (frame = null));
+  video.addEventListener("seeked", () => draw(shown()));
   const resized = new ResizeObserver(() => draw(shown()));
   resized.observe(video);
   resized.observe(still);
