@@ -35,8 +35,8 @@ def test_from_a_picture_to_a_case_with_the_keyboard_alone(
     page = visit(small)
     query = tmp_path / "frame.png"
     query.write_bytes(png(frame_at(FOOTAGE["Gate", "Europe/Berlin"], 5.2)))
-    tab_to(page, "file")
-    with page.expect_file_chooser() as chooser:
+    with page.expect_file_chooser() as chooser:  # from here on, so that the browser surely knows before Enter
+        tab_to(page, "file")
         page.keyboard.press("Enter")
     chooser.value.set_files(query)
     page.wait_for_selector("text=2 people were found")
