@@ -7,13 +7,14 @@ EXTRA ?=
 ARGS ?=
 export EXTRA
 
-.PHONY: help demo test milvus quick docs lint format constraints
+.PHONY: help demo test milvus quick bench docs lint format constraints
 
 help:
 	@echo "make demo         generated footage: train, index, search, open the web page (ARGS=--no-serve: stop before)"
 	@echo "make test         ruff, mypy and the whole test suite (ARGS=tests/reidapp: only these)"
 	@echo "make milvus       the tests that need Milvus Lite, in .venv-milvus"
 	@echo "make quick        the tests that are not slow"
+	@echo "make bench        every benchmark, one after the other; hours (ARGS=--list: how long each takes)"
 	@echo "make docs         the documentation as a site, build/docs/index.html"
 	@echo "make format       ruff's formatting and safe fixes"
 	@echo "make constraints  newest versions of everything into constraints.txt"
@@ -36,6 +37,12 @@ milvus:
 quick:
 	@$(PYTHON) tools/bootstrap.py train dev
 	@$(PYTEST) -m "not slow" $(ARGS)
+
+# PEERS=DIR (other projects), MARKET=DIR, DETECTOR=yolox:FILE: see benchmarks/run_all.py.
+bench:
+	@$(PYTHON) tools/bootstrap.py train dev
+	@.venv/bin/python -m benchmarks.run_all $(if $(PEERS),--peers "$(PEERS)") $(if $(MARKET),--market "$(MARKET)") \
+	  $(if $(DETECTOR),--detector "$(DETECTOR)") $(ARGS)
 
 docs:
 	@$(PYTHON) tools/bootstrap.py train docs

@@ -4,9 +4,10 @@
 
 A world: four cameras, two minutes each, 24 people in groups. One half of its people calibrates the gallery; each of the
 other half is searched for from each camera, with the best stored crop, in all other cameras; then the halves change
-places. The first 20 hits of all searches go into 15 bins of equal size (`ece`), together and world by world. Then the
-searches are asked again with the person's tracklets left out: `told`, the share that is answered "probably not in this
-gallery", with `false_alarms` of the people who are there; and what it would be at exactly 10 % of these.
+places. The first 20 hits of all searches go into 15 bins of equal size (`ece`), together and world by world; of each
+bin of all together, `reliability` has the mean P(match) and the share that is right. Then the searches are asked again
+with the person's tracklets left out: `told`, the share that is answered "probably not in this gallery", with
+`false_alarms` of the people who are there; and what it would be at exactly 10 % of these.
 
     identities   the half has names
     of another world   the names are those of the world before, whose calibration is used here
@@ -38,7 +39,16 @@ from reidapp.embedding import Embedder
 from reidapp.errors import UserError
 from reidapp.footage.detection import open_detector
 from reidapp.footage.indexing import find_footage, index_footage
-from reidapp.gallery.calibration import FALSE_ALARMS, SHOWN, calibrate, calibration_error, keep, presence, reliability
+from reidapp.gallery.calibration import (
+    FALSE_ALARMS,
+    SHOWN,
+    Point,
+    calibrate,
+    calibration_error,
+    keep,
+    presence,
+    reliability,
+)
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.queries import asked
 from reidapp.gallery.saved_searches import SavedSearches
@@ -88,8 +98,12 @@ class Found:
     left_out: list[tuple[float, bool]] = field(default_factory=list)
 
     @property
+    def bins(self) -> tuple[Point, ...]:
+        return reliability(np.array(self.p_match), np.array(self.right))
+
+    @property
     def error(self) -> float:
-        return calibration_error(reliability(np.array(self.p_match), np.array(self.right)))
+        return calibration_error(self.bins)
 
 
 def main() -> None:
@@ -286,6 +300,7 @@ def row(worlds: Sequence[Found]) -> dict[str, Any]:
         "mean_p_match": round(float(p_match.mean()), 4),
         "right": round(float(right.mean()), 4),
         "hits": len(right),
+        "reliability": [[round(each.p_match, 4), round(each.right, 4)] for each in every.bins],
     }
     if every.there:
         there, left_out = np.array(every.there), np.array(every.left_out)

@@ -21,6 +21,7 @@ import cv2
 
 from benchmarks.camera_video import FPS, GOP, HEIGHT, WIDTH, write_camera_video
 from benchmarks.machine import machine, turns
+from benchmarks.tracklets import without_folder
 from models import zoo
 from reidapp.embedding import Embedder
 from reidapp.footage.detection import open_detector
@@ -46,7 +47,7 @@ def main() -> None:
     wall = {name: arguments.seconds / cost.wall_s for name, cost in costs.items()}
     result = {
         "benchmark": "indexing",
-        "command": "python -m benchmarks.indexing " + " ".join(sys.argv[1:]),
+        "command": "python -m benchmarks.indexing " + " ".join(without_folder(word) for word in sys.argv[1:]),
         "video": f"{WIDTH}x{HEIGHT}, {FPS} fps, GOP {GOP}, {arguments.seconds} s",
         "times_real_time": {name: round(times, 2) for name, times in wall.items()},
         "processor_s": {name: round(cost.processor_s, 2) for name, cost in costs.items()},

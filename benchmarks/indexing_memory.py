@@ -18,6 +18,7 @@ import cv2
 
 from benchmarks.camera_video import people
 from benchmarks.machine import machine, resident_mb
+from benchmarks.tracklets import without_folder
 from models import zoo
 from reidapp.embedding import Embedder
 from reidapp.footage.detection import open_detector
@@ -48,7 +49,7 @@ def main() -> None:
     early, peak = max(mb for done, mb in held if done <= EARLY_S), max(mb for _, mb in held)
     result = {
         "benchmark": "indexing_memory",
-        "command": "python -m benchmarks.indexing_memory " + " ".join(sys.argv[1:]),
+        "command": "python -m benchmarks.indexing_memory " + " ".join(without_folder(word) for word in sys.argv[1:]),
         "reach": "times 1.1",
         "video_s": round(report.video_s),
         "tracklets": report.tracklets,

@@ -1,6 +1,6 @@
 """Exact search beside plain Faiss (`IndexScalarQuantizer`, fp16, inner product) in one run: index only, milliseconds.
 
-    python -m benchmarks.search [--rows 1000000] [--dim 512] > docs/results/search.json
+    python -m benchmarks.search [--rows 10000000 1000000] [--dim 512] > docs/results/search.json
 
 Galleries of made-up embeddings are written to a temporary folder (1.5 GB per million rows), opened, and asked; queries
 are new pictures of people who are in the gallery, and of people who are not. Plain Faiss holds the same rows in memory,
@@ -73,18 +73,21 @@ def main() -> None:
     parser.add_argument(
         "--rows",
         type=int,
-        default=1_000_000,
-        help="of the largest gallery; beside Faiss's copy 10 million people fit into 24 GB",
+        nargs="+",
+        default=[1_000_000],
+        help="of the largest gallery, or of each distribution's; beside Faiss's copy 10 million people fit into 24 GB",
     )
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--distributions", nargs="+", choices=("people", "random"), default=["people", "random"])
     parser.add_argument("--queries", type=int, default=20)
     parser.add_argument("--folder", type=Path, help="for the galleries; the system's temporary one by default")
     arguments = parser.parse_args()
-    sizes = [rows for rows in (10_000, 100_000, 1_000_000) if rows < arguments.rows] + [arguments.rows]
+    kinds, largest = arguments.distributions, arguments.rows
+    if len(largest) not in (1, len(kinds)):
+        parser.error(f"--rows: one number, or {len(kinds)} as there are distributions")
     results = []
-    for kind in arguments.distributions:
-        for rows in sizes:
+    for kind, most in zip(kinds, largest * len(kinds) if len(largest) == 1 else largest, strict=True):
+        for rows in [rows for rows in (10_000, 100_000, 1_000_000) if rows < most] + [most]:
             print(f"{kind}, {rows} rows", file=sys.stderr)
             with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
                 world = World.of_kind(kind, arguments.dim, rows)
