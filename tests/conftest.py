@@ -8,6 +8,7 @@ failure instead, however it came about (``needs``, ``pytest.skip``, ``importorsk
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from tests.postgres import Server, binaries
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process per core: more threads would only be in each other's way
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell that runs tests in the background makes them, and all processes that they start, deaf to Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL", "") not in ("", "0")

@@ -8,7 +8,6 @@ import contextlib
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -73,11 +72,6 @@ def one_line(code: int, done: Done) -> str:
     return lines[0]
 
 
-def hears_ctrl_c() -> None:
-    """In a process about to start: a shell that runs tests in the background makes its children deaf to Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def started(command: Sequence[object], stderr: int) -> "subprocess.Popen[str]":
     """A command at work, that can be interrupted."""
     return subprocess.Popen(
@@ -86,7 +80,6 @@ def started(command: Sequence[object], stderr: int) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
-        preexec_fn=hears_ctrl_c,
     )
 
 

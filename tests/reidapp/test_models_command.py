@@ -29,7 +29,7 @@ from reidapp.download import download
 from reidapp.errors import UserError
 from reidapp.footage.detection import open_detector
 from reidapp.model_card import METADATA_KEY, ModelCard, read_card
-from tests.reidapp.commands import ROOT, as_json, hears_ctrl_c, refused, reidapp
+from tests.reidapp.commands import ROOT, as_json, refused, reidapp
 from tests.reidapp.file_server import Server
 
 
@@ -137,7 +137,7 @@ def test_ended_half_way(release: Server, folder: Path, how: signal.Signals) -> N
     release.stop_after, release.stalls = 20_000, True
     partial = folder / "partial-downloads" / "yolox-nano.onnx"
     command = [sys.executable, "-m", "reidapp", "models", "pull", "yolox-nano", "--from", release.url]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, preexec_fn=hears_ctrl_c)
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     while not (partial.is_file() and partial.stat().st_size == 20_000):
         assert process.poll() is None
         time.sleep(0.02)

@@ -11,16 +11,14 @@ import httpx
 import pytest
 
 from tests.conftest import World
-from tests.reidapp.commands import ROOT, hears_ctrl_c
+from tests.reidapp.commands import ROOT
 
 
 @pytest.fixture
 def server(world: World) -> Iterator[tuple[subprocess.Popen, str]]:
     """The process, and the link that it printed."""
     command = [sys.executable, "-u", "-m", "reidapp", "serve", "--gallery", str(world.gallery), "--port", "0"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=hears_ctrl_c
-    )
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout
     line = process.stdout.readline()
     assert line.startswith("Open http://127.0.0.1:"), line
@@ -45,7 +43,7 @@ def test_a_server_that_has_searched_has_no_torch_in_it(server: tuple, world: Wor
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])  # Ctrl-C, and what a service is stopped by
 def test_it_ends_at_once_and_cleanly(world: World, ending: signal.Signals) -> None:
     command = [sys.executable, "-u", "-m", "reidapp", "serve", "--gallery", str(world.gallery), "--port", "0"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=-1, stderr=-1, text=True, preexec_fn=hears_ctrl_c)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=-1, stderr=-1, text=True)
     assert process.stdout
     process.stdout.readline()
     asked = time.monotonic()

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from reidapp.server.app import build_app
 from reidapp.server.events import JsonLines
 from reidapp.server.service import SearchService
-from tests.reidapp.commands import ROOT, hears_ctrl_c
+from tests.reidapp.commands import ROOT
 from tests.small_gallery import make_crowd
 
 API = "/api/v1"
@@ -85,9 +85,7 @@ def test_a_server_writes_them_where_it_is_asked_to(tmp_path: Path) -> None:
     gallery = make_crowd(tmp_path, people=2, shots=1)
     command = [sys.executable, "-u", "-m", "reidapp", "serve", "--gallery", str(gallery.path), "--port", "0"]
     command += ["--log", "json"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c
-    ) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
             link = process.stdout.readline().split()[1]

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.reidapp.commands import ROOT, hears_ctrl_c
+from tests.reidapp.commands import ROOT
 from tests.reidapp.server.live import follow
 from tests.small_gallery import FOOTAGE, frame_at, make_crowd, write_video
 from training.data.synthetic.footage import write_footage
@@ -61,7 +61,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     write_video(footage / "long" / "yard" / "2026-03-02T10-00-00Z.mp4", [frame] * 10 * LONG_S)
     command = [sys.executable, "-u", "-m", "reidapp", "serve", "--port", "0"]
     command += ["--gallery", str(gallery.path), "--footage", str(footage)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     link = process.stdout.readline().split()[1]
     with httpx.Client(base_url=link.partition("?")[0], follow_redirects=True, timeout=60) as client:

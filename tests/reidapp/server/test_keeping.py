@@ -18,7 +18,7 @@ from reidapp.server.galleries import Galleries
 from reidapp.server.jobs import Job, Jobs
 from reidapp.server.keeping import Keeper
 from reidapp.server.service import SearchService
-from tests.reidapp.commands import ROOT, hears_ctrl_c
+from tests.reidapp.commands import ROOT
 from tests.small_gallery import ColourEmbedder, ShirtDetector, make_crowd, make_gallery
 
 HOUR, MINUTE = 3600.0, 60.0
@@ -154,7 +154,7 @@ def test_a_server_deletes_what_is_too_old_shows_it_and_does_so_again_after_a_res
     deletion.set_retention(gallery, far)
     command = [sys.executable, "-u", "-m", "reidapp", "serve", "--port", "0", "--gallery", str(gallery.path)]
     for round_ in range(2):
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c) as server:
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout
             link = server.stdout.readline().split()[1]
             try:
