@@ -1,0 +1,78 @@
+"""What a gallery takes on disk: bytes of pictures, vectors and rows, each for one best shot.
+
+    python -m benchmarks.storage [--footage DIR] [--detector hog] > docs/results/storage.json
+
+Generated footage (or DIR's, with its truth) is indexed as `reidapp index` does it. Rows are the database's growth
+beyond an empty one, so a tracklet's, its path's and its chunk's are in them. There is no goal. Generated people are
+smoother than real ones, whose pictures take more; recordings stay where they are, and are not counted.
+"""
+
+import argparse
+import json
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import machine
+from benchmarks.tracklets import without_folder
+from models import zoo
+from reidapp.embedding import Embedder
+from reidapp.footage.detection import open_detector
+from reidapp.footage.indexing import find_footage, index_footage
+from reidapp.gallery.store import Gallery
+from reidapp.settings import IndexSettings
+from reidapp.truth import Truth
+from training.data.synthetic.footage import write_footage
+
+WORLD: dict[str, Any] = {"cameras": 4, "people": 12, "seconds": 60, "seed": 5}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--footage", type=Path, help="with its truth.csv; drawn by default")
+    parser.add_argument("--detector", default="hog")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        footage = arguments.footage or Path(name) / "footage"
+        if not footage.exists():
+            write_footage(footage, **WORLD)
+        result = measured(footage, Path(name) / "gallery", arguments.detector)
+    facts = {"benchmark": "storage", "detector": without_folder(arguments.detector), "model": zoo.DEFAULT}
+    print(json.dumps(facts | result | {"machine": machine()}, indent=1))
+
+
+def measured(footage: Path, folder: Path, detector: str) -> dict[str, Any]:
+    settings, embedder = IndexSettings(zone="UTC"), Embedder(zoo.path_of(zoo.DEFAULT))
+    gallery = Gallery.create(folder, embedder.path, embedder.card, embedder.identity)
+    empty = rows_of(folder)
+    index_footage(find_footage(footage, settings), gallery, embedder, open_detector(detector), settings)
+    found = gallery.summary()
+    rows = rows_of(folder) - empty
+
+    def size(pattern: str) -> int:
+        return sum(file.stat().st_size for file in folder.glob(pattern))
+
+    taken = {"picture": size("crops/**/*.webp"), "vector": size("vectors/**/*.f16"), "rows": rows}
+    return {
+        "appearances": len(Truth.read(footage).appearances()),
+        "tracklets": found.tracklets,
+        "crops": found.crops,
+        "dim": embedder.card.dim,
+        "bytes_per_crop": {what: round(amount / found.crops) for what, amount in taken.items()},
+    }
+
+
+def rows_of(folder: Path) -> int:
+    """Bytes of a gallery's database without pages that are free, or not folded in yet."""
+    compact = folder.with_name("compact.db")
+    with closing(sqlite3.connect(folder / "gallery.db")) as database:
+        database.execute("VACUUM INTO ?", [str(compact)])
+    size = compact.stat().st_size
+    compact.unlink()
+    return size
+
+
+if __name__ == "__main__":
+    main()
