@@ -40,7 +40,10 @@ def load_onnx(path: Path) -> Network:
     model = onnx.load(path)
     facts = {entry.key: entry.value for entry in model.metadata_props}
     if DESCRIPTION_KEY not in facts:
-        raise UserError(f"{path}: exported by an earlier version, without its network; export its run again")
+        raise UserError(
+            f"{path}: its network is not known, for it was exported elsewhere or by an earlier version; "
+            "start from the run it is from"
+        )
     network = Network(json.loads(facts[DESCRIPTION_KEY])).eval()
     own = network.state_dict()
     for weight in model.graph.initializer:

@@ -775,6 +775,23 @@ def models_compare(
     _show(comparison.to_dict(), str(comparison), json)
 
 
+@models.command("adopt")
+def models_adopt(
+    file: Annotated[Path, typer.Argument(help="An ONNX re-ID model that was exported elsewhere.")],
+    out: Annotated[Path, typer.Option(help="The ONNX file to write.")],
+    card: Annotated[
+        Path | None,
+        typer.Option(help="JSON: what its pictures need first; FILE.json beside it without.", show_default=False),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a model of fast-reid, torchreid and others, exported to ONNX, one that reidapp can use."""
+    from models.foreign import adopt
+
+    made = adopt(file, out, card)
+    _show(json_.loads(made.to_json()), f"{out}: {_export_summary(made)}", json)
+
+
 @models.command("pull")
 def models_pull(
     name: Annotated[str, typer.Argument(help="Of a detector, as `reidapp models list` names it.")],

@@ -57,7 +57,10 @@ class Embedder:
         self.provider: str = session.get_providers()[0]
         card = read_card(path)  # not by the session, which trips over other texts that are none
         if card is None:
-            raise UserError(f"{path}: an ONNX model without a reidapp model card; make one with `reidapp export`")
+            raise UserError(
+                f"{path}: an ONNX model without a reidapp model card; `reidapp export` makes one of a run, "
+                "and `reidapp models adopt` of a model that was exported elsewhere"
+            )
         self.card: ModelCard = card
         self._check_shapes(session)
 

@@ -59,7 +59,7 @@ def test_no_path_of_this_machine_travels(exported: Path) -> None:
     [
         ({}, "not exported by reidapp"),
         ({METADATA_KEY: replace(CARD, precision="int8").to_json()}, "int8, whose weights are rounded"),
-        ({METADATA_KEY: CARD.to_json()}, "exported by an earlier version"),
+        ({METADATA_KEY: CARD.to_json()}, "exported elsewhere or by an earlier version"),
     ],
 )
 def test_what_cannot_be_read_back(exported: Path, tmp_path: Path, facts: dict[str, str], why: str) -> None:
