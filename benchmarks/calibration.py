@@ -163,10 +163,20 @@ def indexed(folder: Path, seed: int, detector: str) -> World:
         size = {"cameras": CAMERAS, "people": PEOPLE, "seconds": SECONDS, "crowd": CROWD}
         write_footage(half_made, **size, seed=bench_seed(seed), workers=1)
         half_made.rename(footage)
+    gallery, embedder = index_with_shipped(footage, folder / "gallery", detector)
+    return known(gallery, embedder, Truth.read(footage))
+
+
+def index_with_shipped(footage: Path, folder: Path, detector: str) -> tuple[Gallery, Embedder]:
+    """A new gallery of some footage, by the shipped model."""
     settings, embedder = IndexSettings(zone="UTC"), Embedder(zoo.path_of(zoo.DEFAULT))
-    gallery = Gallery.create(folder / "gallery", embedder.path, embedder.card, embedder.identity)
+    gallery = Gallery.create(folder, embedder.path, embedder.card, embedder.identity)
     index_footage(find_footage(footage, settings), gallery, embedder, open_detector(detector), settings)
-    truth = Truth.read(footage)
+    return gallery, embedder
+
+
+def known(gallery: Gallery, embedder: Embedder, truth: Truth) -> World:
+    """A gallery, and who is who in it."""
     followed = [Followed(one, tuple(truth.people_in(one.camera, one.path))) for one in gallery.tracklets()]
     best = {(p, camera): best_crop(truth, followed, p, camera) for p in truth.people for camera in truth.cameras}
     # It takes most of a search's time, and is no part of this.

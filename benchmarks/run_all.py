@@ -33,7 +33,7 @@ from reidapp.wording import counted
 
 ROOT = Path(__file__).parents[1]
 PEERS = ("torchreid", "fast-reid", "cluster-contrast", "reid")
-PAGES = ("summary",)
+PAGES = ("summary", "scaling", "figures")
 MEASURED = (".", ":!docs", ":!tests", ":!*.md")  # what changes a figure, as git names it
 
 
@@ -69,6 +69,7 @@ BENCHMARKS = {
     "indexing": Benchmark(10, "--detector {detector}"),
     "indexing_memory": Benchmark(25, "--detector {detector}"),
     "tracklets": Benchmark(40, "--detectors {detector} hog"),
+    "storage": Benchmark(2),
     "scanning": Benchmark(2),
     "search": Benchmark(90, "--rows 10000000 1000000"),
     "users": Benchmark(20),
@@ -76,6 +77,7 @@ BENCHMARKS = {
     "page": Benchmark(30),
     "calibration": Benchmark(20, "--detector {detector}"),
     "reranked_search": Benchmark(15, "--detector {detector}"),
+    "blur": Benchmark(25, "--detectors hog {detector}"),
     "killed": Benchmark(20),
 }
 

@@ -342,10 +342,13 @@ def draw_curves() -> None:
 
 
 def _search_ms(rows: float) -> float:
-    """By the curve of rows like people: of the largest gallery that is not larger, and on by the exponent."""
+    """By the curve of rows like people: between what was measured, and beyond it by the exponent."""
     curve = curves()["search"]
-    size, cost = max((point for point in curve.points if point[0] <= rows), default=curve.points[0])
-    return cost * (rows / size) ** (curve.exponent or 1.0)
+    largest, dearest = curve.points[-1]
+    if rows > largest:
+        return float(dearest * (rows / largest) ** (curve.exponent or 1.0))
+    sizes, costs = np.log(curve.points).T
+    return float(np.exp(np.interp(math.log(rows), sizes, costs)))
 
 
 def _people() -> list[Result]:

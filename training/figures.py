@@ -168,7 +168,7 @@ def draw_roc(verification: Verification, name: str) -> Figure:
 def draw_ranked(shown: Shown, queries: list[int], scores: RetrievalScores) -> Figure:
     title = f"{len(queries)} of {scores.queries} queries, spread evenly over average precision, best first"
     legend = f"✓ green: right   ✗ red: wrong   below each: {shown.score}"
-    sheet = _Sheet(len(queries), 1 + _RANKS, f"{title}\n{legend}\n" + textwrap.fill(scores.protocol, 140))
+    sheet = Sheet(len(queries), 1 + _RANKS, f"{title}\n{legend}\n" + textwrap.fill(scores.protocol, 140))
     for column, heading in enumerate(["query", *range(1, _RANKS + 1)]):
         sheet.head(column, str(heading))
     for line, query in enumerate(queries):
@@ -182,7 +182,7 @@ def draw_ranked(shown: Shown, queries: list[int], scores: RetrievalScores) -> Fi
 def draw_activation(crops: list[np.ndarray], energies: list[np.ndarray], name: str) -> Figure:
     title = f"Where the network looks — {name}"
     explanation = "energy of the last feature map, brightest where it is strongest; the queries of ranked.png"
-    sheet = _Sheet(2, max(len(crops), 7), f"{title}\n{explanation}")
+    sheet = Sheet(2, max(len(crops), 7), f"{title}\n{explanation}")
     for column, (crop, map_) in enumerate(zip(crops, energies, strict=True)):
         heat = 255 * matplotlib.colormaps["inferno"](map_)[..., :3]
         crop = resize(crop, *_CROP)
@@ -230,7 +230,7 @@ def _crop(record: Record) -> np.ndarray:
     return resize(read_image(record.path), *_CROP)
 
 
-class _Sheet:
+class Sheet:
     """Crops in lines and columns below a title. One pair of axes for all, in inches: a pair for each takes seconds."""
 
     def __init__(self, lines: int, columns: int, title: str) -> None:

@@ -30,6 +30,13 @@ def test_twice_the_cameras_take_twice_of_all_but_a_search() -> None:
     assert one.rows_each <= one.assumed.rows
 
 
+def test_a_search_costs_what_was_measured_at_that_size_and_more_beyond() -> None:
+    (small, cheap), *_, (large, dear) = curves()["search"].points
+    assert scaling._search_ms(small) == pytest.approx(cheap)
+    assert scaling._search_ms(large) == pytest.approx(dear)
+    assert scaling._search_ms(4 * large) > dear
+
+
 def test_what_is_not_tried_is_never_called_measured() -> None:
     assert {row.known for row in scaling.ROWS if "machines" in row.what or "GB" in row.what} == {"computed"}
 
