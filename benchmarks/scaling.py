@@ -333,8 +333,9 @@ def draw_curves() -> None:
             place.plot(sizes, costs, marker="o", color=colour, label=f"{label}: N^{curve.exponent:.2f}")
         logarithmic(place)
         place.set(title=title, xlabel=", ".join(dict.fromkeys(found[key].size for key in lines)))
-        if max(sizes) < 100 * min(sizes):
-            place.set_xticks(sizes)
+        every = sorted({size for key in lines for size, _ in found[key].points})
+        if every[-1] < 100 * every[0]:  # powers of ten would be too few
+            place.set_xticks(every)
         low, high = place.get_ylim()
         place.set_ylim(low, high * 30)  # room for the legend
         place.legend(loc="upper left")
