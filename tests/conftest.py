@@ -28,6 +28,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL", "") not in ("", "0")
+SLOW = {"chromium", "postgres", "world"}  # fixtures: each takes seconds, or makes its tests take them
 NO_GPU = "needs an NVIDIA GPU, and no driver answers"
 
 
@@ -97,12 +98,16 @@ def _make_world(folder: Path) -> None:
     from reidapp.cli import app
     from training.data.synthetic.footage import write_footage
 
-    write_footage(folder / "footage", cameras=2, people=4, seconds=30, seed=5)
+    write_footage(folder / "footage", cameras=2, people=4, seconds=30, seed=5, workers=1)
     command = ["index", str(folder / "footage"), "--gallery", str(folder / "gallery"), "--zone", "UTC"]
     app(command, standalone_mode=False)
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not SLOW.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and not nvidia_driver():
         for item in marked:

@@ -19,8 +19,12 @@ OWN = ("reidapp", "training", "models", "ui")
 BESIDE = {"tests", "benchmarks", "deploy", "docs", "tools"}  # not installed; tests import from where they lie
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-# The three that put the parts together: they reach training and models, inside their functions.
-ASSEMBLING = {"reidapp/cli.py", "reidapp/demo.py", "reidapp/bench.py"}
+# Those that put the parts together: they reach training and models, inside their functions.
+ASSEMBLING = {
+    "reidapp/demo.py",
+    "reidapp/bench.py",
+    *(f"reidapp/commands/{p.name}" for p in ROOT.glob("reidapp/commands/*.py")),
+}
 
 # Declared, though no file imports them: who uses them instead.
 USED_BY_OTHERS = {
@@ -104,6 +108,7 @@ def test_imports_run_one_way(folder, forbidden):
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_no_module_of_the_serving_side_loads_torch_or_training():
     code = "import importlib\n" + "\n".join(f"importlib.import_module({m!r})" for m in modules("reidapp", "ui"))
     assert loaded_after(code, "torch", "torchvision", "training", "models") == []

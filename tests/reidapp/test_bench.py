@@ -81,6 +81,24 @@ def test_what_is_measured(report: BenchReport) -> None:
 
 
 @pytest.mark.slow
+def test_errors_by_camera_and_lighting(report: BenchReport) -> None:
+    groups = report.to_dict()["groups"]
+    assert [group["name"] for group in groups["camera"]] == [
+        f"world {world}, {camera}" for world in (0, 1) for camera in ("gate", "hall")
+    ]
+    assert {group["name"] for group in groups["lighting"]} <= {"day", "dusk", "indoor"}
+    for kind in ("camera", "lighting"):
+        assert sum(group["queries"] for group in groups[kind]) == 16
+        queries = sum(group["rank1"]["value"] * group["queries"] for group in groups[kind])
+        assert queries == pytest.approx(8 * sum(world.retrieval.rank1 or 0 for world in report.worlds), abs=1e-2)
+        for group in groups[kind]:
+            assert group["rank1"]["low"] <= group["rank1"]["value"] <= group["rank1"]["high"]
+    for text in (str(report), page(report)):
+        assert "world 1, hall" in text
+        assert groups["lighting"][0]["name"] in text
+
+
+@pytest.mark.slow
 def test_mean_and_spread(report: BenchReport) -> None:
     facts = report.to_dict()
     recalls = [world["detection"]["recall"] for world in facts["worlds"]]
@@ -202,7 +220,7 @@ def test_worlds_share_nothing_with_what_models_learn_from(tmp_path: Path) -> Non
     seeds = [bench_seed(world) for world in range(3)]
     assert min(seeds) == FIRST_BENCH_SEED
     with pytest.raises(UserError, match="kept for `reidapp bench`"):
-        write_people(tmp_path / "people", identities=2, seed=seeds[0])
+        write_people(tmp_path / "people", identities=2, seed=seeds[0], workers=1)
     assert not (tmp_path / "people").exists()
     learning = {entropy(seed, name, i) for seed in range(5) for name in NAMESPACES for i in range(20)}
     measuring = {entropy(seed, name, i) for seed in seeds for name in NAMESPACES for i in range(20)}

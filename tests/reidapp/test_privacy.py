@@ -17,6 +17,7 @@ Embedder(Path("models/zoo/small.onnx"), batch=1, threads=1).embed([np.zeros((9, 
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["reidapp.embedding", "models.precision"])
 def test_onnx_runtime_keeps_no_events_to_send(tmp_path: Path, first: str) -> None:
     """It writes them into the home folder until they are sent."""

@@ -16,7 +16,7 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
     from training.data.synthetic.people import write_people
 
     folder = tmp_path_factory.mktemp("people")
-    write_people(folder, identities=8, cameras=3, images_per_identity=4, seed=2, test_share=0.0)
+    write_people(folder, identities=8, cameras=3, images_per_identity=4, seed=2, test_share=0.0, workers=1)
     return [read_image(file) for file in sorted(folder.rglob("*.jpg"))]
 
 

@@ -32,6 +32,7 @@ def people(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_all_of_a_run_and_the_same_twice(run: Path, people: Path, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         evaluate(run, f"market1501:{people}", figures=tmp_path / folder / "deep", rerank=True, quiet=True)
@@ -42,6 +43,7 @@ def test_all_of_a_run_and_the_same_twice(run: Path, people: Path, tmp_path: Path
         assert np.asarray(first.convert("L")).std() > 5  # with something on it
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_said_and_nothing_old_left(
     run: Path, crops: Path, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -130,6 +130,7 @@ def lengths(folder: Path) -> list[int]:
     return [len(list(frames(path, 0, 1e9, None))) for path in sorted(folder.rglob("*.mp4"))]
 
 
+@pytest.mark.slow
 def test_a_stream_that_breaks_off_is_recorded_to_the_break_and_on(
     ts: bytes, serve: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_stream_that_breaks_off_is_recorded_to_the_break_and_on(
     assert not any(b"secret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 def test_a_camera_that_goes_away_and_comes_back_is_recorded_on(ts: bytes, tmp_path: Path) -> None:
     said: list[str] = []
     camera = Camera(ts, "me", "p@ss/w#rd", until_s=2.55)

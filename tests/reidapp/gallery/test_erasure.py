@@ -347,7 +347,9 @@ def test_a_back_up_that_is_away_or_cannot_be_written_is_named(gallery: Gallery, 
 def test_a_database_that_is_kept_busy_is_said_and_then_finished(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reidapp.gallery.sqlite._PATIENCE_S", 0.5)
+    for patience in ("_PATIENCE_S", "_LOCK_PATIENCE_S"):
+        monkeypatch.setattr(f"reidapp.gallery.sqlite.{patience}", 0.5)
+    gallery.engine.dispose()  # connections have their patience from when they were made
     mine = spoken_of(gallery)
     gone = marks(gallery, mine) | names(NAME, FORMER, MERGED)
     reader = sqlite3.connect(gallery.path / "gallery.db")
