@@ -1,20 +1,21 @@
 """Two processes and one train the same network."""
 
 import json
+import multiprocessing
 import os
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from safetensors.torch import load_file
-from torch import multiprocessing
 
 from models.run_folder import last_epoch
 from reidapp.imaging import read_image, resize
@@ -23,6 +24,7 @@ from tests.training import one_step
 from tests.training.test_recipes_contract import two_frames
 from training.data import cache
 from training.data.datasets import Record
+from training.distributed import join, leave
 
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
@@ -45,9 +47,8 @@ def one_thread() -> Iterator[None]:
 @pytest.mark.slow
 def test_gradients_banks_and_statistics_are_those_of_one_process(tmp_path: Path) -> None:
     """Mining goes over the whole batch, banks take all of it in one order, batch norm sees its own part."""
-    script = str(Path(one_step.__file__))
     one_step.main(LOSSES, str(tmp_path / "one"))
-    run(*TWO, script, LOSSES, str(tmp_path / "two"))
+    together(one_step.main, LOSSES, str(tmp_path / "two"))
     one, two = load_file(tmp_path / "one"), load_file(tmp_path / "two")
     assert one.keys() == two.keys()
     assert sum(name.startswith("gradient") for name in one) > 100
@@ -80,7 +81,7 @@ def test_one_process_decodes_for_all(tmp_path: Path) -> None:
     for number, path in enumerate(paths):
         cv2.imwrite(str(path), np.random.default_rng(number).integers(0, 256, (20, 10, 3), dtype=np.uint8))
     paths[2].write_text("no image")
-    multiprocessing.spawn(decode_one_of_two, (tmp_path, paths), nprocs=2)
+    together(decode, tmp_path, paths)
     first, second = (np.load(tmp_path / f"{rank}.npz") for rank in (0, 1))
     assert (first["reads"], second["reads"]) == (6, 0)
     expected = np.stack([resize(read_image(path), 16, 8) for path in paths if path != paths[2]])
@@ -91,9 +92,9 @@ def test_one_process_decodes_for_all(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").iterdir())
 
 
-def decode_one_of_two(rank: int, folder: Path, paths: list[Path]) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    reads = []
+def decode(folder: Path, paths: list[Path]) -> None:
+    rank = join("cpu").rank
+    reads: list[Path] = []
 
     def noted(path: Path) -> np.ndarray:
         reads.append(path)
@@ -103,7 +104,7 @@ def decode_one_of_two(rank: int, folder: Path, paths: list[Path]) -> None:
     crops = cache.decode([Record(path, pid) for pid, path in enumerate(paths)], 16, 8, folder / "out")
     pids, skipped = [record.pid for record in crops.records], [path.name for path, _ in crops.skipped]
     np.savez(folder / f"{rank}.npz", images=crops.images, reads=len(reads), pids=pids, skipped=skipped)
-    dist.destroy_process_group()
+    leave()
 
 
 @pytest.mark.slow
@@ -113,9 +114,9 @@ def test_weights_of_a_head_a_moving_average_and_resuming(crops: Path, tiny: list
     schedule = ["optimizer={sgd: {}}", "schedule={images: 64, lr: 1e-3}", "ema=0.5", "keep_every=1"]
     changes = [*tiny, still, "input={height: 64, width: 32}", "sampler={batch: 8}", *schedule]
     options = [option for change in changes for option in ("--set", change)]
-    command = ["-m", "reidapp", "train", "jlml", "--small", "--data", f"market1501:{crops}", *options]
-    alone(*command[2:], "--out", tmp_path / "one", "--set", "bn_split=2")
-    run(*TWO, *command, "--out", str(tmp_path / "two"))
+    command = ["train", "jlml", "--small", "--data", f"market1501:{crops}", *options]
+    alone(*command, "--out", tmp_path / "one", "--set", "bn_split=2")
+    in_two(*command, "--out", tmp_path / "two")
     log = [json.loads((tmp_path / name / "log.jsonl").read_text().splitlines()[-1]) for name in ("one", "two")]
     assert log[1] == pytest.approx(log[0], rel=1e-3)
     one, two = (load_file(tmp_path / name / "epoch-002" / "trunk.safetensors") for name in ("one", "two"))
@@ -124,7 +125,7 @@ def test_weights_of_a_head_a_moving_average_and_resuming(crops: Path, tiny: list
         assert apart <= 1e-2 * one[name].float().norm() + 1e-3, name
 
     shutil.rmtree(tmp_path / "two" / "epoch-002")
-    run(*TWO, *command, "--out", str(tmp_path / "two"), "--resume")
+    in_two(*command, "--out", tmp_path / "two", "--resume")
     resumed = load_file(tmp_path / "two" / "epoch-002" / "trunk.safetensors")
     assert all(torch.equal(resumed[name], two[name]) for name in two)
 
@@ -135,9 +136,9 @@ def test_clusters_and_their_memory_are_those_of_one_process(crops: Path, tiny: l
     dbscan = "method.spcl.clustering={dbscan: {min_samples: 2, k1: 6, k2: 2, eps: 0.9}}"
     changes = [*tiny, still, dbscan, "sampler.batches=2", "optimizer={sgd: {}}", "schedule={epochs: 1, lr: 1e-3}"]
     options = [option for change in changes for option in ("--set", change)]
-    command = ["-m", "reidapp", "train", "spcl", "--small", "--data", f"market1501:{crops}", *options]
-    alone(*command[2:], "--out", tmp_path / "one", "--set", "bn_split=2")
-    run(*TWO, *command, "--out", str(tmp_path / "two"))
+    command = ["train", "spcl", "--small", "--data", f"market1501:{crops}", *options]
+    alone(*command, "--out", tmp_path / "one", "--set", "bn_split=2")
+    in_two(*command, "--out", tmp_path / "two")
     one, two = (load_file(tmp_path / name / "epoch-001" / "classifier.safetensors") for name in ("one", "two"))
     torch.testing.assert_close(two["memory"], one["memory"], rtol=0, atol=1e-3)
     lines = [json.loads((tmp_path / name / "log.jsonl").read_text()) for name in ("one", "two")]
@@ -151,9 +152,9 @@ def test_people_are_associated_across_processes(one_batch: list[Path], tmp_path:
     still = "augmentation={flip: 0, shift: 0, zoom: 0, colour: 0, erase: 0}"
     changes = [still, "input={height: 32, width: 16}", "sampler={batch: 8}", "schedule={epochs: 1, lr: 1e-3}"]
     options = [option for change in changes for option in ("--set", change)]
-    command = ["-m", "reidapp", "train", "cycas", "--small", "--data", f"footage:{two_frames(one_batch[0])}", *options]
-    alone(*command[2:], "--out", tmp_path / "one", "--set", "bn_split=2")
-    run(*TWO, *command, "--out", str(tmp_path / "two"))
+    command = ["train", "cycas", "--small", "--data", f"footage:{two_frames(one_batch[0])}", *options]
+    alone(*command, "--out", tmp_path / "one", "--set", "bn_split=2")
+    in_two(*command, "--out", tmp_path / "two")
     one, two = (json.loads((tmp_path / name / "log.jsonl").read_text()) for name in ("one", "two"))
     assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
     assert two["right_associations"] == one["right_associations"]
@@ -163,6 +164,36 @@ def alone(*command: object) -> None:
     """What is to be compared with; in this process, which has loaded all that it needs."""
     done = reidapp(*command)
     assert done.returncode == 0, done.stderr
+
+
+def in_two(*command: object) -> None:
+    for done in together(reidapp, *command):
+        assert done.returncode == 0, done.stderr
+        assert "Warning" not in done.stderr
+
+
+def together(act: Callable[..., Any], *arguments: object) -> list[Any]:
+    """What two processes of a team give: as torchrun starts them, but forked from one that has loaded everything."""
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload([__name__, "training.engine", "torch._dynamo"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    told = forks.SimpleQueue()
+    team = [forks.Process(target=one_of_two, args=(rank, port, told, act, arguments)) for rank in range(2)]
+    for process in team:
+        process.start()
+    for process in team:
+        process.join()
+    assert [process.exitcode for process in team] == [0, 0]
+    return [given for _, given in sorted((told.get() for _ in team), key=lambda each: each[0])]
+
+
+def one_of_two(rank: int, port: int, told: Any, act: Callable[..., Any], arguments: tuple[object, ...]) -> None:
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in place.items()}
+    torch.set_num_threads(1)
+    told.put((rank, act(*arguments)))
 
 
 def run(*command: str) -> str:
