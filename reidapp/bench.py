@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 import reidapp
 from reidapp import measures
+from reidapp.breakdown import Group, PersonHere, by_camera, by_lighting, people_here
 from reidapp.detector_files import pulled
 from reidapp.embedding import Embedder
 from reidapp.errors import UserError
@@ -47,7 +49,7 @@ from reidapp.measures import (
 )
 from reidapp.query import embed_query
 from reidapp.settings import IndexSettings
-from reidapp.truth import Truth
+from reidapp.truth import LIGHTING_FILE, Truth
 
 _CASES, _HITS = 6, 8  # kept of each world for the page: worst cases of each kind, and hits of each query
 
@@ -84,7 +86,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class WorldResult:
-    """What was measured in one world, and where its pictures are."""
+    """What was measured in one world, and where its pictures are; ``people`` are for errors by camera and lighting."""
 
     name: str
     footage: Path
@@ -95,6 +97,7 @@ class WorldResult:
     calibration: CalibrationScores | None
     cost: Cost
     worst: WorstCases
+    people: list[PersonHere]
 
     def to_dict(self) -> dict[str, Any]:
         parts = (self.detection, self.tracklets, self.times, self.retrieval, self.calibration, self.cost)
@@ -116,8 +119,18 @@ class BenchReport:
             "settings": self.settings,
             "mean": _over(worlds, statistics.mean),
             "spread": _over(worlds, statistics.stdev) if len(worlds) > 1 else None,
+            "groups": {
+                title: [_each(group.to_dict(), lambda value: round(value, 4)) for group in groups]
+                for title, groups in self.groups.items()
+            },
             "worlds": worlds,
         }
+
+    @cached_property
+    def groups(self) -> dict[str, list[Group]]:
+        """Errors by camera, and by lighting."""
+        people = {world.name: world.people for world in self.worlds}
+        return {"camera": by_camera(people), "lighting": by_lighting(people)}
 
     def write_page(self, folder: Path) -> Path:
         """One HTML file that needs nothing else; returns its path."""
@@ -155,6 +168,8 @@ class BenchReport:
                 group = line.group
             worlds = "  ".join(f"{line.shown(value):>8}" for value in line.worlds) if len(self.worlds) > 1 else ""
             text.append(f"  {line.title:<{width}}  {line.average:>17}  {worlds}".rstrip())
+        for title, groups in self.groups.items():
+            text += ["", f"by {title}, {GROUP_NOTE}", *_group_lines(groups)]
         return "\n".join([*text, "", *self.notes])
 
     @property
@@ -168,6 +183,26 @@ class BenchReport:
         if not any(world.calibration for world in self.worlds):
             notes.append("P(match) is not measured: the galleries have no calibration.")
         return notes
+
+
+GROUP_NOTE = "with the interval (95 %) of a bootstrap over people"
+GROUP_TITLES = ("", "lighting", "searches", "Rank-1", "mAP", "stays", "missed", "found in frames")
+
+
+def group_cells(group: Group) -> tuple[str, ...]:
+    """A group's line under the titles above."""
+    estimates = [str(each) if each else "–" for each in (group.rank1, group.mAP, group.missed, group.recall)]
+    rank1, mean_precision, missed, recall = estimates
+    counts = f"{group.queries}", f"{group.appearances}"
+    return group.name, group.lighting, counts[0], rank1, mean_precision, counts[1], missed, recall
+
+
+def _group_lines(groups: Sequence[Group]) -> list[str]:
+    rows = [GROUP_TITLES, *map(group_cells, groups)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
 
 
 @dataclass(frozen=True)
@@ -366,6 +401,7 @@ def _measure(
             poor=measures.poorest(queries, _CASES, _HITS),
             late=measures.latest(found_stays, _CASES),
         ),
+        people=people_here(truth, looks, found_stays, queries),
     )
 
 
@@ -446,11 +482,12 @@ def _key(footage: Path, settings: IndexSettings, embedder: Embedder) -> str:
     detector = pulled().get(settings.detector) or Path(settings.detector.partition(":")[2]).expanduser()
     weights = detector.read_bytes() if detector.is_file() else b""
     videos = sorted((path.name, path.stat().st_size) for path in footage.rglob("*") if path.is_file())
-    sources = sorted(Path(reidapp.__file__).parent.rglob("*.py"))
-    sources = [path for path in sources if path.name not in ("cli.py", "bench_page.py")]  # they only show what came out
+    root = Path(reidapp.__file__).parent
+    showing = {root / "cli.py", root / "bench_page.py", *(root / "commands").iterdir()}  # they only show what came out
+    sources = sorted(set(root.rglob("*.py")) - showing)
     facts = str((str(footage.resolve()), videos, settings.model_dump(), embedder.identity))
-    truth = (footage / "truth.csv").read_bytes()
-    return _digest(facts, truth, weights, *(path.read_bytes() for path in sources))
+    truth = [file.read_bytes() for file in (footage / "truth.csv", footage / LIGHTING_FILE) if file.is_file()]
+    return _digest(facts, *truth, weights, *(path.read_bytes() for path in sources))
 
 
 def _digest(*parts: str | bytes) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from html import escape
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from reidapp.bench import BenchReport, Line, WorldResult
+from reidapp.bench import GROUP_NOTE, GROUP_TITLES, BenchReport, Line, WorldResult, group_cells
 from reidapp.box import Box
+from reidapp.breakdown import Group
 from reidapp.footage.decoding import frame_at
 from reidapp.imaging import cut, read_image, resize
 from reidapp.measures import Followed, Late, Missed, Poor
@@ -41,6 +42,7 @@ def page(report: BenchReport) -> str:
 <header><h1>Footage → gallery → search, held against the truth</h1>{notes}</header>
 {_headlines(lines)}
 {_table(lines, [world.name for world in report.worlds])}
+{"".join(_groups(title, groups) for title, groups in report.groups.items())}
 {_section("Missed people", _MISSED, _worst(report, "missed", lambda c: c.found.found / c.found.of), _missed)}
 {_section("Impure tracklets", _IMPURE, _worst(report, "impure", lambda c: c.purity), _impure)}
 {_section("Worst queries", _POOR, _worst(report, "poor", lambda c: c.average_precision), _poor)}
@@ -89,6 +91,18 @@ def _table(lines: Iterable[Line], worlds: list[str]) -> str:
     return (
         f'<div class="wide"><table><thead><tr><th></th><th>{first}</th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _groups(title: str, groups: Sequence[Group]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in GROUP_TITLES)
+    rows = "".join(
+        f"<tr><th>{escape(name)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+        for name, *cells in map(group_cells, groups)
+    )
+    return (
+        f"<h2>By {title}</h2><p>{GROUP_NOTE.capitalize()}.</p>"
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 

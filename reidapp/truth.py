@@ -3,7 +3,7 @@
 import csv
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from reidapp.gallery.store import PathPoint
 HALF = 0.5  # of the body: from this visible share on, a person counts as there to be seen
 _SAME_PLACE = 0.3  # intersection over union from which a stored box is taken for a true one
 _FOUND = 0.5  # from which a detection counts as right (the usual rule of detection benchmarks)
+LIGHTING_FILE = "cameras.csv"  # beside the truth: a line for each camera, with how it is lit
 _AWAY_S = 3.0  # who is not to be seen for longer has left; less is hidden
 
 
@@ -61,10 +62,15 @@ class Appearance:
 
 
 class Truth:
-    """All sightings of a folder of generated footage (its ``truth.csv``)."""
+    """All sightings of a folder of generated footage (its ``truth.csv``).
 
-    def __init__(self, sightings: Iterable[Sighting]) -> None:
+    Attributes:
+        lighting: how a camera is lit, by its name; not of cameras of which nobody says it.
+    """
+
+    def __init__(self, sightings: Iterable[Sighting], lighting: Mapping[str, str] | None = None) -> None:
         self.sightings = list(sightings)
+        self.lighting = dict(lighting or {})
         self._at: defaultdict[tuple[str, int], list[Sighting]] = defaultdict(list)
         for sighting in self.sightings:
             self._at[sighting.camera, _millis(sighting.time_s)].append(sighting)
@@ -73,15 +79,16 @@ class Truth:
     def read(cls, footage: Path) -> "Truth":
         """
         Raises:
-            UserError: no truth in the folder, or one that is empty or damaged.
+            UserError: no truth in the folder, or one that is empty or damaged, or damaged words on its cameras.
         """
         path = footage / "truth.csv"
+        lighting = _lighting(footage / LIGHTING_FILE)
         if not path.is_file():
             raise UserError(f"{footage}: no truth.csv in it; `reidapp synth footage` makes footage with its truth")
         with path.open(newline="") as file:
             rows = csv.DictReader(file)
             try:
-                truth = cls(map(_sighting, rows))
+                truth = cls(map(_sighting, rows), lighting)
             except (KeyError, TypeError, ValueError) as error:
                 what = f"no column {error}" if isinstance(error, KeyError) else error
                 raise UserError(f"{path}: line {rows.line_num}: {what}; make the footage anew") from error
@@ -158,6 +165,17 @@ def most_common(people: Iterable[int | None]) -> int | None:
     """Whom most boxes show."""
     votes = Counter(people)
     return votes.most_common(1)[0][0] if votes else None
+
+
+def _lighting(path: Path) -> dict[str, str]:
+    """Of each camera, from a file that may be missing."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if any(not row.get("camera") or not row.get("lighting") for row in rows):
+        raise UserError(f"{path}: each line needs a camera and its lighting; mend it, or delete it")
+    return {row["camera"]: row["lighting"] for row in rows}
 
 
 def _sighting(row: dict[str, str]) -> Sighting:

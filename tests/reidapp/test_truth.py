@@ -70,6 +70,12 @@ def test_read(tmp_path: Path) -> None:
     truth = Truth.read(tmp_path)
     assert truth.sightings == [sighting(7, 0.1, LEFT, visible=0.9)]
     assert truth.who("gate", [PathPoint(0.1, LEFT)]) == 7
+    assert truth.lighting == {}
+    (tmp_path / "cameras.csv").write_text("camera,lighting\ngate,dusk\n")
+    assert Truth.read(tmp_path).lighting == {"gate": "dusk"}
+    (tmp_path / "cameras.csv").write_text("camera,light\ngate,dusk\n")
+    with pytest.raises(UserError, match=r"cameras\.csv: each line needs a camera and its lighting"):
+        Truth.read(tmp_path)
 
 
 @pytest.mark.parametrize(

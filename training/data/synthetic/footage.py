@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 
 from reidapp.errors import UserError
+from reidapp.truth import LIGHTING_FILE
 
 from .parallel import spread
 from .plan import Visit, plan_visits
@@ -64,8 +65,8 @@ class _Task:
     size: tuple[int, int]
 
 
-def _record(task: _Task) -> list[list[str]]:
-    """Write one camera's video; returns its rows of the truth."""
+def _record(task: _Task) -> tuple[str, list[list[str]]]:
+    """Write one camera's video; returns how it is lit, and its rows of the truth."""
     studio = Studio(task.seed, task.camera, footage_appearances(task.seed, task.people), list(task.visits), task.size)
     name = camera_name(task.camera)
     path = task.out / name / VIDEO_NAME
@@ -86,7 +87,7 @@ def _record(task: _Task) -> list[list[str]]:
             container.mux(video.encode(frame))
             rows += [_row(name, number / task.fps, person) for person in truth]
         container.mux(video.encode(None))
-    return rows
+    return studio.setting, rows
 
 
 def _row(name: str, pts: float, person: Person) -> list[str]:
@@ -108,7 +109,8 @@ def write_footage(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FootageSummary:
-    """Write one H.264 video per camera into ``out``/<camera>/, ``out``/truth.csv, and the seed beside it.
+    """Write one H.264 video per camera into ``out``/<camera>/, ``out``/truth.csv, and beside it how each camera is lit,
+    and the seed.
 
     Every person passes every camera, for at least 5 s where groups come one after another. The same arguments give the
     same bytes, whatever the number of workers.
@@ -127,16 +129,19 @@ def write_footage(
     out.mkdir(parents=True, exist_ok=True)
     (out / SEED_FILE).write_text(f"{seed}\n")
     tasks = [_Task(out, seed, camera, people, tuple(visits[camera]), frames, fps, size) for camera in range(cameras)]
-    count = 0
+    count, lighting = 0, []
     with (out / "truth.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for done, rows in enumerate(spread(_record, tasks, workers), start=1):
+        for done, (lit, rows) in enumerate(spread(_record, tasks, workers), start=1):
+            lighting.append(lit)
             writer.writerows(rows)
             count += len(rows)
             if progress is not None:
                 progress(done, cameras)
     names = tuple(camera_name(camera) for camera in range(cameras))
+    with (out / LIGHTING_FILE).open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([("camera", "lighting"), *zip(names, lighting, strict=True)])
     videos = tuple(out / name / VIDEO_NAME for name in names)
     return FootageSummary(
         out, videos, out / "truth.csv", names, people, frames / fps, frames * cameras, count, look_alike_pairs(people)

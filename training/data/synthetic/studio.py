@@ -73,7 +73,7 @@ def footage_look(rng: np.random.Generator, setting: str) -> Look:
 
 
 class Studio:
-    """One camera's recording: draws any frame of it, and says who is where."""
+    """One camera's recording: draws any frame of it, and says who is where; ``setting`` is how it is lit."""
 
     def __init__(
         self, seed: int, camera: int, people: list[Appearance], visits: list[Visit], size: tuple[int, int]
@@ -81,9 +81,9 @@ class Studio:
         rng = stream(seed, FOOTAGE_CAMERA, camera)
         self.seed, self.camera, self.visits = seed, camera, visits
         self.view = footage_view(seed, camera, size)
-        setting = draw_setting(rng)
-        self.scene: Scene = draw_scene(rng, self.view, setting, busy=QUIET)
-        self.look = footage_look(rng, setting)
+        self.setting = draw_setting(rng)
+        self.scene: Scene = draw_scene(rng, self.view, self.setting, busy=QUIET)
+        self.look = footage_look(rng, self.setting)
         self.people = people
         self._bodies: dict[tuple[int, float], Body] = {}
         self._poses = [_carriage(stream(seed, FOOTAGE_PLAN, camera, k), people[v.person]) for k, v in enumerate(visits)]

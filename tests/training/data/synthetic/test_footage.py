@@ -45,6 +45,7 @@ def test_same_seed_same_bytes_whatever_the_workers(small: FootageSummary, tmp_pa
 
 def test_files_and_their_names(small: FootageSummary) -> None:
     assert set(digest(small.folder)) == {
+        "cameras.csv",
         "seed.txt",
         "truth.csv",
         "gate/2026-03-02T10-00-00Z.mp4",
