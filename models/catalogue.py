@@ -239,5 +239,6 @@ def _run_detector(path: Path) -> str:
             continue
         return f"runs as {detector}"
     raise UserError(
-        f"{path}: neither a model with a reidapp card (`reidapp export` or `reidapp models adopt` writes one) nor a detector's file"
+        f"{path}: neither a model with a reidapp card (`reidapp export` or `reidapp models adopt` writes one) "
+        "nor a detector's file"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from reidapp.cli import _export_summary
+from reidapp.commands.train import export_summary
 from reidapp.model_card import ModelCard
 from reidapp.truth import Truth
 from tests.conftest import World
@@ -18,7 +18,7 @@ def test_an_export_is_summed_up_in_percent() -> None:
         "cosine; folder": {"rank1": 0.1356, "mAP": 0.094},
         "against fp32": {"mAP_loss": 0.0081, "cosine": 0.99912, "queries": 34},
     }
-    text = _export_summary(ModelCard("mine", "1", 128, 64, 512, precision="int8", scores=measured))
+    text = export_summary(ModelCard("mine", "1", 128, 64, 512, precision="int8", scores=measured))
     assert text.splitlines() == [
         "mine, int8, 128×64 → 512-d",
         "  Rank-1 13.56%  mAP 9.40%; cosine; folder",
@@ -61,11 +61,11 @@ def test_train_evaluate_export_index(world: World, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_demo(tmp_path: Path) -> None:
-    """Shorter training than the demo's own: that it runs to its end and judges honestly, not that it is good."""
+    """Shorter training than the demo's own, of fewer people: that it runs to its end and judges honestly, not well."""
     from reidapp.demo import run_demo
     from reidapp.errors import UserError
 
-    report = run_demo(tmp_path / "demo", images=2_000, say=lambda text: None)
+    report = run_demo(tmp_path / "demo", images=640, people=40, say=lambda text: None)
     facts = report.to_dict()
     assert len(facts["searches"]) == 12
     truth = Truth.read(tmp_path / "demo/footage")
@@ -78,7 +78,7 @@ def test_demo(tmp_path: Path) -> None:
         assert sheet.height > 12 * 128
     assert report.shipped.startswith("small/")
     # How many the shipped model gets right says little here: tracking went by the looks of the model that was trained,
-    # and 2,000 images teach it little, on some processors less than on others.
+    # and 640 images teach it little, on some processors less than on others.
     assert len(report.found_by_shipped) == 12
     assert report.right < 9
     assert as_json("gallery", "info", "--gallery", report.gallery)["model"] == "demo"

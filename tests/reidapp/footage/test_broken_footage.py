@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from rich.text import Text
 
-from reidapp.cli import _progress
+from reidapp.commands.output import progress
 from reidapp.errors import UserError
 from reidapp.files import one_line
 from reidapp.footage import decoding
@@ -137,7 +137,7 @@ def test_any_name_is_shown_while_it_is_at_work(
 ) -> None:
     for key, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "1000"}.items():
         monkeypatch.setenv(key, value)  # as if in a wide terminal, without which there is no bar
-    with _progress("indexing", "s of video") as advance:
+    with progress("indexing", "s of video") as advance:
         advance(1.0, 2.0, name)
     shown = Text.from_ansi(capsys.readouterr().err).plain
     assert f" {one_line(name).strip()}" in shown
