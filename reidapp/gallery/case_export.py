@@ -31,9 +31,10 @@ from reidapp import __version__, files
 from reidapp.errors import UserError
 from reidapp.footage.clips import write_clip
 from reidapp.gallery.between import seconds_between, tracklet_between
+from reidapp.gallery.blurring import Blurring
 from reidapp.gallery.cases import CaseHit, Cases
 from reidapp.gallery.contact_sheet import contact_sheet
-from reidapp.gallery.heads import Heads, blurred, blurred_shot
+from reidapp.gallery.heads import blurred_shot
 from reidapp.gallery.recordings import IN_WORDS, PRESENT, Recordings
 from reidapp.gallery.store import Gallery, iso
 from reidapp.imaging import is_picture, read_image
@@ -209,8 +210,8 @@ def _clip(gallery: Gallery, hit: CaseHit, file: Path, show_heads: bool, part: Pa
     if show_heads:
         write_clip(info.video.path, file, start_s, end_s)
         return
-    heads = Heads(gallery, info.video.id, start_s, end_s)
-    write_clip(info.video.path, file, start_s, end_s, lambda frame: blurred(frame.image, heads.at(frame.time_s)))
+    blurring = Blurring(gallery, info.video, start_s, end_s)
+    write_clip(info.video.path, file, start_s, end_s, lambda frame: blurring(frame.image, frame.time_s))
 
 
 def _told(said: dict[str, Any]) -> str:

@@ -1,9 +1,10 @@
 """Where people's heads are in a recording, by the stored boxes of all who were found in it; and how they are blurred.
 
-A face detector alone misses faces that are small, turned or dark. The upper part of every person's box does not.
+A face detector alone misses faces that are small, turned or dark. The upper part of every person's box does not. Who
+has no box at all is `blurring.py`'s.
 Between stored boxes, and for some seconds before the first and after the last, people are taken to walk on as they did,
 and the longer a moment is away from a stored box, the more room their heads have. What was not indexed is blurred all
-over, since nobody has looked who is there. `benchmarks.blur` measures how much of true heads this covers.
+over, since nobody has looked who is there.
 """
 
 import bisect
@@ -37,6 +38,7 @@ _WIDE, _HIGH = 2.4, 0.6
 _NEIGHBOURS = 2  # stored boxes on each side of a moment, whose sizes count
 _PACE_S = 1.0  # of a tracklet's beginning or end, by which its speed there is told
 _BLOCKS = 4  # that are left of a head, each way
+_ROWS = 12  # that are left of a picture where it is blurred for what moves: a head is one or two of them
 _CHUNK_S = float(IndexSettings.model_fields["chunk_s"].default)
 _EVERYWHERE = Box(0.0, 0.0, 1.0, 1.0)
 
@@ -78,10 +80,27 @@ class Heads:
         beyond_s = _BEYOND_S if guessed else 0.0
         return [head for walk in self._walks if (head := walk.head(time_s, beyond_s)) is not None]
 
+    def bodies(self, time_s: float) -> list[Box]:
+        """Boxes of all who are there, between their first and last stored ones."""
+        return [body for walk in self._walks if (body := walk.body(time_s)) is not None]
+
     @property
     def key(self) -> str:
         """Another one as soon as something else would be blurred."""
-        rules = (_UP, _DOWN, _ASIDE, _BEYOND_S, _ROOM_PER_S, _MOST_ROOM, _WIDE, _HIGH, _NEIGHBOURS, _PACE_S, _BLOCKS)
+        rules = (
+            _UP,
+            _DOWN,
+            _ASIDE,
+            _BEYOND_S,
+            _ROOM_PER_S,
+            _MOST_ROOM,
+            _WIDE,
+            _HIGH,
+            _NEIGHBOURS,
+            _PACE_S,
+            _BLOCKS,
+            _ROWS,
+        )
         told = hashlib.sha256(repr((rules, self._chunk_s, sorted(self._indexed))).encode())
         for walk in self._walks:
             told.update(walk.path.tobytes())
@@ -127,11 +146,24 @@ class _Walk:
         elif after == len(times):
             box = self.path[-1, 1:] + (time_s - times[-1]) * self._speed(-1)
         else:
-            share = (time_s - times[after - 1]) / (times[after] - times[after - 1])
-            box = (1 - share) * self.path[after - 1, 1:] + share * self.path[after, 1:]
+            box = self._between(time_s, after)
         away_s = min(abs(time_s - time) for time in times[max(after - 1, 0) : after + 1])
         room = min(_ROOM_PER_S * away_s, _MOST_ROOM)
         return _around([head_of(Box(*each), room) for each in [box.tolist(), *self._sizes(box, after)]])
+
+    def body(self, time_s: float) -> Box | None:
+        """The box at a time; None before the first stored one and after the last."""
+        times = self._times
+        if not times[0] <= time_s <= times[-1]:
+            return None
+        after = min(bisect.bisect(times, time_s), len(times) - 1)
+        return Box(*(self._between(time_s, after) if after else self.path[0, 1:]).tolist())
+
+    def _between(self, time_s: float, after: int) -> np.ndarray:
+        """The box at a time between two stored ones; ``after`` is the number of the second."""
+        before_s, after_s = self._times[after - 1], self._times[after]
+        share = (time_s - before_s) / (after_s - before_s)
+        return np.asarray((1 - share) * self.path[after - 1, 1:] + share * self.path[after, 1:])
 
     def _sizes(self, box: np.ndarray, after: int) -> list[list[float]]:
         """The boxes stored next to a place in the path, moved to where the person is: one may be too large or small."""
@@ -175,12 +207,19 @@ def within(box: Box, frame: Box) -> Box:
     ).clipped()  # fmt: skip
 
 
-def blurred(image: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
+def blurred(image: np.ndarray, boxes: Sequence[Box], besides: np.ndarray | None = None) -> np.ndarray:
     """A copy of an image uint8 ``[H, W, 3]`` in which of each box sixteen colours are left: no face comes back.
 
     They run into one another, so that no edge of a patch looks like a part of a face.
+
+    Args:
+        besides: bool ``[H, W]``; there, twelve rows of colours are left of the whole image.
     """
     image = image.copy()
+    if besides is not None and besides.any():
+        height, width = image.shape[:2]
+        rows = cv2.resize(image, (max(1, round(_ROWS * width / height)), _ROWS), interpolation=cv2.INTER_AREA)
+        image[besides] = cv2.resize(rows, (width, height), interpolation=cv2.INTER_LINEAR)[besides]
     for box in boxes:
         if box.area > 0:
             x1, y1, x2, y2 = box.pixels(*image.shape[:2])

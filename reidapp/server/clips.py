@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from reidapp import files
 from reidapp.errors import UserError
 from reidapp.footage.clips import write_clip
-from reidapp.gallery.heads import Heads, blurred
+from reidapp.gallery.blurring import Blurring
 from reidapp.gallery.schema import identifier
 from reidapp.gallery.store import Gallery, TrackletInfo, VideoInfo
 
@@ -67,8 +67,8 @@ class Clips:
         """
         if not 0 < window.end_s - window.start_s <= LONGEST_S:
             raise UserError(f"clip: longer than 0 and at most {LONGEST_S:.0f} seconds, please")
-        heads = None if show_heads else Heads(self.gallery, video.id, window.start_s, window.end_s)
-        name = identifier(video.id, window.start_s, window.end_s, *([heads.key] if heads else []))
+        blurring = None if show_heads else Blurring(self.gallery, video, window.start_s, window.end_s)
+        name = identifier(video.id, window.start_s, window.end_s, *([blurring.key] if blurring else []))
         path = self.folder / f"{name}.mp4"
         if _used(path):
             return path
@@ -77,7 +77,7 @@ class Clips:
         with turn:
             if not _used(path):
                 path.parent.mkdir(exist_ok=True)
-                _write(video.path, path, window, heads)
+                _write(video.path, path, window, blurring)
                 self._make_room(path)
         return path
 
@@ -94,12 +94,11 @@ class Clips:
             total -= size
 
 
-def _write(source: Path, target: Path, window: Window, heads: Heads | None) -> None:
-    if heads is None:
+def _write(source: Path, target: Path, window: Window, blurring: Blurring | None) -> None:
+    if blurring is None:
         write_clip(source, target, window.start_s, window.end_s)
     else:
-        there = heads.at
-        write_clip(source, target, window.start_s, window.end_s, lambda f: blurred(f.image, there(f.time_s)))
+        write_clip(source, target, window.start_s, window.end_s, lambda frame: blurring(frame.image, frame.time_s))
 
 
 def _used(path: Path) -> bool:

@@ -11,7 +11,8 @@ from PIL import Image
 from reidapp.box import Box
 from reidapp.errors import UnknownError, UserError
 from reidapp.footage.decoding import frames
-from reidapp.gallery.heads import Heads, blurred, blurred_shot
+from reidapp.gallery.blurring import Blurring
+from reidapp.gallery.heads import blurred, blurred_shot
 from reidapp.gallery.recordings import IN_WORDS, PRESENT, Recordings
 from reidapp.gallery.store import VideoInfo
 from reidapp.imaging import encode_crop, is_picture, read_image, resize
@@ -99,7 +100,7 @@ def send_frame(desk: Desk, video_id: str, at_s: float) -> Response:
     else:
         raise UnknownError(f"{path.name}: no picture at {at_s:g} s")
     if not desk.asker.sees_heads:
-        image = blurred(image, Heads(desk.gallery, video.id, at_s, at_s).at(at_s))
+        image = Blurring(desk.gallery, video, at_s, at_s)(image, at_s)
     headers = {"Cache-Control": "private, no-cache"} | _VARIES
     return Response(preview(image), media_type="image/jpeg", headers=headers)
 

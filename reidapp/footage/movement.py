@@ -1,0 +1,95 @@
+"""What moves before a camera that stands still: people too, whom no detector has found.
+
+A picture is compared with what the camera mostly shows around that time. It needs no model, and so misses other people
+than detectors do: those who stay still for most of a minute. A camera that turns moves everywhere, which says nothing.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from reidapp.footage.decoding import frames
+
+_HEIGHT = 180  # of the picture that is compared: a head is some pixels of it, and noise averages out
+_AROUND_S = 30.0  # before and after, of which the background is made: people pass in less
+_SAMPLES = 24  # pictures of it, at most about so many
+_LEAST = 5  # keyframes of it, without which other frames are taken, at the cost of decoding all of them
+_DIFFERENT = 14.0  # levels of 255 in one colour, after what the whole picture has become brighter or darker by
+_RESTLESS = 4.0  # times a pixel's own usual difference (leaves, screens, noise) it has to differ by
+_LEAST_PIXELS = 12  # of the small picture that move together
+_GAP = 5  # pixels between two parts that move, which are one
+_ROOM = 3  # pixels around what moves: hair and hands are as grey as walls
+_MOST = 0.5  # of the picture; where more moves, the camera does
+RULES = (_HEIGHT, _AROUND_S, _SAMPLES, _LEAST, _DIFFERENT, _RESTLESS, _LEAST_PIXELS, _GAP, _ROOM, _MOST)
+
+
+class Background:
+    """What a camera mostly shows.
+
+    Args:
+        pictures: RGB uint8 ``[H, W, 3]``, all of one size, seconds apart.
+    """
+
+    def __init__(self, pictures: Iterable[np.ndarray]) -> None:
+        self._usual: np.ndarray | None = None
+        small = [_small(picture) for picture in pictures]
+        if len(small) >= 3:  # of two nobody knows which one shows the background
+            stack = np.stack(small)
+            self._usual = np.median(stack, 0)
+            restless = np.median(np.abs(stack - self._usual), 0)
+            self._least = np.maximum(_DIFFERENT, _RESTLESS * restless).astype(np.float32)
+
+    def moving(self, picture: np.ndarray) -> np.ndarray:
+        """Where something is that mostly is not there, bool ``[H, W]``, of a picture RGB uint8 ``[H, W, 3]``.
+
+        Nowhere, if too little is known of the camera, or if it turns itself.
+        """
+        height, width = picture.shape[:2]
+        nothing = np.zeros((height, width), bool)
+        small = _small(picture)
+        if self._usual is None or small.shape != self._usual.shape:
+            return nothing
+        difference = small - self._usual
+        difference -= np.median(difference[::4, ::4], (0, 1))
+        mask = (np.abs(difference) > self._least).any(2).astype(np.uint8)
+        mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((_GAP, _GAP), np.uint8)), np.uint8)
+        _, parts, facts, _ = cv2.connectedComponentsWithStats(mask)
+        large = facts[:, cv2.CC_STAT_AREA] >= _LEAST_PIXELS
+        large[0] = False  # what does not move
+        mask = large[parts].astype(np.uint8)
+        if mask.mean() > _MOST:
+            return nothing
+        mask = np.asarray(cv2.dilate(mask, np.ones((2 * _ROOM + 1, 2 * _ROOM + 1), np.uint8)), np.uint8)
+        return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) > 0)
+
+
+def background(path: Path, start_s: float, end_s: float) -> Background:
+    """Of a recording around some seconds of it.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    first, last = int(start_s // _AROUND_S) - 1, int(end_s // _AROUND_S) + 2
+    mtime_ns = path.stat().st_mtime_ns if path.exists() else 0  # what is gone is told by its reader
+    return _read(path, mtime_ns, max(first, 0) * _AROUND_S, last * _AROUND_S)
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path, mtime_ns: int, start_s: float, end_s: float) -> Background:
+    """A page asks for many pictures of the same minute. Keyframes are cheap to read; some recordings have few."""
+    fps = _SAMPLES / (end_s - start_s)
+    found: list[np.ndarray] = []
+    for keyframes in (True, False):
+        found = [frame.image for frame in frames(path, start_s, end_s, fps, keyframes)]
+        if len(found) >= _LEAST:
+            break
+    return Background(found)
+
+
+def _small(picture: np.ndarray) -> np.ndarray:
+    """float32 ``[180, W, 3]``."""
+    width = max(1, round(picture.shape[1] * _HEIGHT / picture.shape[0]))
+    return cv2.resize(picture, (width, _HEIGHT), interpolation=cv2.INTER_AREA).astype(np.float32)
