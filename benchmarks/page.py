@@ -148,9 +148,9 @@ def _fill(folder: Path, tracklets: int, recording: Path) -> Gallery:
     return gallery
 
 
-def measured(gallery: Path, crop: Path, repeats: int) -> dict[str, Any]:
+def measured(gallery: Path, crop: Path, repeats: int, far: int = FAR) -> dict[str, Any]:
     with serving(gallery) as link, opened(link) as page:
-        user = User(page, link.partition("?")[0])
+        user = User(page, link.partition("?")[0], far)
         for turn in range(repeats + 1):  # the first one warms up
             note(f"{turn} of {repeats}")
             user.searches(crop)
@@ -183,12 +183,14 @@ class User:
     """Somebody at the page.
 
     Attributes:
+        far: how far he scrolls, pixels.
         took: milliseconds, each time.
         scrolled: frames, of the last time.
     """
 
     page: Page
     address: str
+    far: int
     took: dict[str, list[float]] = field(default_factory=dict)
     scrolled: dict[str, dict[str, float]] = field(default_factory=dict)
     pictures: int = 0
@@ -248,7 +250,7 @@ class User:
 
     def _wheel(self) -> None:
         at = {"x": WINDOW["width"] * 3 // 4, "y": WINDOW["height"] - 40}  # below the map, which scrolls by itself
-        gesture = {**at, "yDistance": -FAR, "speed": SPEED, "gestureSourceType": "mouse"}
+        gesture = {**at, "yDistance": -self.far, "speed": SPEED, "gestureSourceType": "mouse"}
         self.page.context.new_cdp_session(self.page).send("Input.synthesizeScrollGesture", gesture)
 
     def _hover(self) -> None:
