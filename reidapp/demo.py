@@ -23,6 +23,7 @@ from reidapp.wording import counts
 
 _MARKER = "made-by-reidapp-demo"  # only a folder with this file in it is ever emptied
 _TRAINING_IMAGES = 48_000
+_TRAINING_PEOPLE = 400
 _HITS_SHOWN = 8
 
 
@@ -108,7 +109,12 @@ class DemoReport:
 
 
 def run_demo(
-    out: Path, *, seed: int = 0, images: int = _TRAINING_IMAGES, say: Callable[[str], None] = print
+    out: Path,
+    *,
+    seed: int = 0,
+    images: int = _TRAINING_IMAGES,
+    people: int = _TRAINING_PEOPLE,
+    say: Callable[[str], None] = print,
 ) -> DemoReport:
     """Make footage, train, export, index, search, and search with the shipped model; everything is left in ``out``.
 
@@ -116,6 +122,7 @@ def run_demo(
         out: is emptied if an earlier demo made it.
         seed: of the people, the cameras and the training.
         images: training images, counted with repetition; fewer are faster and worse.
+        people: who are drawn to train on, others than those in the footage.
         say: told what happens.
 
     Raises:
@@ -135,8 +142,9 @@ def run_demo(
 
     footage, model, gallery = out / "footage", out / "model.onnx", out / "gallery"
     step("footage", "1. Filming 12 generated people with 3 cameras", lambda: _film(footage, seed))
-    step("people", "2. Drawing other people, under other cameras, to train on", lambda: _draw(out / "people", seed))
-    step("training", "3. Training a small model on them", lambda: _train(out / "people", out / "run", seed, images))
+    drawn = out / "people"
+    step("people", "2. Drawing other people, under other cameras, to train on", lambda: _draw(drawn, seed, people))
+    step("training", "3. Training a small model on them", lambda: _train(drawn, out / "run", seed, images))
     step("export", "4. Exporting it to ONNX, and checking the export", lambda: _export(out / "run", model))
     step("index", "5. Indexing the footage", lambda: _index(footage, gallery, model))
     found = step("search", "6. Searching for each person", lambda: search_everybody(footage, gallery))
@@ -209,10 +217,10 @@ def _film(out: Path, seed: int) -> str:
     return str(write_footage(out, cameras=3, people=12, seconds=60, seed=seed))
 
 
-def _draw(out: Path, seed: int) -> str:
+def _draw(out: Path, seed: int, people: int) -> str:
     from training.data.synthetic.people import write_people
 
-    return str(write_people(out, identities=400, cameras=8, images_per_identity=8, seed=seed))
+    return str(write_people(out, identities=people, cameras=8, images_per_identity=8, seed=seed))
 
 
 def _train(people: Path, run: Path, seed: int, images: int) -> str:

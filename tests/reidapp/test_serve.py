@@ -14,7 +14,7 @@ from tests.conftest import World
 from tests.reidapp.commands import ROOT
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(world: World) -> Iterator[tuple[subprocess.Popen, str]]:
     """The process, and the link that it printed."""
     command = [sys.executable, "-u", "-m", "reidapp", "serve", "--gallery", str(world.gallery), "--port", "0"]
