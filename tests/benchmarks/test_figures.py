@@ -10,7 +10,7 @@ import pytest
 from benchmarks import drawing, figures
 from benchmarks.method_rows import DOCS
 
-DRAWN = {"speed.svg": figures.draw_speed, "calibration.svg": figures.draw_calibration}
+DRAWN = {"speed.svg": figures.draw_speed, "calibration.svg": figures.draw_calibration, "cmc.svg": figures.draw_cmc}
 
 
 @pytest.fixture
