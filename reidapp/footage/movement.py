@@ -59,7 +59,7 @@ class Background:
         _, parts, facts, _ = cv2.connectedComponentsWithStats(mask)
         large = facts[:, cv2.CC_STAT_AREA] >= _LEAST_PIXELS
         large[0] = False  # what does not move
-        mask = large[parts].astype(np.uint8)
+        mask = _whole(parts, np.flatnonzero(large))
         if mask.mean() > _MOST:
             return nothing
         mask = np.asarray(cv2.dilate(mask, np.ones((2 * _ROOM + 1, 2 * _ROOM + 1), np.uint8)), np.uint8)
@@ -87,6 +87,15 @@ def _read(path: Path, mtime_ns: int, start_s: float, end_s: float) -> Background
         if len(found) >= _LEAST:
             break
     return Background(found)
+
+
+def _whole(parts: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Those parts with all that lies between their ends, uint8: hair or a coat may look like the wall behind it."""
+    mask = np.zeros(parts.shape, np.uint8)
+    for number in numbers:
+        places = np.argwhere(parts == number)[:, ::-1].astype(np.int32)
+        cv2.fillConvexPoly(mask, cv2.convexHull(places), 1)
+    return mask
 
 
 def _small(picture: np.ndarray) -> np.ndarray:

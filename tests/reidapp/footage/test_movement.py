@@ -43,6 +43,12 @@ def test_who_passes_moves_and_the_place_does_not() -> None:
     assert moving[far].mean() < 0.001
 
 
+def test_who_partly_looks_like_the_wall_is_covered_whole() -> None:
+    picture, wall = with_somebody(place(99), 110), place(99)
+    picture[60:100, 116:129] = wall[60:100, 116:129]
+    assert Background(passing()).moving(picture)[62:130, 110:135].mean() > 0.95
+
+
 def test_a_larger_picture_than_what_is_compared() -> None:
     def large(picture: np.ndarray) -> np.ndarray:
         return picture.repeat(3, 0).repeat(3, 1)
