@@ -37,7 +37,8 @@ from reidapp.footage.decoding import frames
 from reidapp.footage.detection import Detector, open_detector
 from reidapp.footage.indexing import find_footage, index_footage
 from reidapp.gallery.blurring import Blurring
-from reidapp.gallery.store import Gallery, TrackletInfo
+from reidapp.gallery.facts import TrackletInfo
+from reidapp.gallery.store import Gallery
 from reidapp.settings import IndexSettings
 from reidapp.truth import Truth
 from training.data.synthetic.footage import camera_name, write_footage

@@ -49,11 +49,12 @@ from reidapp.gallery.calibration import (
     presence,
     reliability,
 )
+from reidapp.gallery.facts import CropInfo
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.queries import asked
 from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.search import Searcher, SearchResult
-from reidapp.gallery.store import CropInfo, Gallery
+from reidapp.gallery.store import Gallery
 from reidapp.imaging import read_image
 from reidapp.measures import Followed, best_crop
 from reidapp.settings import IndexSettings

@@ -38,9 +38,11 @@ from sqlalchemy.orm import Session
 from benchmarks.machine import machine
 from reidapp.box import Box
 from reidapp.gallery import schema, vectors
+from reidapp.gallery.facts import PathPoint, utc
 from reidapp.gallery.nearest import Nearest
 from reidapp.gallery.snapshot import Snapshot, Snapshots
-from reidapp.gallery.store import Gallery, NewChunk, NewCrop, NewTracklet, PathPoint, next_generation, utc
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import NewChunk, NewCrop, NewTracklet, next_generation
 from reidapp.model_card import ModelCard
 
 MODEL = "be" * 32

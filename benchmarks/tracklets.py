@@ -26,7 +26,8 @@ from models import zoo
 from reidapp.embedding import Embedder
 from reidapp.footage.detection import Detection, Detector, open_detector
 from reidapp.footage.indexing import find_footage, index_footage
-from reidapp.gallery.store import Gallery, PathPoint
+from reidapp.gallery.facts import PathPoint
+from reidapp.gallery.store import Gallery
 from reidapp.measures import Followed, Stay, measure_tracklets, stays
 from reidapp.settings import IndexSettings
 from reidapp.truth import Truth

@@ -27,7 +27,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from models import zoo
 from reidapp.embedding import Embedder
 from reidapp.footage.detection import open_detector
-from reidapp.gallery.store import Gallery, VideoInfo
+from reidapp.gallery.facts import VideoInfo
+from reidapp.gallery.store import Gallery
 from reidapp.server.access_folder import AccessFolder
 from reidapp.server.app import build_app
 from reidapp.server.audit import Audit

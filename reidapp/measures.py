@@ -14,8 +14,8 @@ import numpy as np
 
 from reidapp.box import Box
 from reidapp.gallery.calibration import SHOWN, calibration_error, reliability
+from reidapp.gallery.facts import CropInfo, PathPoint, TrackletInfo
 from reidapp.gallery.search import Hit
-from reidapp.gallery.store import CropInfo, PathPoint, TrackletInfo
 from reidapp.metrics import evaluate_distances
 from reidapp.truth import HALF, Appearance, Sighting, Truth, most_common
 

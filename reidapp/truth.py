@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from reidapp.box import Box
 from reidapp.errors import UserError
-from reidapp.gallery.store import PathPoint
+from reidapp.gallery.facts import PathPoint
 
 HALF = 0.5  # of the body: from this visible share on, a person counts as there to be seen
 _SAME_PLACE = 0.3  # intersection over union from which a stored box is taken for a true one

@@ -19,7 +19,9 @@ from PIL import Image
 from reidapp.box import Box
 from reidapp.footage.detection import Detection
 from reidapp.gallery import schema
-from reidapp.gallery.store import Gallery, NewChunk, NewCrop, NewTracklet, PathPoint
+from reidapp.gallery.facts import PathPoint
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import NewChunk, NewCrop, NewTracklet
 from reidapp.imaging import cut, encode_crop
 from reidapp.model_card import ModelCard
 from reidapp.server.service import SearchService

@@ -14,7 +14,8 @@ from reidapp.footage.decoding import Damage, Frame, VideoFacts, frames
 from reidapp.footage.detection import Detection, Detector
 from reidapp.footage.motion import Scene
 from reidapp.footage.tracking import Tracker, is_sparse, open_tracker
-from reidapp.gallery.store import NewChunk, NewCrop, NewTracklet, PathPoint
+from reidapp.gallery.facts import PathPoint
+from reidapp.gallery.writer import NewChunk, NewCrop, NewTracklet
 from reidapp.imaging import cut, decode_crop, encode_crop
 from reidapp.settings import IndexSettings
 

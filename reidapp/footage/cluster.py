@@ -21,7 +21,7 @@ from reidapp.errors import ReidappError, UserError
 from reidapp.footage import detection
 from reidapp.footage.analysis import ChunkTask, analyse
 from reidapp.footage.detection import Detector
-from reidapp.gallery.store import NewChunk
+from reidapp.gallery.writer import NewChunk
 
 _LOOK_UP_S = 0.5
 _RETRIES = 3  # of a chunk whose worker or machine was lost

@@ -28,8 +28,10 @@ from reidapp.footage.templates import fitting
 from reidapp.footage.tracking import MAX_GAP_S, continuations, is_sparse
 from reidapp.gallery import mirror, schema
 from reidapp.gallery.deletion import Selection, delete_from, delete_outdated, retention
+from reidapp.gallery.facts import PathPoint
 from reidapp.gallery.snapshot import Snapshots
-from reidapp.gallery.store import DAMAGED, Gallery, MovedError, NewChunk, PathPoint
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import DAMAGED, MovedError, NewChunk
 from reidapp.registry import suggestion
 from reidapp.settings import CameraSettings, IndexSettings
 from reidapp.wording import counted

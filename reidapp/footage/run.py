@@ -10,7 +10,7 @@ from reidapp.footage.detection import Detector
 from reidapp.footage.report import IndexReport, Progress
 from reidapp.footage.sources import Source
 from reidapp.gallery.recordings import Recordings
-from reidapp.gallery.store import GalleryWriter
+from reidapp.gallery.writer import GalleryWriter
 from reidapp.settings import IndexSettings
 
 

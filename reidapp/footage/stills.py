@@ -24,7 +24,8 @@ from reidapp.footage.pipeline import blamed_on, in_order
 from reidapp.footage.run import Run
 from reidapp.footage.sources import Source
 from reidapp.gallery import schema
-from reidapp.gallery.store import NewChunk, NewCrop, NewPicture, NewTracklet, PathPoint
+from reidapp.gallery.facts import PathPoint
+from reidapp.gallery.writer import NewChunk, NewCrop, NewPicture, NewTracklet
 from reidapp.imaging import decode_crop, encode_crop, read_image
 from reidapp.settings import IndexSettings
 

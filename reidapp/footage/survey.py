@@ -17,7 +17,7 @@ from reidapp.footage.indexing import Footage
 from reidapp.footage.sources import Skipped, Source
 from reidapp.footage.stills import probe_still
 from reidapp.gallery.cameras import start_ms, uncertain
-from reidapp.gallery.store import iso, utc
+from reidapp.gallery.facts import iso, utc
 from reidapp.imaging import is_picture
 from reidapp.settings import CameraSettings
 from reidapp.spans import Between, Span, gaps_and_overlaps

@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from reidapp.box import Box
 from reidapp.footage.detection import Detection
-from reidapp.gallery.store import CONTINUES_WITHIN_S
+from reidapp.gallery.writer import CONTINUES_WITHIN_S
 
 MOTION_FROM_FPS = 8.0
 

@@ -15,7 +15,7 @@ from reidapp.files import BusyError
 from reidapp.footage.indexing import Footage
 from reidapp.footage.report import IndexReport
 from reidapp.footage.sources import Skipped, Source, scan
-from reidapp.gallery.store import MovedError
+from reidapp.gallery.writer import MovedError
 from reidapp.settings import CameraSettings, IndexSettings
 
 EVERY_S = 10.0  # between two looks

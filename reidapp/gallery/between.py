@@ -7,7 +7,8 @@ from sqlalchemy import ColumnElement, Double, SQLColumnExpression, func, literal
 from sqlalchemy.orm import Session, aliased
 
 from reidapp.gallery import schema
-from reidapp.gallery.store import CameraInfo, Gallery, TrackletInfo, VideoInfo, utc
+from reidapp.gallery.facts import CameraInfo, TrackletInfo, VideoInfo, utc
+from reidapp.gallery.store import Gallery
 
 
 def camera_between(

@@ -11,8 +11,9 @@ import numpy as np
 
 from reidapp.box import Box
 from reidapp.footage import movement
+from reidapp.gallery.facts import VideoInfo
 from reidapp.gallery.heads import Heads, blurred
-from reidapp.gallery.store import Gallery, VideoInfo
+from reidapp.gallery.store import Gallery
 from reidapp.imaging import is_picture
 
 _TOP = 0.2  # of a box's height, in which a body has its head

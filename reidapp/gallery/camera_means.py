@@ -19,7 +19,8 @@ from sqlalchemy.orm import Session
 
 from reidapp.gallery import database, schema
 from reidapp.gallery.cameras import MEANS
-from reidapp.gallery.store import Gallery, next_generation
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import next_generation
 
 _TINY = 1e-6  # a row that is its camera's mean has no direction
 

@@ -34,9 +34,10 @@ from reidapp.gallery.between import seconds_between, tracklet_between
 from reidapp.gallery.blurring import Blurring
 from reidapp.gallery.cases import CaseHit, Cases
 from reidapp.gallery.contact_sheet import contact_sheet
+from reidapp.gallery.facts import iso
 from reidapp.gallery.heads import blurred_shot
 from reidapp.gallery.recordings import IN_WORDS, PRESENT, Recordings
-from reidapp.gallery.store import Gallery, iso
+from reidapp.gallery.store import Gallery
 from reidapp.imaging import is_picture, read_image
 
 AROUND_S, _LONGEST_S = 3.0, 300.0

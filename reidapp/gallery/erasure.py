@@ -28,8 +28,9 @@ from reidapp.gallery.identities import with_those_merged
 from reidapp.gallery.normalisation import normalise
 from reidapp.gallery.saved_searches import picture_path
 from reidapp.gallery.snapshot import Snapshots
-from reidapp.gallery.store import Gallery, GalleryWriter, roots
+from reidapp.gallery.store import Gallery, roots
 from reidapp.gallery.traces import Traces, traces_of
+from reidapp.gallery.writer import GalleryWriter
 from reidapp.registry import suggestion
 from reidapp.wording import counted
 

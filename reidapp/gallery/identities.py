@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session
 
 from reidapp.errors import UnknownError, UserError
 from reidapp.gallery import database, schema
+from reidapp.gallery.facts import iso
 from reidapp.gallery.queries import first_pieces
-from reidapp.gallery.store import Gallery, iso
+from reidapp.gallery.store import Gallery
 from reidapp.registry import suggestion
 from reidapp.wording import counted
 

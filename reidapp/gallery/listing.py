@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session, aliased
 from reidapp.errors import UserError
 from reidapp.gallery import database, schema
 from reidapp.gallery.database import listed
-from reidapp.gallery.store import Gallery, VideoInfo, utc
+from reidapp.gallery.facts import VideoInfo, utc
+from reidapp.gallery.store import Gallery
 from reidapp.registry import suggestion
 from reidapp.settings import IndexSettings
 

@@ -13,7 +13,8 @@ from reidapp.gallery import database, milvus, schema
 from reidapp.gallery.derived import outdate
 from reidapp.gallery.milvus import COLLECTION, VECTORS, MilvusIndex
 from reidapp.gallery.snapshot import Snapshots
-from reidapp.gallery.store import Gallery, next_generation
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import next_generation
 
 FAISS = "faiss"
 _LEFT = "vectors left"  # setting: [address, collection] of each copy that nobody asks any more, until it is gone

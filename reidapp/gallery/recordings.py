@@ -8,7 +8,8 @@ from pathlib import Path
 
 from reidapp.errors import UserError
 from reidapp.files import fingerprint
-from reidapp.gallery.store import Gallery, VideoInfo
+from reidapp.gallery.facts import VideoInfo
+from reidapp.gallery.store import Gallery
 
 PRESENT, GONE, REPLACED, SILENT = "present", "gone", "replaced", "silent"
 """There as indexed; no file there; another recording there; its disk or share does not answer."""

@@ -15,8 +15,10 @@ import numpy as np
 
 from reidapp.embedding import Embeds
 from reidapp.errors import ReidappError, UserError
+from reidapp.gallery.facts import ModelInfo
 from reidapp.gallery.snapshot import Snapshots
-from reidapp.gallery.store import Gallery, GalleryWriter, ModelInfo, StoredChunk
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import GalleryWriter, StoredChunk
 from reidapp.imaging import read_image
 from reidapp.wording import counted
 

@@ -129,7 +129,7 @@ class Crop(Base):
     x2: Mapped[float]
     y2: Mapped[float]
     quality: Mapped[float]  # 0..1
-    digest: Mapped[str | None]  # of its file, see store.digest; None where it is older than digests
+    digest: Mapped[str | None]  # of its file, see writer.digest; None where it is older than digests
 
 
 class Block(Base):

@@ -14,10 +14,11 @@ from reidapp.embedding import Embeds
 from reidapp.errors import UserError
 from reidapp.gallery import database
 from reidapp.gallery.calibration import SHOWN, Calibration, calibration_for, standing
+from reidapp.gallery.facts import TrackletInfo, iso
 from reidapp.gallery.queries import combined, mean_of, ranked, unmoved
 from reidapp.gallery.recordings import Recordings
 from reidapp.gallery.snapshot import Snapshot, Snapshots
-from reidapp.gallery.store import Gallery, TrackletInfo, iso
+from reidapp.gallery.store import Gallery
 from reidapp.gallery.travel_times import Sightings, TravelTimes, current_travel_times, middles_s
 from reidapp.kreciprocal import Reranking
 

@@ -22,7 +22,8 @@ from reidapp.gallery.coarse import SAMPLE, Coarse
 from reidapp.gallery.derived import ERASURES, SUFFIX, Columns, Segment, outdate
 from reidapp.gallery.milvus import MilvusIndex
 from reidapp.gallery.nearest import Centring, ExactIndex, decoded
-from reidapp.gallery.store import Gallery, first_piece, next_generation
+from reidapp.gallery.store import Gallery, first_piece
+from reidapp.gallery.writer import next_generation
 from reidapp.registry import suggestion
 
 _WORTH = 20_000  # rows without a derived file that are worth one: reading them costs about a millisecond

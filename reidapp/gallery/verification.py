@@ -27,9 +27,11 @@ from reidapp.errors import ReidappError
 from reidapp.footage.decoding import frames
 from reidapp.gallery import cameras, database, schema, vectors
 from reidapp.gallery.derived import SUFFIX, Segment, outdate
+from reidapp.gallery.facts import utc
 from reidapp.gallery.recordings import PRESENT, Recordings
 from reidapp.gallery.snapshot import Snapshots
-from reidapp.gallery.store import Gallery, digest, next_generation, utc
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import digest, next_generation
 from reidapp.imaging import cut, decode_crop, encode_crop, is_picture, read_image
 from reidapp.model_card import is_model
 from reidapp.wording import counted, counts

@@ -18,8 +18,9 @@ from fastapi import Depends, Request
 from reidapp.errors import UnknownError, UserError
 from reidapp.gallery import listing
 from reidapp.gallery.between import camera_between, seconds_between, tracklet_between
+from reidapp.gallery.facts import CameraInfo, CropInfo, TrackletInfo, VideoInfo
 from reidapp.gallery.listing import TrackletEntry
-from reidapp.gallery.store import CameraInfo, CropInfo, Gallery, TrackletInfo, VideoInfo
+from reidapp.gallery.store import Gallery
 from reidapp.server.askers import Asker, RefusedError, Role
 from reidapp.server.audit import Audit
 from reidapp.server.clips import Window

@@ -12,8 +12,9 @@ from reidapp import files
 from reidapp.errors import UserError
 from reidapp.footage.clips import write_clip
 from reidapp.gallery.blurring import Blurring
+from reidapp.gallery.facts import TrackletInfo, VideoInfo
 from reidapp.gallery.schema import identifier
-from reidapp.gallery.store import Gallery, TrackletInfo, VideoInfo
+from reidapp.gallery.store import Gallery
 
 FOLDER = "clips"  # of a gallery; it goes whenever something is deleted from that
 AROUND_S, LONGEST_S = 3.0, 120.0

@@ -12,9 +12,9 @@ from reidapp.box import Box
 from reidapp.errors import UnknownError, UserError
 from reidapp.footage.decoding import frames
 from reidapp.gallery.blurring import Blurring
+from reidapp.gallery.facts import VideoInfo
 from reidapp.gallery.heads import blurred, blurred_shot
 from reidapp.gallery.recordings import IN_WORDS, PRESENT, Recordings
-from reidapp.gallery.store import VideoInfo
 from reidapp.imaging import encode_crop, is_picture, read_image, resize
 from reidapp.server.access import Desk
 from reidapp.server.askers import RefusedError

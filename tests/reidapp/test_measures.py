@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from reidapp.box import Box
+from reidapp.gallery.facts import CropInfo, PathPoint, TrackletInfo, VideoInfo
 from reidapp.gallery.search import Hit
-from reidapp.gallery.store import CropInfo, PathPoint, TrackletInfo, VideoInfo
 from reidapp.measures import (
     Followed,
     Look,

@@ -18,8 +18,9 @@ from reidapp.footage.decoding import Frame, frames
 from reidapp.footage.detection import Detector, open_detector
 from reidapp.footage.indexing import find_footage, index_footage
 from reidapp.footage.report import IndexReport
+from reidapp.gallery.facts import TrackletInfo
 from reidapp.gallery.search import Searcher
-from reidapp.gallery.store import Gallery, TrackletInfo
+from reidapp.gallery.store import Gallery
 from reidapp.imaging import cut
 from reidapp.settings import IndexSettings
 

@@ -5,7 +5,7 @@ import pytest
 
 from reidapp.box import Box
 from reidapp.errors import UserError
-from reidapp.gallery.store import PathPoint
+from reidapp.gallery.facts import PathPoint
 from reidapp.truth import Sighting, Truth
 
 START = datetime(2026, 3, 2, 10, tzinfo=UTC)

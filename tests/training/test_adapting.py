@@ -15,9 +15,11 @@ from reidapp.box import Box
 from reidapp.embedding import Embedder
 from reidapp.errors import UserError
 from reidapp.gallery import schema
+from reidapp.gallery.facts import PathPoint
 from reidapp.gallery.reembedding import model_called, reembed
 from reidapp.gallery.search import Searcher
-from reidapp.gallery.store import Gallery, NewChunk, NewCrop, NewTracklet, PathPoint
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import NewChunk, NewCrop, NewTracklet
 from reidapp.imaging import decode_crop, encode_crop
 from reidapp.model_card import ModelCard
 from training import adapting

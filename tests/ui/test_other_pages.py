@@ -8,9 +8,11 @@ import numpy as np
 
 from reidapp.box import Box
 from reidapp.gallery import schema
+from reidapp.gallery.facts import PathPoint
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.saved_searches import SavedSearches
-from reidapp.gallery.store import Gallery, NewChunk, NewCrop, NewTracklet, PathPoint
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import NewChunk, NewCrop, NewTracklet
 from reidapp.imaging import encode_crop
 from reidapp.server.service import SearchService
 from tests.small_gallery import FOOTAGE, HOSTILE, START, ColourEmbedder, make_service

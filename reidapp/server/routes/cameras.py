@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from reidapp.gallery import listing
-from reidapp.gallery.store import CameraInfo
+from reidapp.gallery.facts import CameraInfo
 from reidapp.server.access import Admin, Desk, Viewer
 from reidapp.server.routes._shared import After, Before, Model, Name, NameInPath, Period, Utc, periods
 from reidapp.settings import CameraSettings

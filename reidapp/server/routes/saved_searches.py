@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from reidapp.asking import keep
 from reidapp.errors import UnknownError, UserError
+from reidapp.gallery.facts import iso
 from reidapp.gallery.saved_searches import SavedSearches, SavedSearchInfo
-from reidapp.gallery.store import iso
 from reidapp.server.access import Desk, Investigator, Viewer
 from reidapp.server.media import send_saved_picture
 from reidapp.server.routes import _seen

@@ -8,9 +8,9 @@ from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, Field
 
 from reidapp.gallery import listing
+from reidapp.gallery.facts import TrackletInfo
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.listing import TrackletEntry
-from reidapp.gallery.store import TrackletInfo
 from reidapp.server.access import Desk, Viewer
 from reidapp.server.clips import AROUND_S, Window
 from reidapp.server.media import send_clip, send_crop

@@ -24,7 +24,8 @@ from reidapp.footage.indexing import find_footage, index_footage
 from reidapp.footage.report import IndexReport
 from reidapp.gallery import vectors
 from reidapp.gallery.search import Searcher
-from reidapp.gallery.store import DAMAGED, Gallery, GalleryWriter, NewChunk
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import DAMAGED, GalleryWriter, NewChunk
 from reidapp.imaging import read_image
 from reidapp.settings import IndexSettings
 from tests.killing import die_at

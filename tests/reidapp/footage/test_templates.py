@@ -9,7 +9,7 @@ import pytest
 from reidapp.errors import UserError
 from reidapp.footage.templates import PathFacts, PathReader, fitting, parse_template, recorders
 from reidapp.gallery.cameras import start_ms
-from reidapp.gallery.store import utc
+from reidapp.gallery.facts import utc
 
 BERLIN = "Europe/Berlin"
 FOLDER = Path("/mnt/site/recordings")

@@ -15,7 +15,8 @@ from reidapp.footage import decoding, watching
 from reidapp.footage.indexing import Footage, index_footage
 from reidapp.footage.report import IndexReport
 from reidapp.footage.watching import QUIET_S, Watcher, watch
-from reidapp.gallery.store import Gallery, MovedError
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import MovedError
 from reidapp.settings import CameraSettings, IndexSettings
 from tests.reidapp.footage.test_indexing import Interrupting, ShirtEmbedder, new_gallery
 from tests.small_gallery import FPS, ShirtDetector, Walk, frame_at, write_video

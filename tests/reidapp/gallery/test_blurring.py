@@ -10,8 +10,10 @@ import pytest
 from reidapp.box import Box
 from reidapp.gallery import schema
 from reidapp.gallery.blurring import Blurring
+from reidapp.gallery.facts import PathPoint, VideoInfo
 from reidapp.gallery.heads import Heads, blurred
-from reidapp.gallery.store import Gallery, NewChunk, NewTracklet, PathPoint, VideoInfo
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import NewChunk, NewTracklet
 from reidapp.imaging import encode_crop
 from tests.small_gallery import make_gallery
 

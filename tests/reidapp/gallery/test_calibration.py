@@ -28,10 +28,12 @@ from reidapp.gallery.calibration import (
     reliability,
     standing,
 )
+from reidapp.gallery.facts import PathPoint
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.search import Searcher
-from reidapp.gallery.store import Gallery, NewChunk, NewCrop, NewTracklet, PathPoint
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import NewChunk, NewCrop, NewTracklet
 from tests.reidapp.gallery.test_search import DIM, START_MS, WEBP, Model, add_video, chunk_of, new_gallery, unit
 
 World = tuple[Gallery, dict[str, int]]

@@ -9,8 +9,9 @@ import pytest
 from reidapp.errors import UserError
 from reidapp.gallery import schema
 from reidapp.gallery.cameras import Merged, start_ms, uncertain
+from reidapp.gallery.facts import utc
 from reidapp.gallery.search import Hit, Searcher
-from reidapp.gallery.store import Gallery, utc
+from reidapp.gallery.store import Gallery
 from reidapp.settings import CameraSettings
 from tests.reidapp.gallery.test_search import DIM, Model, chunk_of, new_gallery, unit
 

@@ -17,11 +17,12 @@ from sqlalchemy.orm import Session
 from reidapp.errors import UserError
 from reidapp.gallery import deletion, schema, snapshot, vectors
 from reidapp.gallery.deletion import Selection, delete_from, planned
+from reidapp.gallery.facts import utc
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.snapshot import Snapshots
-from reidapp.gallery.store import Gallery, utc
+from reidapp.gallery.store import Gallery
 from reidapp.gallery.verification import verify
 from reidapp.imaging import read_image
 from tests.killing import die_at

@@ -28,9 +28,10 @@ from reidapp.gallery.identities import Identities
 from reidapp.gallery.normalisation import fitted
 from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.snapshot import Snapshots
-from reidapp.gallery.store import Gallery, StoredChunk
+from reidapp.gallery.store import Gallery
 from reidapp.gallery.traces import Proof, searched, traces_of, traces_of_words
 from reidapp.gallery.verification import verify
+from reidapp.gallery.writer import StoredChunk
 from reidapp.imaging import read_image
 from tests.killing import die_at
 from tests.reidapp.commands import as_json, reidapp

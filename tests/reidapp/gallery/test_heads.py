@@ -6,8 +6,10 @@ import pytest
 from reidapp.box import Box
 from reidapp.errors import UnknownError
 from reidapp.gallery import schema
+from reidapp.gallery.facts import PathPoint
 from reidapp.gallery.heads import Heads, blurred, blurred_shot, head_of, within
-from reidapp.gallery.store import Gallery, NewChunk, NewTracklet, PathPoint
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import NewChunk, NewTracklet
 from reidapp.imaging import read_image
 from tests.small_gallery import FOOTAGE, make_gallery
 

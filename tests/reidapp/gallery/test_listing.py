@@ -7,8 +7,10 @@ import pytest
 from reidapp.box import Box
 from reidapp.errors import UserError
 from reidapp.gallery import schema
+from reidapp.gallery.facts import PathPoint
 from reidapp.gallery.listing import coverage, tracklets, video, videos
-from reidapp.gallery.store import Gallery, NewChunk, NewTracklet, PathPoint
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import NewChunk, NewTracklet
 from reidapp.settings import CameraSettings
 from tests.small_gallery import FOOTAGE, HOSTILE, SECONDS, START, make_gallery
 

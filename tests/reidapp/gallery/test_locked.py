@@ -13,8 +13,9 @@ from reidapp.footage.report import IndexReport
 from reidapp.footage.watching import Watcher, watch
 from reidapp.gallery import sqlite
 from reidapp.gallery.identities import Identities
-from reidapp.gallery.store import Gallery, GalleryWriter
+from reidapp.gallery.store import Gallery
 from reidapp.gallery.verification import verify
+from reidapp.gallery.writer import GalleryWriter
 from reidapp.settings import IndexSettings
 from tests.locking import kept
 from tests.reidapp.commands import refused, reidapp

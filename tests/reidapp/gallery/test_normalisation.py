@@ -14,13 +14,14 @@ from reidapp.errors import ReidappError, UserError
 from reidapp.gallery import calibration, database, normalisation, schema, search
 from reidapp.gallery.calibration import calibrate, current, stored_calibration
 from reidapp.gallery.camera_means import CameraMeans, current_means
+from reidapp.gallery.facts import utc
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.nearest import Centring, ExactIndex
 from reidapp.gallery.normalisation import normalise, switch_off
 from reidapp.gallery.queries import asked, refined
 from reidapp.gallery.search import Hit, Searcher
 from reidapp.gallery.snapshot import Snapshots
-from reidapp.gallery.store import Gallery, utc
+from reidapp.gallery.store import Gallery
 from tests.reidapp.gallery.test_nearest import coded
 from tests.reidapp.gallery.test_search import DIM, START_MS, Model, add_video, chunk_of, new_gallery, unit
 

@@ -8,8 +8,8 @@ import pytest
 
 from reidapp.files import fingerprint
 from reidapp.gallery import recordings
+from reidapp.gallery.facts import VideoInfo
 from reidapp.gallery.recordings import GONE, PRESENT, REPLACED, SILENT, Recordings
-from reidapp.gallery.store import VideoInfo
 
 CONTENT = b"a recording" * 1000
 

@@ -21,8 +21,9 @@ from reidapp.gallery.deletion import Selection, delete_from, drop_other_models
 from reidapp.gallery.reembedding import model_called, reembed
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.snapshot import Snapshots
-from reidapp.gallery.store import Gallery, GalleryWriter, MovedError, NewChunk, NewCrop, NewTracklet
+from reidapp.gallery.store import Gallery
 from reidapp.gallery.verification import verify
+from reidapp.gallery.writer import GalleryWriter, MovedError, NewChunk, NewCrop, NewTracklet
 from reidapp.imaging import decode_crop, encode_crop
 from reidapp.model_card import model_identity
 from reidapp.server import service

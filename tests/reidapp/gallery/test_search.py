@@ -9,8 +9,10 @@ import pytest
 from reidapp.box import Box
 from reidapp.errors import UnknownError, UserError
 from reidapp.gallery import schema, search
+from reidapp.gallery.facts import PathPoint, utc
 from reidapp.gallery.search import Searcher
-from reidapp.gallery.store import Gallery, NewChunk, NewCrop, NewTracklet, PathPoint, utc
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import NewChunk, NewCrop, NewTracklet
 from reidapp.kreciprocal import Reranking
 from reidapp.model_card import ModelCard
 

@@ -11,8 +11,10 @@ import pytest
 
 from reidapp.box import Box
 from reidapp.errors import UserError
+from reidapp.gallery.facts import PathPoint
 from reidapp.gallery.simultaneous import simultaneous
-from reidapp.gallery.store import Gallery, NewChunk, PathPoint
+from reidapp.gallery.store import Gallery
+from reidapp.gallery.writer import NewChunk
 from tests.reidapp.gallery.test_search import DIM, START_MS, add_video, chunk_of, new_gallery
 from tests.small_gallery import FOOTAGE, START, make_gallery
 from training.data.datasets import NO_TRACKLET, UNLABELLED, load_dataset, load_datasets
