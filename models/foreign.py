@@ -104,6 +104,8 @@ def adopt(file: Path, out: Path, card_file: Path | None = None) -> ModelCard:
         raise UserError(f"{out}: the folder {out.parent} does not exist")
     if not file.is_file():
         raise UserError(f"{file}: no such model file")
+    if out.resolve() == file.resolve():
+        raise UserError(f"{out}: the model itself; give the new file another name")
     if read_card(file) is not None:
         raise UserError(f"{file}: has a reidapp model card already; use it as it is")
     facts = ForeignCard.read(card_file or file.with_suffix(".json"))
@@ -224,7 +226,10 @@ def _precision(model: onnx.ModelProto) -> str:
 
 def _checked_dim(path: Path, file: Path, height: int, width: int) -> int:
     """D, of a model whose embeddings are of length one and the same in every batch."""
-    session = open_session(path, provider="cpu")
+    try:
+        session = open_session(path, provider="cpu")
+    except UserError as error:  # which names a file that nobody knows
+        raise UserError(str(error).replace(str(path), f"{file}, with reidapp's input and output")) from error
     images = np.random.default_rng(0).integers(0, 256, (max(_BATCHES), height, width, 3), dtype=np.uint8)
     alone = np.concatenate([_run(session, image[None], file) for image in images])
     if alone.ndim != 2 or not np.allclose(np.linalg.norm(alone, axis=1), 1, atol=1e-3):  # false for NaN too

@@ -176,14 +176,14 @@ def _group(name: str, worlds: Mapping[str, Sequence[PersonHere]]) -> Group:
 def _interval(people: Sequence[tuple[float, float]]) -> Estimate | None:
     """The share over people, each given as (of, among), and the bounds that a bootstrap over them gives.
 
-    Where everybody has the same share, 0 or 1, draws say nothing: then the bound is the largest rate of exceptions of
-    which so many people without one are no surprise (Clopper and Pearson's).
+    Where everybody has the same share, draws say nothing: then the bound is the largest rate of exceptions of which so
+    many people without one are no surprise (Clopper and Pearson's).
     """
     counted = np.array([pair for pair in people if pair[1]], np.float64).reshape(-1, 2)
     if not len(counted):
         return None
     value = float(counted[:, 0].sum() / counted[:, 1].sum())
-    if value in (0.0, 1.0):
+    if len(set(counted[:, 0] / counted[:, 1])) == 1:
         unseen = 1 - (_OUTSIDE / 2) ** (1 / len(counted))
         return Estimate(value, max(value - unseen, 0.0), min(value + unseen, 1.0))
     draws = np.random.default_rng(0).integers(len(counted), size=(_DRAWS, len(counted)))

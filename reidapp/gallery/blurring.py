@@ -5,14 +5,16 @@ body of somebody who was found, is blurred as a whole. `benchmarks.blur` measure
 """
 
 import hashlib
+from datetime import datetime
 from functools import cached_property
 
 import numpy as np
 
 from reidapp.box import Box
-from reidapp.footage import movement
+from reidapp.footage import background
+from reidapp.gallery.between import seconds_between
 from reidapp.gallery.facts import VideoInfo
-from reidapp.gallery.heads import Heads, blurred
+from reidapp.gallery.heads import EVERYWHERE, Heads, blurred
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import is_picture
 
@@ -25,18 +27,31 @@ _ASIDE = 0.1  # of a box's width on each side: arms and legs, where the box lies
 class Blurring:
     """Blurs pictures of a recording between two times.
 
+    Args:
+        after, before: between which whoever sees the pictures may see something: what the camera mostly shows is told
+            by that alone, or who stood there at other times would leave a trace.
+
     Raises:
         UnknownError: no such recording.
     """
 
-    def __init__(self, gallery: Gallery, video: VideoInfo, start_s: float, end_s: float) -> None:
+    def __init__(
+        self,
+        gallery: Gallery,
+        video: VideoInfo,
+        start_s: float,
+        end_s: float,
+        after: datetime | None = None,
+        before: datetime | None = None,
+    ) -> None:
         self.heads = Heads(gallery, video.id, start_s, end_s)
         self._path, self._start_s, self._end_s = video.path, start_s, end_s
+        self._allowed = seconds_between(video, 0.0, max(video.duration_s, end_s), after, before)
 
     @property
     def key(self) -> str:
         """Another one as soon as something else would be blurred."""
-        rules = (self.heads.key, movement.RULES, _TOP, _HEAD_MOVES, _ASIDE)
+        rules = (self.heads.key, self._allowed, background.RULES, _TOP, _HEAD_MOVES, _ASIDE)
         return hashlib.sha256(repr(rules).encode()).hexdigest()
 
     def __call__(self, image: np.ndarray, time_s: float) -> np.ndarray:
@@ -45,7 +60,8 @@ class Blurring:
         Raises:
             UserError: the recording cannot be read any more.
         """
-        return blurred(image, self.heads.at(time_s), self.strangers(image, time_s))
+        heads = self.heads.at(time_s)
+        return blurred(image, heads, None if EVERYWHERE in heads else self.strangers(image, time_s))
 
     def strangers(self, image: np.ndarray, time_s: float) -> np.ndarray:
         """Where something moves that is not the body of somebody who was found, bool ``[H, W]``."""
@@ -59,10 +75,10 @@ class Blurring:
         return moving & ~mine
 
     @cached_property
-    def _background(self) -> movement.Background:
+    def _background(self) -> background.Background:
         if is_picture(self._path):
-            return movement.Background([])
-        return movement.background(self._path, self._start_s, self._end_s)
+            return background.Background([])
+        return background.background(self._path, self._start_s, self._end_s, *self._allowed)
 
 
 def _part(mask: np.ndarray, box: Box) -> np.ndarray:

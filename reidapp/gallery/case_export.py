@@ -211,7 +211,7 @@ def _clip(gallery: Gallery, hit: CaseHit, file: Path, show_heads: bool, part: Pa
     if show_heads:
         write_clip(info.video.path, file, start_s, end_s)
         return
-    blurring = Blurring(gallery, info.video, start_s, end_s)
+    blurring = Blurring(gallery, info.video, start_s, end_s, part.after, part.before)
     write_clip(info.video.path, file, start_s, end_s, lambda frame: blurring(frame.image, frame.time_s))
 
 

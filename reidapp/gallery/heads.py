@@ -40,7 +40,7 @@ _PACE_S = 1.0  # of a tracklet's beginning or end, by which its speed there is t
 _BLOCKS = 4  # that are left of a head, each way
 _ROWS = 12  # that are left of a picture where it is blurred for what moves: a head is one or two of them
 _CHUNK_S = float(IndexSettings.model_fields["chunk_s"].default)
-_EVERYWHERE = Box(0.0, 0.0, 1.0, 1.0)
+EVERYWHERE = Box(0.0, 0.0, 1.0, 1.0)
 
 
 class Heads:
@@ -76,7 +76,7 @@ class Heads:
             guessed: also of those who are only taken to be there, before their first box or after their last.
         """
         if time_s // self._chunk_s not in self._indexed:
-            return [_EVERYWHERE]
+            return [EVERYWHERE]
         beyond_s = _BEYOND_S if guessed else 0.0
         return [head for walk in self._walks if (head := walk.head(time_s, beyond_s)) is not None]
 

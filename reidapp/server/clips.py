@@ -60,15 +60,17 @@ class Clips:
             self._temporary = tempfile.TemporaryDirectory(prefix="reidapp-clips-")
             self.folder = Path(self._temporary.name)
 
-    def file(self, video: VideoInfo, window: Window, show_heads: bool) -> Path:
+    def file(self, video: VideoInfo, window: Window, blurring: Blurring | None) -> Path:
         """The clip's file. One with heads and one without are different files, also when more people are found later.
+
+        Args:
+            blurring: of the window's pictures; None leaves them as they are.
 
         Raises:
             UserError: too long, empty, or the recording cannot be read.
         """
         if not 0 < window.end_s - window.start_s <= LONGEST_S:
             raise UserError(f"clip: longer than 0 and at most {LONGEST_S:.0f} seconds, please")
-        blurring = None if show_heads else Blurring(self.gallery, video, window.start_s, window.end_s)
         name = identifier(video.id, window.start_s, window.end_s, *([blurring.key] if blurring else []))
         path = self.folder / f"{name}.mp4"
         if _used(path):

@@ -99,8 +99,8 @@ def send_frame(desk: Desk, video_id: str, at_s: float) -> Response:
         at_s, image = frame.time_s, frame.image
     else:
         raise UnknownError(f"{path.name}: no picture at {at_s:g} s")
-    if not desk.asker.sees_heads:
-        image = Blurring(desk.gallery, video, at_s, at_s)(image, at_s)
+    if blurring := _blurring(desk, video, Window(at_s, at_s)):
+        image = blurring(image, at_s)
     headers = {"Cache-Control": "private, no-cache"} | _VARIES
     return Response(preview(image), media_type="image/jpeg", headers=headers)
 
@@ -129,9 +129,19 @@ def send_clip(desk: Desk, video: VideoInfo, window: Window) -> FileResponse:
         raise UserError(f"{video.path.name}: a picture has no clip")
     window = desk.window(video, window)
     desk.note_view(video)
-    answer = send_file(desk.service.clips.file(video, window, desk.asker.sees_heads), "video/mp4", "private, no-cache")
+    answer = send_file(
+        desk.service.clips.file(video, window, _blurring(desk, video, window)), "video/mp4", "private, no-cache"
+    )
     answer.headers["Clip-Start"] = f"{window.start_s:.3f}"
     return answer
+
+
+def _blurring(desk: Desk, video: VideoInfo, window: Window) -> Blurring | None:
+    """Of a part of a recording for somebody who sees no heads; None for who does."""
+    asker = desk.asker
+    if asker.sees_heads:
+        return None
+    return Blurring(desk.gallery, video, window.start_s, window.end_s, asker.after, asker.before)
 
 
 def _present(video: VideoInfo) -> VideoInfo:

@@ -125,6 +125,8 @@ def test_the_command_and_what_follows(exported: Callable[..., Path], tmp_path: P
         Embedder(theirs, provider="cpu")
     assert as_json("models", "adopt", theirs, "--out", out)["dim"] == 24
     assert as_json("models", "verify", out)["wrong"] == []
+    with pytest.raises(UserError, match="give the new file another name"):
+        adopt(theirs, theirs)
     assert "use it as it is" in refused(2, "models", "adopt", out, "--out", tmp_path / "again.onnx")
     with pytest.raises(UserError, match="its network is not known"):
         load_onnx(out)  # nothing to adapt: only its embeddings are known

@@ -85,6 +85,15 @@ def test_an_interval_is_over_people_not_over_searches() -> None:
     assert again == day
 
 
+@pytest.mark.parametrize("people", [1, 3])
+def test_people_who_are_alike_leave_room_for_others(people: int) -> None:
+    (day,) = by_lighting({"world": [row(p, f"camera-{k}", score=float(k)) for p in range(people) for k in range(2)]})
+    assert day.rank1 is not None
+    assert day.rank1.value == 0.5
+    assert day.rank1.low < 0.2
+    assert day.rank1.high > 0.8
+
+
 def test_no_error_of_few_people_is_no_proof() -> None:
     (few,) = by_lighting({"world": [row(person) for person in range(4)]})
     (many,) = by_lighting({"world": [row(person) for person in range(100)]})

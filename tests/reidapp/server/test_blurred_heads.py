@@ -1,6 +1,7 @@
 """Who sees heads: nobody without the right gets a picture, clip, recording or archive in which they are clear."""
 
 import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +9,13 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
 
 from reidapp.box import Box
 from reidapp.footage.decoding import frames
+from reidapp.gallery import schema
+from reidapp.gallery.case_export import AROUND_S, export_case
 from reidapp.gallery.cases import Cases, NewCaseHit
 from reidapp.imaging import cut
 from reidapp.server.app import build_app
@@ -102,6 +107,51 @@ def test_heads_are_blurred_in_crops_frames_and_clips(
     for (head, shoes), (no_head, same) in looked:
         assert detail(no_head) < 0.5 * detail(head)
         assert np.abs(shoes.astype(int) - same).mean() < 6
+
+
+def details_of_red(clip: Path, begins_s: float) -> list[float]:
+    """Of RED's shoes in each frame of a clip, until somebody else comes."""
+    pictures = [(each.time_s + begins_s, each.image) for each in frames(clip, 0, 4.8 - begins_s, None)]
+    return [detail(head_and_shoes(image, time_s)[1]) for time_s, image in pictures]
+
+
+def test_who_was_not_found_is_blurred_in_frames_clips_and_archives(tmp_path: Path) -> None:
+    """RED's rows are taken away: what is left to tell of him is that he moves."""
+    service = make_service(tmp_path)
+    gallery, jobs = service.gallery, Jobs(command=("true",))
+    found = [t for t in gallery.tracklets() if t.camera == "Gate"]
+    red, green = sorted(found, key=lambda tracklet: tracklet.start)
+    with Session(gallery.engine) as session:
+        session.execute(delete(schema.Crop).where(schema.Crop.tracklet_id == red.id))
+        session.execute(delete(schema.Tracklet).where(schema.Tracklet.id == red.id))
+        session.commit()
+    clear, client = (
+        TestClient(build_app(service, asker=asker, jobs=jobs), base_url=BASE) for asker in (CLEAR[1], BLURRED[0])
+    )
+
+    url = f"{API}/videos/{red.video.id}/frame?at_s={AT_S}"
+    shown, hidden = (head_and_shoes(picture(each.get(url).content), AT_S)[1] for each in (clear, client))
+    assert detail(hidden) < 0.3 * detail(shown)
+
+    url = f"{API}/tracklets/{green.id}/clip?around_s=3"
+    for name, each in (("shown.mp4", clear), ("hidden.mp4", client)):
+        (tmp_path / name).write_bytes(each.get(url).content)
+    looked = [details_of_red(tmp_path / name, green.start_s - 3) for name in ("shown.mp4", "hidden.mp4")]
+    assert len(looked[0]) > 20
+    assert all(hidden < 0.3 * shown for shown, hidden in zip(*looked, strict=True))
+
+    cases = Cases(gallery, "bob")
+    cases.new("green")
+    cases.add("green", [NewCaseHit(green.id)])
+    looked = []
+    for folder, show_heads in ((tmp_path / "shown", True), (tmp_path / "hidden", False)):
+        export_case(gallery, "green", folder.with_suffix(".zip"), "bob", show_heads=show_heads)
+        shutil.unpack_archive(folder.with_suffix(".zip"), folder)
+        (clip,) = folder.rglob("*.mp4")
+        looked.append(details_of_red(clip, green.start_s - AROUND_S))
+    assert len(looked[0]) > 20
+    assert all(hidden < 0.3 * shown for shown, hidden in zip(*looked, strict=True))
+    jobs.close()
 
 
 def test_nothing_that_is_cached_for_one_is_sent_to_another(shared: tuple[SearchService, Jobs]) -> None:

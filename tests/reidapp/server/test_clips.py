@@ -24,13 +24,13 @@ def test_a_clip_is_made_once_and_does_not_hold_up_others(tmp_path: Path, monkeyp
         target.write_bytes(b"clip")
 
     monkeypatch.setattr(module, "write_clip", write)
-    there = clips.file(video, OTHER, True)
+    there = clips.file(video, OTHER, None)
     begun.clear()
-    askers = [threading.Thread(target=clips.file, args=(video, ONE, True)) for _ in range(2)]
+    askers = [threading.Thread(target=clips.file, args=(video, ONE, None)) for _ in range(2)]
     for asker in askers:
         asker.start()
     assert begun.wait(30)
-    assert clips.file(video, OTHER, True) == there  # while the other is being made
+    assert clips.file(video, OTHER, None) == there  # while the other is being made
     going_on.set()
     for asker in askers:
         asker.join(30)

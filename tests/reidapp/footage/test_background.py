@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from reidapp.errors import UserError
-from reidapp.footage.movement import Background, background
+from reidapp.footage.background import Background, background
 
 HEIGHT, WIDTH = 180, 320
 
@@ -79,6 +79,26 @@ def test_what_is_never_still_does_not_move() -> None:
     assert moving[60:130, 110:135].mean() > 0.95
 
 
+@pytest.mark.parametrize(
+    "people",
+    [
+        {"row": (100, 150, 0, 320)},  # a queue, who touch
+        {"near": (20, 180, 60, 260)},  # somebody before the lens: half of the picture
+        {"nearer": (0, 180, 45, 290)},  # three quarters
+        {"left": (30, 180, 0, 40), "right": (30, 180, 280, 320), "between": (150, 180, 0, 320)},  # around an open place
+    ],
+)
+def test_people_who_fill_much_of_the_picture_move(people: dict[str, tuple[int, int, int, int]]) -> None:
+    picture, known = place(99), Background(passing())
+    for top, bottom, left, right in people.values():
+        picture[top:bottom, left:right] = np.random.default_rng(left).integers(
+            190, 256, (bottom - top, right - left, 3)
+        )
+    moving = known.moving(picture)
+    for top, bottom, left, right in people.values():
+        assert moving[top:bottom, left:right].mean() > 0.95
+
+
 def test_a_camera_that_turns_says_nothing() -> None:
     assert not Background(passing()).moving(place(99, still=False)).any()
 
@@ -105,6 +125,30 @@ def test_of_a_recording(tmp_path: Path, keyframes_every: int) -> None:
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
     assert background(path, 12.0, 12.0).moving(with_somebody(place(99), 110))[60:130, 110:135].mean() > 0.95
+
+
+def test_a_recording_of_seconds_and_what_may_not_be_seen_of_it(tmp_path: Path) -> None:
+    """Of three seconds there are pictures enough; beyond what may be seen, none are looked at."""
+    path = tmp_path / "event.mp4"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=10, options={"crf": "10"})
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv444p"
+        for number in range(30):
+            picture = with_somebody(place(number), 5 + 9 * number)
+            if number >= 15:
+                picture[:60] = 255  # from the middle on, something hangs above
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    now = with_somebody(place(99), 110)
+    whole = background(path, 1.0, 1.0, most_s=3.0).moving(now)
+    assert whole[60:130, 110:135].mean() > 0.95
+    early, late = (background(path, 1.0, 1.0, *bounds).moving(now) for bounds in ((0.0, 1.5), (1.5, 3.0)))
+    assert early[60:130, 110:135].mean() > 0.95
+    assert early[:40].mean() < 0.02
+    assert late[:40].mean() > 0.95  # by what may be seen, the wall above is new
+    assert not background(path, 1.0, 1.0, 2.0, 1.0).moving(now).any()
 
 
 def test_a_recording_that_is_gone_is_told(tmp_path: Path) -> None:
