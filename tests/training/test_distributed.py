@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -179,21 +180,15 @@ def together(act: Callable[..., Any], *arguments: object) -> list[Any]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    told = forks.SimpleQueue()
-    team = [forks.Process(target=one_of_two, args=(rank, port, told, act, arguments)) for rank in range(2)]
-    for process in team:
-        process.start()
-    for process in team:
-        process.join()
-    assert [process.exitcode for process in team] == [0, 0]
-    return [given for _, given in sorted((told.get() for _ in team), key=lambda each: each[0])]
+    with ProcessPoolExecutor(2, forks) as team:  # one that dies ends the other's waiting
+        return [each.result() for each in [team.submit(one_of_two, rank, port, act, arguments) for rank in range(2)]]
 
 
-def one_of_two(rank: int, port: int, told: Any, act: Callable[..., Any], arguments: tuple[object, ...]) -> None:
+def one_of_two(rank: int, port: int, act: Callable[..., Any], arguments: tuple[object, ...]) -> Any:
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     os.environ |= {name: str(value) for name, value in place.items()}
     torch.set_num_threads(1)
-    told.put((rank, act(*arguments)))
+    return act(*arguments)
 
 
 def run(*command: str) -> str:

@@ -28,9 +28,9 @@ SHRUNK = [
 ]
 
 
-def with_different_networks() -> list[str]:
-    """A recipe of each network, the shrunk ones'."""
-    return list({str(load_recipe(name, SHRUNK, small=True).network()): name for name in list_recipes()}.values())
+def with_different_heads() -> list[str]:
+    """A recipe of each head."""
+    return list({str(load_recipe(name, SHRUNK, small=True).head): name for name in list_recipes()}.values())
 
 
 @pytest.mark.slow
@@ -58,11 +58,11 @@ def test_a_recipe_learns_one_batch_and_resumes(name: str, one_batch: list[Path],
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", with_different_networks())
-def test_a_recipes_network_exports(name: str, one_batch: list[Path], tmp_path: Path) -> None:
-    """The exported graph depends on the network alone, and making it takes seconds: once for all who share one.
+@pytest.mark.parametrize("name", with_different_heads())
+def test_a_recipes_head_exports(name: str, one_batch: list[Path], tmp_path: Path) -> None:
+    """The exported graph depends on the network alone, and making it takes seconds: once for all who share a head.
 
-    What the heads are put on is exported by the tests of backbones; here it is the one with the fewest nodes.
+    What heads are put on is exported by the tests of backbones; here it is the one with the fewest nodes.
     """
     recipe, data = shrunk(name, one_batch)
     quick = {"schedule": recipe.schedule.model_copy(update={"epochs": 2}), "backbone": {"resnet18": {}}}
