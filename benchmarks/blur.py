@@ -29,17 +29,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import machine
-from benchmarks.tracklets import without_folder
-from models import zoo
-from reidapp.embedding import Embedder
+from benchmarks.galleries import index_with_shipped
+from benchmarks.machine import machine, without_folder
 from reidapp.footage.decoding import frames
-from reidapp.footage.detection import Detector, open_detector
-from reidapp.footage.indexing import find_footage, index_footage
 from reidapp.gallery.blurring import Blurring
 from reidapp.gallery.facts import TrackletInfo
 from reidapp.gallery.store import Gallery
-from reidapp.settings import IndexSettings
 from reidapp.truth import Truth
 from training.data.synthetic.footage import camera_name, write_footage
 from training.data.synthetic.plan import plan_visits
@@ -99,7 +94,7 @@ def measure(folder: Path, seed: int, crowd: int, seconds: int, detector: str) ->
     if not (folder / "footage").is_dir():
         write_footage(folder / "new", cameras=CAMERAS, people=PEOPLE, seconds=seconds, crowd=crowd, seed=seed)
         (folder / "new").rename(folder / "footage")
-    gallery = indexed(folder / "footage", folder / detector.partition(":")[0], open_detector(detector))
+    gallery = indexed(folder / "footage", folder / detector.partition(":")[0], detector)
     truth, tracklets = Truth.read(folder / "footage"), gallery.tracklets()
     for camera, studio in studios(seed, crowd, seconds):
         own = [tracklet for tracklet in tracklets if tracklet.camera == camera]
@@ -109,13 +104,11 @@ def measure(folder: Path, seed: int, crowd: int, seconds: int, detector: str) ->
     return counts
 
 
-def indexed(footage: Path, folder: Path, detector: Detector) -> Gallery:
+def indexed(footage: Path, folder: Path, detector: str) -> Gallery:
     """The footage's gallery; a run that was stopped leaves none."""
     if not folder.is_dir():
-        settings, embedder = IndexSettings(zone="UTC"), Embedder(zoo.path_of(zoo.DEFAULT))
         new = folder.with_name(f"{folder.name}.new")
-        gallery = Gallery.create(new, embedder.path, embedder.card, embedder.identity)
-        index_footage(find_footage(footage, settings), gallery, embedder, detector, settings)
+        gallery, _ = index_with_shipped(footage, new, detector)
         gallery.engine.dispose()
         new.rename(folder)
     return Gallery.open(folder)

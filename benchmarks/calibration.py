@@ -32,13 +32,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import machine
-from benchmarks.tracklets import without_folder
+from benchmarks.galleries import index_with_shipped
+from benchmarks.machine import machine, without_folder
 from models import zoo
 from reidapp.embedding import Embedder
 from reidapp.errors import UserError
-from reidapp.footage.detection import open_detector
-from reidapp.footage.indexing import find_footage, index_footage
 from reidapp.gallery.calibration import (
     FALSE_ALARMS,
     SHOWN,
@@ -57,7 +55,6 @@ from reidapp.gallery.search import Searcher, SearchResult
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import read_image
 from reidapp.measures import Followed, best_crop
-from reidapp.settings import IndexSettings
 from reidapp.truth import Truth
 from training.data.synthetic.footage import write_footage
 from training.data.synthetic.seeds import bench_seed
@@ -166,14 +163,6 @@ def indexed(folder: Path, seed: int, detector: str) -> World:
         half_made.rename(footage)
     gallery, embedder = index_with_shipped(footage, folder / "gallery", detector)
     return known(gallery, embedder, Truth.read(footage))
-
-
-def index_with_shipped(footage: Path, folder: Path, detector: str) -> tuple[Gallery, Embedder]:
-    """A new gallery of some footage, by the shipped model."""
-    settings, embedder = IndexSettings(zone="UTC"), Embedder(zoo.path_of(zoo.DEFAULT))
-    gallery = Gallery.create(folder, embedder.path, embedder.card, embedder.identity)
-    index_footage(find_footage(footage, settings), gallery, embedder, open_detector(detector), settings)
-    return gallery, embedder
 
 
 def known(gallery: Gallery, embedder: Embedder, truth: Truth) -> World:

@@ -1,17 +1,26 @@
-"""How the drawings of docs/results/figures look: light, and the same bytes for the same figures."""
+"""How the drawings of docs/results/figures look: light, and the same bytes for the same figures.
 
+Each carries a digest of the values that it was drawn from, so that one that is older than its values can be told.
+"""
+
+import hashlib
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
+from PIL import Image
 
 from benchmarks.method_rows import DOCS
 
 FIGURES = DOCS / "figures"
 INK, QUIET, OURS, THEIRS = "#24292f", "#8c959f", "#1f5fa8", "#c9d1d9"
+RIGHT, WRONG = "#1a7f37", "#c62828"
 COLOURS = ("#1f5fa8", "#d9822b", "#1a7f37", "#8250df", "#c62828", "#6e7781", "#0a7c86", "#b35900")
 # From here on, for whatever this process draws.
 matplotlib.rcdefaults()
@@ -43,6 +52,7 @@ matplotlib.rcParams.update(
         "ytick.labelsize": 8,
     }
 )
+_DESCRIPTION = 0x010E  # Exif's tag ImageDescription
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
@@ -68,12 +78,42 @@ def logarithmic(axes: Axes) -> None:
         axis.set_minor_locator(NullLocator())
 
 
-def save(figure: Figure, name: str) -> Path:
-    """As docs/results/figures/NAME: ``.svg``, or ``.webp`` where there are pictures in it."""
+def save(figure: Figure, name: str, values: Any) -> Path:
+    """As docs/results/figures/NAME: ``.svg``, or ``.webp`` where there are pictures in it.
+
+    Args:
+        values: all that is drawn, as JSON has it; the file gets its digest.
+    """
     FIGURES.mkdir(parents=True, exist_ok=True)
-    file = FIGURES / name
+    file, said = FIGURES / name, f"drawn from {digest(values)}"
     if file.suffix == ".svg":
-        figure.savefig(file, metadata=_NO_METADATA)
+        figure.savefig(file, metadata=_NO_METADATA | {"Description": said})
     else:
-        figure.savefig(file, dpi=110, pil_kwargs={"quality": 85, "method": 6})
+        exif = Image.Exif()
+        exif[_DESCRIPTION] = said
+        figure.savefig(file, dpi=110, pil_kwargs={"quality": 85, "method": 6, "exif": exif})
     return file
+
+
+def digest(values: Any) -> str:
+    """The same for the same values on every machine: the last digits of a computed float don't count."""
+    return hashlib.sha256(json.dumps(_rounded(values), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def digest_in(file: Path) -> str | None:
+    """What `save` has written into a file."""
+    if file.suffix == ".svg":
+        said = file.read_text("utf-8")
+    else:
+        with Image.open(file) as picture:
+            said = str(picture.getexif().get(_DESCRIPTION))
+    found = re.search(r"drawn from (\w{16})", said)
+    return found and found[1]
+
+
+def _rounded(values: Any) -> Any:
+    if isinstance(values, float):
+        return f"{values:.6g}"
+    if isinstance(values, dict):
+        return {name: _rounded(value) for name, value in values.items()}
+    return [_rounded(value) for value in values] if isinstance(values, list | tuple) else values

@@ -1,29 +1,48 @@
-"""Pictures of a gallery of generated people, for `benchmarks.figures`: ranked results, a timeline, a map."""
+"""A gallery of generated people, and pictures of it: docs/results/gallery_figures.json and docs/results/figures/.
 
+    python -m benchmarks.gallery_figures [--seed 5] [--detector hog] [--work DIR]
+
+    ranked.webp      searches and their first hits
+    timeline.svg     one of them against the truth: who was before which camera when
+    embedding.svg    a map of the gallery's embeddings, before and after `adapt --quick`
+
+The world is what the `footage` of the JSON file draws. It is indexed as `reidapp index` does it, and adapted. Everybody
+is searched for from each camera in all others. `timeline.svg` and `embedding.svg` are drawn from the file, so
+`python -m benchmarks.figures` can draw them again; `ranked.webp` needs the gallery's pictures. No picture of a real
+person is drawn.
+"""
+
+import argparse
+import json
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
-from benchmarks.calibration import World, index_with_shipped, known
-from benchmarks.drawing import INK, QUIET, THEIRS, drawn, save
+from benchmarks.calibration import World, known
+from benchmarks.drawing import INK, RIGHT, WRONG, save
+from benchmarks.figures import draw_map, draw_timeline
+from benchmarks.galleries import SMALL_WORLD, index_with_shipped
+from benchmarks.machine import machine, without_folder
+from benchmarks.method_rows import DOCS
+from models import zoo
 from reidapp.embedding import Embedder
 from reidapp.gallery.search import Hit
-from reidapp.gallery.store import Gallery
 from reidapp.imaging import read_image, resize
 from reidapp.metrics import evaluate_ranking
 from reidapp.truth import Truth
 from training.adapting import adapt_quick
+from training.data.synthetic.footage import write_footage
 from training.figures import Sheet
 
 QUERIES, HITS = 5, 8
-RIGHT, WRONG = "#1a7f37", "#c62828"
 _CROP = (192, 96)  # height and width in a picture
-_MARKERS = "osD^v<>P"
+
+Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -42,25 +61,60 @@ class Search:
     precision: float
 
 
-def draw_gallery(footage: Path, detector: str) -> None:
-    """Index generated footage with the shipped model, and draw what is in it."""
-    truth = Truth.read(footage)
-    with tempfile.TemporaryDirectory() as name:
-        gallery, embedder = index_with_shipped(footage, Path(name) / "gallery", detector)
-        draw(gallery, embedder, truth, Path(name))
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=SMALL_WORLD["seed"], help="of the world")
+    parser.add_argument("--detector", default="hog")
+    parser.add_argument("--work", type=Path, help="folder that keeps the footage, for another run")
+    arguments = parser.parse_args()
+    size = SMALL_WORLD | {"seed": arguments.seed}
+    detector = without_folder(arguments.detector)
+    facts = {
+        "benchmark": "gallery_figures",
+        "command": f"python -m benchmarks.gallery_figures --seed {arguments.seed} --detector {detector}",
+        "footage": " ".join(["reidapp synth footage FOLDER", *(f"--{name} {value}" for name, value in size.items())]),
+        "detector": detector,
+        "model": zoo.DEFAULT,
+    }
+    with tempfile.TemporaryDirectory() as name, nullcontext(arguments.work or Path(name)) as work:
+        footage = work / f"footage-of-seed-{arguments.seed}"
+        if not footage.exists():
+            half_made = footage.with_suffix(".new")
+            write_footage(half_made, **size)
+            half_made.rename(footage)
+        facts |= drawn_from(footage, Path(name), arguments.detector)
+    text = json.dumps(facts | {"machine": machine()}, indent=1) + "\n"
+    (DOCS / "gallery_figures.json").write_text(text, "utf-8")
+    draw_timeline()
+    draw_map()
 
 
-def draw(gallery: Gallery, embedder: Embedder, truth: Truth, work: Path) -> None:
-    """
+def drawn_from(footage: Path, work: Path, detector: str) -> Result:
+    """What is in the pictures; `ranked.webp` is drawn here, where its crops are.
+
     Args:
-        work: folder for the adapted model.
+        work: folder for the gallery and the adapted model.
     """
+    truth = Truth.read(footage)
+    gallery, embedder = index_with_shipped(footage, work / "gallery", detector)
     world = known(gallery, embedder, truth)
     found = sorted(searches(world), key=lambda search: -search.precision)
-    draw_ranked([found[k] for k in np.linspace(0, len(found) - 1, QUERIES).round().astype(int)], len(found))
-    draw_timeline(max(found, key=lambda search: sum(who == search.person for _, who in search.hits)), world, truth)
-    adapted = adapt_quick(gallery, work / "adapted.onnx").model
-    draw_map(world, {"as it is": embedder, "adapted to its cameras": Embedder(adapted)})
+    shown = [found[k] for k in np.linspace(0, len(found) - 1, QUERIES).round().astype(int)]
+    ranked = {
+        "searches": len(found),
+        "mAP": round(100 * float(np.mean([search.precision for search in found])), 1),
+        "rank1": round(100 * float(np.mean([search.hits[0][1] == search.person for search in found])), 1),
+        "shown": [_facts(search) for search in shown],
+    }
+    draw_ranked(shown, ranked)
+    most = max(found, key=lambda search: sum(who == search.person for _, who in search.hits))
+    adapted = Embedder(adapt_quick(gallery, work / "adapted.onnx").model)
+    return {
+        "tracklets": len(world.who),
+        "ranked": ranked,
+        "timeline": timeline(most, world, truth),
+        "map": maps(world, {"as it is": embedder, "adapted to its cameras": adapted}),
+    }
 
 
 def searches(world: World) -> list[Search]:
@@ -77,93 +131,85 @@ def searches(world: World) -> list[Search]:
     return found
 
 
-def draw_ranked(shown: Sequence[Search], of: int) -> None:
-    title = f"{len(shown)} of {of} searches in other cameras, spread evenly over average precision, best first"
-    sheet = Sheet(
-        len(shown), 1 + HITS, f"{title}\ngreen: the same person   red: another, or nobody   below each: cosine"
-    )
+def _facts(search: Search) -> Result:
+    hits = [{"score": round(float(hit.score), 2), "right": who == search.person} for hit, who in search.hits[:HITS]]
+    return {
+        "person": search.person,
+        "camera": search.camera,
+        "precision": round(search.precision, 2),
+        "hits": hits,
+    }
+
+
+def draw_ranked(shown: Sequence[Search], ranked: Result) -> None:
+    """
+    Args:
+        ranked: what is written at the pictures of ``shown``.
+    """
+    title = f"{len(shown)} of {ranked['searches']} searches in other cameras, spread evenly over average precision"
+    legend = "green: the same person   red: another, or nobody   below each: cosine"
+    sheet = Sheet(len(shown), 1 + HITS, f"{title}, best first\n{legend}")
     for column, heading in enumerate(["query", *range(1, HITS + 1)]):
         sheet.head(column, str(heading))
-    for line, search in enumerate(shown):
-        sheet.put(line, 0, _picture(search.query), f"AP {search.precision:.2f}", INK)
-        for column, (hit, who) in enumerate(search.hits[:HITS], start=1):
-            colour = RIGHT if who == search.person else WRONG
-            sheet.put(line, column, _picture(hit.thumbnail), f"{hit.score:.2f}", colour)
-    save(sheet.figure, "ranked.webp")
+    for line, (search, facts) in enumerate(zip(shown, ranked["shown"], strict=True)):
+        sheet.put(line, 0, _picture(search.query), f"AP {facts['precision']:.2f}", INK)
+        pictures = [_picture(hit.thumbnail) for hit, _ in search.hits[:HITS]]
+        for column, (picture, hit) in enumerate(zip(pictures, facts["hits"], strict=True), start=1):
+            sheet.put(line, column, picture, f"{hit['score']:.2f}", RIGHT if hit["right"] else WRONG)
+    save(sheet.figure, "ranked.webp", ranked)
 
 
-def draw_timeline(search: Search, world: World, truth: Truth) -> None:
-    """Hits as bars, one lane a camera, over where the person really was."""
-    tracklets = {one.id: one for one in world.gallery.tracklets()}
-    begin = min(one.start for one in tracklets.values())
-    figure, (axes,) = drawn(1, 1, (7.6, 0.9 + 0.5 * len(truth.cameras)))
-    lanes = {camera: place for place, camera in enumerate(reversed(truth.cameras))}
+def timeline(search: Search, world: World, truth: Truth) -> Result:
+    """The first hits of a search, and where the person really was; times in seconds after the first tracklet's start.
 
-    def bar(camera: str, start: float, end: float, height: float, **style: object) -> None:
-        axes.add_patch(Rectangle((start, lanes[camera] - height / 2), max(end - start, 0.4), height, **style))  # type: ignore[arg-type]
+    As many hits as the person has tracklets in the other cameras. Spans: [camera, first, last].
+    """
+    tracklets = world.gallery.tracklets()
+    begin = min(one.start for one in tracklets)
 
-    for stay in truth.appearances():
-        if stay.person == search.person:
-            first, last = ((each.time - begin).total_seconds() for each in (stay.first, stay.last))
-            bar(stay.camera, first, last, 0.8, facecolor="#d8efdd", edgecolor="none")
-    for one in tracklets.values():
-        start, end = ((time - begin).total_seconds() for time in (one.start, one.end))
-        bar(one.camera, start, end, 0.12, facecolor=THEIRS, edgecolor="none")
-    for hit, who in search.hits[: len(world.tracklets(search.person, world.others(search.camera)))]:
-        start, end = ((time - begin).total_seconds() for time in (hit.start, hit.end))
-        colour = RIGHT if who == search.person else WRONG
-        bar(hit.camera, start, end, 0.34, facecolor=colour, edgecolor="white", linewidth=0.8)
-        axes.text((start + end) / 2, lanes[hit.camera] + 0.2, str(hit.rank), color=colour, fontsize=8, ha="center")
-    axes.set_yticks(
-        list(lanes.values()), [f"{camera} (query)" if camera == search.camera else camera for camera in lanes]
-    )
-    last = max((one.end - begin).total_seconds() for one in tracklets.values())
-    axes.set(xlim=(-1, last + 1), ylim=(-0.6, len(lanes) - 0.4), xlabel="seconds")
-    axes.set_title("First hits of a search, by rank; light green: where the person was; grey: all tracklets")
-    axes.grid(False, axis="y")
-    axes.tick_params(axis="y", length=0)
-    save(figure, "timeline.svg")
+    def span(camera: str, *times: Any) -> list[Any]:
+        return [camera, *(round((time - begin).total_seconds(), 2) for time in times)]
+
+    stays = [stay for stay in truth.appearances() if stay.person == search.person]
+    first = search.hits[: len(world.tracklets(search.person, world.others(search.camera)))]
+    return {
+        "person": search.person,
+        "query": search.camera,
+        "cameras": list(truth.cameras),
+        "there": [span(stay.camera, stay.first.time, stay.last.time) for stay in stays],
+        "tracklets": [span(one.camera, one.start, one.end) for one in tracklets],
+        "hits": [
+            {"rank": hit.rank, "span": span(hit.camera, hit.start, hit.end), "right": who == search.person}
+            for hit, who in first
+        ],
+    }
 
 
-def draw_map(world: World, models: dict[str, Embedder]) -> None:
-    """t-SNE of all best shots: a colour for each person, a form for each camera."""
-    import matplotlib
+def maps(world: World, models: dict[str, Embedder]) -> Result:
+    """t-SNE of all best shots that show somebody, by each model, with the scores among them."""
     from sklearn.manifold import TSNE
 
     tracklets = world.gallery.tracklets()
-    crops = [(crop, one.camera, world.who[one.id]) for one in tracklets for crop in one.crops]
+    crops = [(crop.file, one.camera, world.who[one.id]) for one in tracklets for crop in one.crops]
     crops = [each for each in crops if each[2] is not None]
-    images = [read_image(crop.file) for crop, _, _ in crops]
-    cameras = np.array([camera for _, camera, _ in crops])
-    camids = np.unique(cameras, return_inverse=True)[1]
-    people = np.array([person for _, _, person in crops])
-    figure, axes = drawn(1, len(models), (7.6, 4.1))
-    for place, (name, embedder) in zip(axes, models.items(), strict=True):
+    images, cameras = [read_image(file) for file, _, _ in crops], [camera for _, camera, _ in crops]
+    people, camids = np.array([person for _, _, person in crops]), np.unique(cameras, return_inverse=True)[1]
+    found: Result = {"people": people.tolist(), "cameras": cameras, "models": {}}
+    for name, embedder in models.items():
         rows = np.concatenate([embedder.embed([image], camera) for image, camera in zip(images, cameras, strict=True)])
         scores = evaluate_ranking(rows, people, camids, rows, people, camids)
-        points = TSNE(perplexity=min(15, len(rows) // 4), metric="cosine", init="random", random_state=0).fit_transform(
-            rows
-        )
-        for number, camera in enumerate(sorted(set(cameras))):
-            for k, person in enumerate(sorted(set(people))):
-                at = points[(cameras == camera) & (people == person)]
-                colour = matplotlib.colormaps["tab20"](k % 20)
-                place.scatter(*at.T, s=26, color=colour, marker=_MARKERS[number], linewidths=0)
-        place.set_title(f"{name}: mAP {100 * scores.mAP:.1f}, Rank-1 {100 * scores.rank1:.1f}")
-        _bare(place)
-    forms = [axes[0].scatter([], [], color=QUIET, marker=_MARKERS[k], s=26) for k in range(len(set(cameras)))]
-    figure.legend(
-        forms, sorted(set(cameras)), loc="outside lower center", ncols=len(forms), title="a colour for each person"
-    )
-    save(figure, "embedding.svg")
+        tsne = TSNE(perplexity=min(15, len(rows) // 4), metric="cosine", init="random", random_state=0)
+        found["models"][name] = {
+            "mAP": round(100 * scores.mAP, 1),
+            "rank1": round(100 * scores.rank1, 1),
+            "points": [[round(float(x), 2), round(float(y), 2)] for x, y in tsne.fit_transform(rows)],
+        }
+    return found
 
 
 def _picture(file: Path) -> np.ndarray:
     return resize(read_image(file), *_CROP)
 
 
-def _bare(axes: Axes) -> None:
-    axes.set(xticks=[], yticks=[])
-    axes.grid(False)
-    for spine in axes.spines.values():
-        spine.set_visible(True)
+if __name__ == "__main__":
+    main()

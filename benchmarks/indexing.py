@@ -20,8 +20,7 @@ from pathlib import Path
 import cv2
 
 from benchmarks.camera_video import FPS, GOP, HEIGHT, WIDTH, write_camera_video
-from benchmarks.machine import machine, turns
-from benchmarks.tracklets import without_folder
+from benchmarks.machine import machine, turns, without_folder
 from models import zoo
 from reidapp.embedding import Embedder
 from reidapp.footage.detection import open_detector

@@ -17,8 +17,7 @@ import av
 import cv2
 
 from benchmarks.camera_video import people
-from benchmarks.machine import machine, resident_mb
-from benchmarks.tracklets import without_folder
+from benchmarks.machine import machine, resident_mb, without_folder
 from models import zoo
 from reidapp.embedding import Embedder
 from reidapp.footage.detection import open_detector

@@ -1,4 +1,4 @@
-"""What a benchmark ran on, and what a call costs: wall time, the processor's time, memory."""
+"""What a benchmark ran on and by which command, and what a call costs: wall time, the processor's time, memory."""
 
 import ctypes
 import gc
@@ -31,6 +31,12 @@ def machine() -> dict[str, Any]:
         "system": platform.system(),
         "versions": versions,
     }
+
+
+def without_folder(word: str) -> str:
+    """``yolox:/somewhere/nano.onnx`` → ``yolox:nano.onnx``; a word without a colon stays."""
+    name, colon, path = word.partition(":")
+    return name + colon + Path(path).name
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ PEERS is a folder of other projects, each as cloned or unpacked: ``torchreid`` (
 MARKET is the folder of Market-1501's training images. What lacks its peer or its data is said, and keeps its result.
 
 A result replaces docs/results/NAME.json once its benchmark has ended well; then the pages and pictures are made anew.
-It says in `run` with which commit it was made. What has a result of this commit and of such a machine is not run again:
-so a stopped run goes on. Nothing else should run meanwhile; the largest gallery needs 24 GB of memory, and 20 GB of
-TMPDIR.
+It says by which `command` it was made, and in `run` with which commit. What has a result of this commit and of such a
+machine is not run again: so a stopped run goes on. Nothing else should run meanwhile; the largest gallery needs 24 GB
+of memory, and 20 GB of TMPDIR.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import machine
+from benchmarks.machine import machine, without_folder
 from benchmarks.method_rows import DOCS
 from benchmarks.summary import LINES
 from reidapp.files import write_whole
@@ -55,6 +55,12 @@ class Benchmark:
     def command(self, name: str, places: Mapping[str, str]) -> list[str]:
         filled = [word.format(**places) for word in shlex.split(self.options)]
         return [sys.executable, "-m", f"benchmarks.{name}", *filled]
+
+    def said(self, name: str, places: Mapping[str, str]) -> str:
+        """The command as anybody could type it: in capitals what stands for a folder; files without theirs."""
+        folders = {place: place.upper().replace("-", "_") for place in (*PEERS, "market")}
+        filled = self.options.format(**folders | {"detector": without_folder(places.get("detector", ""))})
+        return f"python -m benchmarks.{name} {filled}".strip()
 
 
 ASKED = {"market": "MARKET=DIR", "detector": "DETECTOR=yolox:FILE"}
@@ -140,7 +146,8 @@ def run(names: Sequence[str], places: Mapping[str, str]) -> int:
     try:
         for number, name in enumerate(names, start=1):
             print(f"[{number}/{len(names)}] {name}, about {minutes(name):.0f} min", flush=True)
-            if wrong := measure(name, BENCHMARKS[name].command(name, places)):
+            benchmark = BENCHMARKS[name]
+            if wrong := measure(name, benchmark.command(name, places), benchmark.said(name, places)):
                 failed.append(name)
                 print(f"{name}: failed, {wrong}; " + ("its old result stays" if read(name) else "it has no result"))
         for page in PAGES:
@@ -155,8 +162,12 @@ def run(names: Sequence[str], places: Mapping[str, str]) -> int:
     return 1 if failed else 0
 
 
-def measure(name: str, command: Sequence[str]) -> str | None:
-    """Run one and keep what it printed, if it ended well; else say what is wrong."""
+def measure(name: str, command: Sequence[str], said: str) -> str | None:
+    """Run one and keep what it printed, if it ended well; else say what is wrong.
+
+    Args:
+        said: the command, as the result has it.
+    """
     commit, began = measured_commit(), time.monotonic()
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
@@ -165,7 +176,7 @@ def measure(name: str, command: Sequence[str]) -> str | None:
         result = json.loads(done.stdout)
     except json.JSONDecodeError as error:
         return f"it printed no JSON ({error})"
-    result["run"] = {"commit": commit, "seconds": round(time.monotonic() - began)}
+    result |= {"command": said, "run": {"commit": commit, "seconds": round(time.monotonic() - began)}}
     write_whole(result_file(name), (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
     return None
 

@@ -12,18 +12,20 @@ import argparse
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from benchmarks.drawing import COLOURS, drawn, logarithmic, save
+from benchmarks.figures import FAISS_THREADS
 from benchmarks.method_rows import DOCS, write_table
 
 Result = dict[str, Any]
 MEASURED, COMPUTED, ASSUMED = "measured", "computed", "assumed"
 DAY_S, GB = 86_400, 1e9
 CHUNK_S = 60
+FITTED_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Assumptions:
     days: int = 30
     cores: int = 32
     busy: float = 0.7
-    rows: int = 10_000_000
+    rows: int = field(default_factory=lambda: max(row["rows"] for row in _people()))
 
 
 MEANING = {
@@ -180,11 +182,13 @@ ROWS = [
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for field in fields(Assumptions):
-        parser.add_argument(f"--{field.name}", type=type(field.default), help=f"{MEANING[field.name]}: {field.default}")
+    for name, default in asdict(Assumptions()).items():
+        parser.add_argument(f"--{name}", type=type(default), help=f"{MEANING[name]}: {default:,}")
     said = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     if wrong := [name for name, value in said.items() if value <= 0]:
         parser.error(f"--{wrong[0]}: more than 0")
+    if not said.get("busy", 1) <= 1:  # also what is no number
+        parser.error("--busy: a share, more than 0 and at most 1")
     if said:
         print("\n".join(plan_table({"": replace(Assumptions(), **said)})))
         return
@@ -194,7 +198,8 @@ def main() -> None:
 
 def page() -> list[str]:
     plans = {name: Assumptions(cameras=cameras) for name, cameras in PLANS.items()}
-    one = Plan(Assumptions())
+    one, busy, fewest = Plan(Assumptions()), _read("users"), min(_people(), key=lambda row: row["rows"])
+    rows, small = fewest["rows"], fewest["milliseconds"]["unfiltered"]
     return [
         "# What it costs as it grows",
         "",
@@ -204,7 +209,9 @@ def page() -> list[str]:
         "## Curves",
         "",
         "Exponents are fitted to what was measured: N^1 is twice the cost for twice the size. Galleries are fitted",
-        "from 100,000 rows on: below, a search is mostly what every search costs.",
+        f"from {FITTED_ROWS:,} rows on: below, a search is mostly what every search costs, and with",
+        f"{rows:,} rows it takes {small['reidapp_of_two_threads']:.1f} times as long as Faiss's on two threads, and "
+        f"{small['reidapp_of_one_thread']:.1f} times as long as on one.",
         "",
         "![Search, opening and clustering against their sizes](figures/scaling.svg)",
         "",
@@ -212,7 +219,8 @@ def page() -> list[str]:
         "|---|---|---|---|",
         *(curve.line() for curve in curves().values()),
         "",
-        "**Users** of a gallery of 1,000,000 rows; from the picture to its hits, a search each five seconds:",
+        f"**Users** of a gallery of {busy['rows']:,} rows; from the picture to its hits, a search each "
+        f"{busy['pause_s']:.0f} seconds:",
         "",
         "| Users | p50 | p95 | |",
         "|---|---|---|---|",
@@ -256,14 +264,14 @@ def plan_table(plans: dict[str, Assumptions]) -> list[str]:
 
 def curves() -> dict[str, Curve]:
     """All that were measured, in the order of the page."""
-    people, random = (
-        [row for row in _read("search")["results"] if row["distribution"] == kind] for kind in ("people", "random")
-    )
+    found = _read("search")
+    people, random = ([row for row in found["results"] if row["distribution"] == k] for k in ("people", "random"))
+    threads = found["machine"]["cores"]  # as many as ours takes
     clustering = sorted(_read("clustering")["growth"]["rows"], key=lambda row: row["images"])
     memory = _read("indexing_memory")
 
     def gallery(work: str, cost: str, of: Callable[[Result], float], rows: list[Result] = people) -> Curve:
-        return Curve(work, "rows", cost, [(row["rows"], of(row)) for row in rows], 100_000, "search")
+        return Curve(work, "rows", cost, [(row["rows"], of(row)) for row in rows], FITTED_ROWS, "search")
 
     def cluster(work: str, cost: str, name: str) -> Curve:
         return Curve(work, "images", cost, [(row["images"], row[name]) for row in clustering], 25_000, "clustering")
@@ -271,14 +279,15 @@ def curves() -> dict[str, Curve]:
     def ours(row: Result) -> float:
         return float(row["milliseconds"]["unfiltered"]["reidapp_ms"])
 
-    def faiss(row: Result) -> float:
-        return float(row["milliseconds"]["unfiltered"]["faiss_one_thread_ms"])
+    def faiss(threads: int) -> Callable[[Result], float]:
+        return lambda row: float(row["milliseconds"]["unfiltered"][f"faiss_{FAISS_THREADS[threads]}_ms"])
 
     peaks = [(600, memory["peak_mb"]["after 10 min"]), (memory["video_s"], memory["peak_mb"]["at the end"])]
     return {
-        "search": gallery("Exact search, rows like people", "ms", ours),
-        "faiss": gallery("the same by Faiss on one thread", "ms", faiss),
-        "random": gallery("Exact search, random rows", "ms", ours, random),
+        "search": gallery(f"Exact search, rows like people, {threads} threads", "ms", ours),
+        "faiss": gallery("the same by Faiss, 1 thread", "ms", faiss(1)),
+        "faiss two": gallery("the same by Faiss, 2 threads", "ms", faiss(2)),
+        "random": gallery(f"Exact search, random rows, {threads} threads", "ms", ours, random),
         "opening": gallery("Opening a gallery", "s", lambda row: row["opening"]["open_s"]),
         "opened": gallery("memory of an open one", "MB", lambda row: row["opening"]["memory_mb"]),
         "commit": gallery("From a commit to searchable", "s", lambda row: row["commit_s"]),
@@ -316,7 +325,12 @@ def training() -> list[str]:
 
 
 PANELS = {
-    "Search of one gallery, ms": {"search": "rows like people", "random": "random rows", "faiss": "Faiss, one thread"},
+    "Search of one gallery, ms": {
+        "search": "rows like people, {threads} threads",
+        "random": "random rows, {threads} threads",
+        "faiss": "people by Faiss, 1 thread",
+        "faiss two": "people by Faiss, 2 threads",
+    },
     "Opening a gallery, s": {"opening": "opening", "commit": "from a commit to searchable"},
     "Clustering, s": {"clustering": "all of it", "clustered": "after the neighbours' search"},
     "Memory, MB": {"opened": "an open gallery", "cluster memory": "clustering"},
@@ -324,13 +338,14 @@ PANELS = {
 
 
 def draw_curves() -> None:
-    found = curves()
+    found, threads = curves(), _read("search")["machine"]["cores"]
     figure, axes = drawn(2, 2, (7.6, 5.2))
     for place, (title, lines) in zip(axes, PANELS.items(), strict=True):
         for (key, label), colour in zip(lines.items(), COLOURS, strict=False):
             curve = found[key]
             sizes, costs = zip(*curve.points, strict=True)
-            place.plot(sizes, costs, marker="o", color=colour, label=f"{label}: N^{curve.exponent:.2f}")
+            label = f"{label.format(threads=threads)}: N^{curve.exponent:.2f}"
+            place.plot(sizes, costs, marker="o", color=colour, label=label)
         logarithmic(place)
         place.set(title=title, xlabel=", ".join(dict.fromkeys(found[key].size for key in lines)))
         every = sorted({size for key in lines for size, _ in found[key].points})
@@ -339,7 +354,8 @@ def draw_curves() -> None:
         low, high = place.get_ylim()
         place.set_ylim(low, high * 30)  # room for the legend
         place.legend(loc="upper left")
-    save(figure, "scaling.svg")
+    values = {key: [found[key].points, found[key].exponent] for lines in PANELS.values() for key in lines}
+    save(figure, "scaling.svg", values)
 
 
 def _search_ms(rows: float) -> float:

@@ -15,18 +15,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import machine
-from benchmarks.tracklets import without_folder
+from benchmarks.galleries import SMALL_WORLD, index_into, new_gallery
+from benchmarks.machine import machine, without_folder
 from models import zoo
-from reidapp.embedding import Embedder
-from reidapp.footage.detection import open_detector
-from reidapp.footage.indexing import find_footage, index_footage
-from reidapp.gallery.store import Gallery
-from reidapp.settings import IndexSettings
 from reidapp.truth import Truth
 from training.data.synthetic.footage import write_footage
-
-WORLD: dict[str, Any] = {"cameras": 4, "people": 12, "seconds": 60, "seed": 5}
 
 
 def main() -> None:
@@ -37,17 +30,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         footage = arguments.footage or Path(name) / "footage"
         if not footage.exists():
-            write_footage(footage, **WORLD)
+            write_footage(footage, **SMALL_WORLD)
         result = measured(footage, Path(name) / "gallery", arguments.detector)
-    facts = {"benchmark": "storage", "detector": without_folder(arguments.detector), "model": zoo.DEFAULT}
+    detector = without_folder(arguments.detector)
+    facts = {
+        "benchmark": "storage",
+        "command": f"python -m benchmarks.storage{' --footage DIR' if arguments.footage else ''} --detector {detector}",
+        "detector": detector,
+        "model": zoo.DEFAULT,
+    }
     print(json.dumps(facts | result | {"machine": machine()}, indent=1))
 
 
 def measured(footage: Path, folder: Path, detector: str) -> dict[str, Any]:
-    settings, embedder = IndexSettings(zone="UTC"), Embedder(zoo.path_of(zoo.DEFAULT))
-    gallery = Gallery.create(folder, embedder.path, embedder.card, embedder.identity)
+    gallery, embedder = new_gallery(folder)
     empty = rows_of(folder)
-    index_footage(find_footage(footage, settings), gallery, embedder, open_detector(detector), settings)
+    index_into(gallery, embedder, footage, detector)
     found = gallery.summary()
     rows = rows_of(folder) - empty
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import machine
+from benchmarks.machine import machine, without_folder
 from models import zoo
 from reidapp.embedding import Embedder
 from reidapp.footage.detection import Detection, Detector, open_detector
@@ -101,11 +101,6 @@ def main() -> None:
         "machine": machine(),
     }
     print(json.dumps(result, indent=1))
-
-
-def without_folder(word: str) -> str:
-    name, colon, path = word.partition(":")
-    return name + colon + Path(path).name
 
 
 def draw(folder: Path, crowd: int, seed: int) -> Path:

@@ -33,6 +33,7 @@ def test_one_that_fails_is_said_and_the_others_still_run(
     found = json.loads((results / "search.json").read_text())
     assert found["results"][0]["rows"] == 500
     assert found["run"]["seconds"] > 0
+    assert found["command"] == f"python -m benchmarks.search {SMALL.options}"
     assert [file.name for file in results.iterdir() if file.suffix != ".json"] == []
 
 
@@ -69,6 +70,16 @@ def test_what_lacks_its_peer_or_its_data_is_said_and_left(
     assert "metrics: not rerun, it needs PEERS/fast-reid, PEERS/reid; its old result stays" in said
     assert "training_step: not rerun, it needs MARKET=DIR; it has no result yet" in said
     assert (results / "metrics.json").read_text() == '{"queries": 3368}'
+
+
+def test_a_command_has_no_folder_of_this_machine() -> None:
+    places = {"detector": "yolox:/somewhere/nano.onnx", "market": "/data/market", "torchreid": "/peers/torchreid"}
+    said = {name: benchmark.said(name, places) for name, benchmark in BENCHMARKS.items()}
+    assert said["indexing"] == "python -m benchmarks.indexing --detector yolox:nano.onnx"
+    assert said["training_step"] == (
+        "python -m benchmarks.training_step --data market_500_251:MARKET --torchreid TORCHREID"
+    )
+    assert said["users"] == "python -m benchmarks.users"
 
 
 def test_the_list_says_how_long_each_takes(results: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 import math
 import sys
+from dataclasses import fields, replace
 
 import pytest
 
@@ -37,8 +38,41 @@ def test_a_search_costs_what_was_measured_at_that_size_and_more_beyond() -> None
     assert scaling._search_ms(4 * large) > dear
 
 
-def test_what_is_not_tried_is_never_called_measured() -> None:
-    assert {row.known for row in scaling.ROWS if "machines" in row.what or "GB" in row.what} == {"computed"}
+@pytest.mark.parametrize("name", [field.name for field in fields(Assumptions)])
+def test_what_is_called_measured_is_so_whatever_is_assumed(name: str) -> None:
+    city = Assumptions(cameras=10_000)
+    half = type(getattr(city, name))(getattr(city, name) / 2)
+    _, _, *lines = scaling.plan_table({"city": city, "other": replace(city, **{name: half})})
+    said = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    measured = [(one, two) for _, one, two, known in said if known == "measured"]
+    assert measured
+    assert all(one == two for one, two in measured)
+    changed = {known for _, one, two, known in said if one != two}
+    assert changed
+    assert changed <= {"computed", "assumed"}
+
+
+def test_the_page_says_how_each_line_of_the_plan_is_known() -> None:
+    lines = [line.strip("|").split("|") for line in scaling.page() if line.startswith("| ")]
+    known = {cells[0].strip(): cells[-1].strip() for cells in lines if len(cells) == len(scaling.PLANS) + 2}
+    assert {what for what, how in known.items() if how == "measured"} == {
+        "indexing at 2 fps, core-hours",
+        "indexing keyframes alone, core-hours",
+    }
+    assert {what for what, how in known.items() if how == "assumed"} == {"cameras", "people who pass", "days"}
+    assert known["search, ms"] == "not measured"
+
+
+def test_sizes_are_those_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = scaling._read
+    users = read("users") | {"rows": 4_321, "pause_s": 7.0}
+    few = read("search") | {"results": [row for row in read("search")["results"] if row["rows"] <= 1_000_000]}
+    monkeypatch.setattr(scaling, "_read", lambda name: {"users": users, "search": few}.get(name) or read(name))
+    page = "\n".join(scaling.page())
+    assert "gallery of 4,321 rows; from the picture to its hits, a search each 7 seconds" in page
+    assert "the most that were measured: 1,000,000;" in page
+    assert Plan(Assumptions()).galleries == 1
+    assert Assumptions().rows == 1_000_000
 
 
 def test_a_plan_for_other_assumptions_is_printed_and_nothing_is_written(
@@ -52,12 +86,23 @@ def test_a_plan_for_other_assumptions_is_printed_and_nothing_is_written(
     assert "| days | 14 | assumed |" in said
 
 
-def test_no_camera_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["scaling", "--cameras", "0"])
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (["--cameras", "0"], "--cameras: more than 0"),
+        (["--busy", "0"], "--busy: more than 0"),
+        (["--busy", "1.5"], "--busy: a share, more than 0 and at most 1"),
+        (["--busy", "nan"], "--busy: a share, more than 0 and at most 1"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    wrong: list[str], why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["scaling", *wrong])
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 2
-    assert "--cameras: more than 0" in capsys.readouterr().err
+    assert why in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_page_says_what_the_files_say(monkeypatch: pytest.MonkeyPatch) -> None:
