@@ -22,8 +22,9 @@ from reidapp.truth import Sighting, Truth
 from reidapp.wording import counts
 
 _MARKER = "made-by-reidapp-demo"  # only a folder with this file in it is ever emptied
-_TRAINING_IMAGES = 48_000
-_TRAINING_PEOPLE = 400
+# To train on. Images are counted with repetition; fewer are faster and worse.
+TRAINING_IMAGES = 48_000
+TRAINING_PEOPLE = 400
 _HITS_SHOWN = 8
 
 
@@ -108,21 +109,12 @@ class DemoReport:
         )
 
 
-def run_demo(
-    out: Path,
-    *,
-    seed: int = 0,
-    images: int = _TRAINING_IMAGES,
-    people: int = _TRAINING_PEOPLE,
-    say: Callable[[str], None] = print,
-) -> DemoReport:
+def run_demo(out: Path, *, seed: int = 0, say: Callable[[str], None] = print) -> DemoReport:
     """Make footage, train, export, index, search, and search with the shipped model; everything is left in ``out``.
 
     Args:
         out: is emptied if an earlier demo made it.
         seed: of the people, the cameras and the training.
-        images: training images, counted with repetition; fewer are faster and worse.
-        people: who are drawn to train on, others than those in the footage.
         say: told what happens.
 
     Raises:
@@ -143,8 +135,8 @@ def run_demo(
     footage, model, gallery = out / "footage", out / "model.onnx", out / "gallery"
     step("footage", "1. Filming 12 generated people with 3 cameras", lambda: _film(footage, seed))
     drawn = out / "people"
-    step("people", "2. Drawing other people, under other cameras, to train on", lambda: _draw(drawn, seed, people))
-    step("training", "3. Training a small model on them", lambda: _train(drawn, out / "run", seed, images))
+    step("people", "2. Drawing other people, under other cameras, to train on", lambda: _draw(drawn, seed))
+    step("training", "3. Training a small model on them", lambda: _train(drawn, out / "run", seed))
     step("export", "4. Exporting it to ONNX, and checking the export", lambda: _export(out / "run", model))
     step("index", "5. Indexing the footage", lambda: _index(footage, gallery, model))
     found = step("search", "6. Searching for each person", lambda: search_everybody(footage, gallery))
@@ -217,17 +209,17 @@ def _film(out: Path, seed: int) -> str:
     return str(write_footage(out, cameras=3, people=12, seconds=60, seed=seed))
 
 
-def _draw(out: Path, seed: int, people: int) -> str:
+def _draw(out: Path, seed: int) -> str:
     from training.data.synthetic.people import write_people
 
-    return str(write_people(out, identities=people, cameras=8, images_per_identity=8, seed=seed))
+    return str(write_people(out, identities=TRAINING_PEOPLE, cameras=8, images_per_identity=8, seed=seed))
 
 
-def _train(people: Path, run: Path, seed: int, images: int) -> str:
+def _train(people: Path, run: Path, seed: int) -> str:
     from training.engine import train
     from training.recipe import load_recipe
 
-    return str(train(load_recipe("small", [f"schedule.images={images}"]), f"market1501:{people}", run, seed=seed))
+    return str(train(load_recipe("small", [f"schedule.images={TRAINING_IMAGES}"]), f"market1501:{people}", run, seed=seed))
 
 
 def _export(run: Path, out: Path) -> str:

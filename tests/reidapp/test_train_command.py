@@ -60,12 +60,14 @@ def test_train_evaluate_export_index(world: World, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_demo(tmp_path: Path) -> None:
+def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter training than the demo's own, of fewer people: that it runs to its end and judges honestly, not well."""
-    from reidapp.demo import run_demo
+    from reidapp import demo
     from reidapp.errors import UserError
 
-    report = run_demo(tmp_path / "demo", images=640, people=40, say=lambda text: None)
+    monkeypatch.setattr(demo, "TRAINING_IMAGES", 640)
+    monkeypatch.setattr(demo, "TRAINING_PEOPLE", 40)
+    report = demo.run_demo(tmp_path / "demo", say=lambda text: None)
     facts = report.to_dict()
     assert len(facts["searches"]) == 12
     truth = Truth.read(tmp_path / "demo/footage")
@@ -85,5 +87,5 @@ def test_demo(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/precious.txt").touch()
     with pytest.raises(UserError, match="holds things that no demo made"):
-        run_demo(tmp_path / "mine")
+        demo.run_demo(tmp_path / "mine")
     assert (tmp_path / "mine/precious.txt").exists()
