@@ -15,8 +15,8 @@ import pytest
 from fastapi import FastAPI
 from typer.testing import CliRunner
 
-from reidapp import cli
 from reidapp.cli import app
+from reidapp.commands import opening
 from reidapp.errors import UserError
 from reidapp.gallery.store import Gallery
 from reidapp.server.run import Place, run
@@ -125,7 +125,7 @@ def test_what_a_server_runs_is_not_noted_a_second_time(
 def test_a_search_says_what_it_is_for_where_that_is_demanded(
     call: Callable[..., Any], gallery: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "_own_model", lambda *_, **__: ColourEmbedder())
+    monkeypatch.setattr(opening, "own_model", lambda *_, **__: ColourEmbedder())
     call("users add ann", given=WORDS)
     tracklet = Gallery.open(gallery).tracklets()[0].id
     call("search --purpose case-12 --tracklet", tracklet)

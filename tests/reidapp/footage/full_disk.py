@@ -17,6 +17,7 @@ from typing import Any
 from unittest import mock
 
 from reidapp import cli
+from reidapp.commands import index as index_command
 from reidapp.gallery import database, verification
 from reidapp.gallery.store import Gallery
 from tests.reidapp.footage.test_indexing import ShirtEmbedder, contents, new_gallery
@@ -66,7 +67,7 @@ def index(footage: Path, gallery: Path) -> tuple[int, list[str]]:
     said = io.StringIO()
     argv = ["reidapp", "index", str(footage), "--gallery", str(gallery), "--zone", "UTC"]
     with (
-        mock.patch.object(cli, "_gallery_to_write", to_write),
+        mock.patch.object(index_command, "_gallery_to_write", to_write),
         mock.patch("reidapp.footage.detection.open_detector", return_value=ShirtDetector()),
         mock.patch.object(sys, "argv", argv),
         contextlib.redirect_stderr(said),
