@@ -5,7 +5,7 @@ from typing import Any
 
 from models import zoo
 from reidapp.embedding import Embedder
-from reidapp.footage.detection import open_detector
+from reidapp.footage.detection import Detector, open_detector
 from reidapp.footage.indexing import find_footage, index_footage
 from reidapp.gallery.store import Gallery
 from reidapp.settings import IndexSettings
@@ -19,14 +19,15 @@ def new_gallery(folder: Path) -> tuple[Gallery, Embedder]:
     return Gallery.create(folder, embedder.path, embedder.card, embedder.identity), embedder
 
 
-def index_into(gallery: Gallery, embedder: Embedder, footage: Path, detector: str) -> None:
+def index_into(gallery: Gallery, embedder: Embedder, footage: Path, detector: Detector) -> None:
     """As `reidapp index` does it by default."""
     settings = IndexSettings(zone="UTC")
-    index_footage(find_footage(footage, settings), gallery, embedder, open_detector(detector), settings)
+    index_footage(find_footage(footage, settings), gallery, embedder, detector, settings)
 
 
 def index_with_shipped(footage: Path, folder: Path, detector: str) -> tuple[Gallery, Embedder]:
     """A new gallery of some footage, by the shipped model."""
+    finder = open_detector(detector)  # before there is a folder
     gallery, embedder = new_gallery(folder)
-    index_into(gallery, embedder, footage, detector)
+    index_into(gallery, embedder, footage, finder)
     return gallery, embedder

@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks.galleries import SMALL_WORLD, index_into, new_gallery
 from benchmarks.machine import machine, without_folder
 from models import zoo
+from reidapp.footage.detection import open_detector
 from reidapp.truth import Truth
 from training.data.synthetic.footage import write_footage
 
@@ -45,7 +46,7 @@ def main() -> None:
 def measured(footage: Path, folder: Path, detector: str) -> dict[str, Any]:
     gallery, embedder = new_gallery(folder)
     empty = rows_of(folder)
-    index_into(gallery, embedder, footage, detector)
+    index_into(gallery, embedder, footage, open_detector(detector))
     found = gallery.summary()
     rows = rows_of(folder) - empty
 
