@@ -219,7 +219,8 @@ def _train(people: Path, run: Path, seed: int) -> str:
     from training.engine import train
     from training.recipe import load_recipe
 
-    return str(train(load_recipe("small", [f"schedule.images={TRAINING_IMAGES}"]), f"market1501:{people}", run, seed=seed))
+    recipe = load_recipe("small", [f"schedule.images={TRAINING_IMAGES}"])
+    return str(train(recipe, f"market1501:{people}", run, seed=seed))
 
 
 def _export(run: Path, out: Path) -> str:
