@@ -15,6 +15,7 @@ from reidapp.wording import counted, counts
 
 if TYPE_CHECKING:
     from reidapp.embedding import Embedder
+    from reidapp.footage import live
     from reidapp.footage.indexing import Footage
     from reidapp.footage.report import IndexReport
     from reidapp.footage.watching import Watcher
@@ -106,25 +107,12 @@ def index(
         raise UserError("index: --dry-run looks once; leave --watch out")
     settings = IndexSettings.checked(kind=as_, sampling=sampling, detector=detector, template=template, zone=zone)
     said = read_cameras(cameras) if cameras else {}
-    streams = live.named([source for source in sources if live.is_url(source)], camera_name or [])
-    if len(sources) != (len(streams) or 1):
-        raise UserError("index: give one folder, or live streams alone")
+    streams = _streams(sources, record, camera_name or [], of_folders=bool(dry_run or template or as_ != "videos"))
     if streams:
-        if record is None:
-            raise UserError("index: missing --record FOLDER, where live streams are kept; hits play from there")
-        if dry_run or template or as_ != "videos":
-            raise UserError("index: --dry-run, --template and --as are for folders, not for live streams")
         settings = settings.model_copy(update={"template": live.TEMPLATE})
-    elif record or camera_name:
-        raise UserError("index: --record and --camera-name are for live streams, such as rtsp://…")
     folder = record or Path(sources[0])
     if dry_run:
-        from reidapp.footage.survey import survey
-
-        plan = find_footage(folder, settings, said)
-        with output.progress("probing", "files") if probe else contextlib.nullcontext(lambda *_: None) as advance:
-            found = survey(plan, settings.zone, probe, advance)
-        output.show(found.to_dict(), str(found), json)
+        _show_plan(find_footage(folder, settings, said), settings.zone, probe, json)
         return
     if ray and settings.kind != "videos":
         raise UserError("index: --ray is for videos; pictures are indexed on this machine")
@@ -172,6 +160,35 @@ def index(
             output.show(report.to_dict(), summary(report), json)
     if report.interrupted:
         raise typer.Exit(130)
+
+
+def _streams(sources: list[str], record: Path | None, names: list[str], of_folders: bool) -> "list[live.Stream]":
+    """The live streams among what was named; none where that is a folder.
+
+    Args:
+        of_folders: options were given that only folders know.
+    """
+    from reidapp.footage import live
+
+    streams = live.named([source for source in sources if live.is_url(source)], names)
+    if len(sources) != (len(streams) or 1):
+        raise UserError("index: give one folder, or live streams alone")
+    if not streams and (record or names):
+        raise UserError("index: --record and --camera-name are for live streams, such as rtsp://…")
+    if streams and record is None:
+        raise UserError("index: missing --record FOLDER, where live streams are kept; hits play from there")
+    if streams and of_folders:
+        raise UserError("index: --dry-run, --template and --as are for folders, not for live streams")
+    return streams
+
+
+def _show_plan(plan: "Footage", zone: str, probe: bool, json: bool) -> None:
+    """What would be indexed as what."""
+    from reidapp.footage.survey import survey
+
+    with output.progress("probing", "files") if probe else contextlib.nullcontext(lambda *_: None) as advance:
+        found = survey(plan, zone, probe, advance)
+    output.show(found.to_dict(), str(found), json)
 
 
 def _gallery_to_write(

@@ -17,6 +17,7 @@ from reidapp.server.events import tell, write_events
 from reidapp.server.security import OneTimeLink
 
 HOST = "127.0.0.1"
+_KEEP_ALIVE_S = 75  # for which an unused connection is kept; proxies let go after sixty
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ def run(
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=2,
+            # uvicorn's five seconds end connections that a program or a proxy is just about to use again.
+            timeout_keep_alive=_KEEP_ALIVE_S,
             proxy_headers=False,  # `OriginGuard` reads them, where there is a proxy
             ssl_certfile=place.certificate,
             ssl_keyfile=place.key,
