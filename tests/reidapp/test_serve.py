@@ -1,5 +1,6 @@
 """`reidapp serve` as a process of its own: what it answers, and what it must never load."""
 
+import http.client
 import signal
 import subprocess
 import sys
@@ -38,6 +39,20 @@ def test_a_server_that_has_searched_has_no_torch_in_it(server: tuple, world: Wor
     maps = Path(f"/proc/{process.pid}/maps").read_text()
     assert "faiss" in maps  # the check sees what is loaded
     assert "libtorch" not in maps
+
+
+def test_a_connection_that_was_unused_for_a_while_is_used_again(server: tuple) -> None:
+    """Programs and proxies keep connections; one that ends as they use it is an error to them."""
+    address = httpx.URL(server[1])
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=30)
+    connection.request("GET", "/")
+    connection.getresponse().read()
+    kept = connection.sock
+    time.sleep(6)
+    connection.request("GET", "/")
+    assert connection.getresponse().read()
+    assert connection.sock is kept
+    connection.close()
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])  # Ctrl-C, and what a service is stopped by
