@@ -94,7 +94,10 @@ def run(
     """
     if isinstance(place, int):
         place = Place(place, public=public)
-    with socket.socket(socket.AF_INET6 if ":" in place.host else socket.AF_INET) as listener:
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    # asyncio sets TCP_NODELAY only where a socket names its protocol; without, each answer waits 40 ms for the client's
+    # delayed acknowledgement.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((place.host, place.port))

@@ -1,3 +1,4 @@
+import gc
 import re
 import socket
 import threading
@@ -38,3 +39,30 @@ def test_tells_a_link_that_works_and_the_next(service: SearchService) -> None:
         assert address
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
         assert opener.open(address[0], timeout=20).read() == b'"page"'
+
+
+def test_answers_are_sent_at_once() -> None:
+    said: Queue[str] = Queue()
+    app = FastAPI()
+
+    @app.get("/")
+    def page() -> str:
+        return "page"
+
+    threading.Thread(target=run, args=(app, 0), kwargs={"say": said.put}, daemon=True).start()
+    found = re.search(r"http://127\.0\.0\.1:(\d+)/", said.get(timeout=20))
+    assert found
+    with socket.create_connection((HOST, int(found[1])), timeout=20) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+        served = [
+            each for each in gc.get_objects() if isinstance(each, socket.socket) and _peer(each) == client.getsockname()
+        ]
+        assert [each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0 for each in served] == [True]
+
+
+def _peer(of: socket.socket) -> object:
+    try:
+        return of.getpeername()
+    except OSError:
+        return None
