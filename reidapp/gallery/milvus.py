@@ -293,8 +293,8 @@ class MilvusIndex(ExactIndex):
         return True
 
     @property
-    def _wanted(self) -> int:
-        return 0  # its bounds are scores, but for rounding
+    def _more(self) -> int:
+        return 16  # its bounds are scores, but for rounding
 
     def _top(self, query: np.ndarray, wanted: int, kept: np.ndarray | None) -> list[Found]:
         found = [self._found(query, min(wanted, _MOST), kept)]

@@ -27,7 +27,7 @@ from reidapp.gallery.coarse import Coarse
 _PART = 131_072  # rows at most
 _SHORT = 20_000  # rows that are not worth a second thread
 _FEW = 8_192  # rows that are scored without a pass before
-_TOP = 512  # of all parts together
+_TOP = 1_024  # rows of all parts together, beside as many as are asked for of each
 _AT_ONCE = 1_024  # rows that are scored together
 _BLOCK = 8_192  # rows decoded together
 _KINDS = faiss.ScalarQuantizer
@@ -109,8 +109,7 @@ class ExactIndex:
         if count <= _FEW:
             rows = np.arange(count) if kept is None else np.flatnonzero(kept)
             return self._best(query, k, [Found(rows, np.full(count, np.inf))], centring)
-        wanted = max(k + 16, self._wanted)
-        found = self._top(query, wanted, kept)
+        found = self._top(query, k + self._more, kept)
         if centring:
             return self._centred(query, k, kept, centring, found)
         best = self._best(query, k, found)
@@ -130,8 +129,11 @@ class ExactIndex:
         return found
 
     @property
-    def _wanted(self) -> int:
-        """Rows that a part gives at least, since its bounds may put others before the best."""
+    def _more(self) -> int:
+        """Rows that a part gives beyond those asked for, since its bounds may put others before the best.
+
+        Too few cost a pass over all its rows by NumPy, many times as slow as the first; too many next to nothing.
+        """
         return _TOP // len(self._parts)
 
     def _top(self, query: np.ndarray, wanted: int, kept: np.ndarray | None) -> list["Found"]:
