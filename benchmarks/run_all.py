@@ -44,23 +44,25 @@ class Benchmark:
     Attributes:
         minutes: about how long it takes on two cores with nothing beside.
         options: of its command; a name in braces stands for a folder or file that is given.
+        module: of the package, if it is not called like the result.
     """
 
     minutes: float
     options: str = ""
+    module: str = ""
 
     def missing(self, places: Mapping[str, str]) -> list[str]:
         return [name for name in (*PEERS, *ASKED) if f"{{{name}}}" in self.options and name not in places]
 
     def command(self, name: str, places: Mapping[str, str]) -> list[str]:
         filled = [word.format(**places) for word in shlex.split(self.options)]
-        return [sys.executable, "-m", f"benchmarks.{name}", *filled]
+        return [sys.executable, "-m", f"benchmarks.{self.module or name}", *filled]
 
     def said(self, name: str, places: Mapping[str, str]) -> str:
         """The command as anybody could type it: in capitals what stands for a folder; files without theirs."""
         folders = {place: place.upper().replace("-", "_") for place in (*PEERS, "market")}
         filled = self.options.format(**folders | {"detector": without_folder(places.get("detector", ""))})
-        return f"python -m benchmarks.{name} {filled}".strip()
+        return f"python -m benchmarks.{self.module or name} {filled}".strip()
 
 
 ASKED = {"market": "MARKET=DIR", "detector": "DETECTOR=yolox:FILE"}
@@ -77,7 +79,9 @@ BENCHMARKS = {
     "tracklets": Benchmark(40, "--detectors {detector} hog"),
     "storage": Benchmark(2),
     "scanning": Benchmark(2),
-    "search": Benchmark(90, "--rows 10000000 1000000"),
+    "search": Benchmark(5),
+    "search_large": Benchmark(25, "--rows 10000000 1000000", "search"),
+    "approximate": Benchmark(10),
     "users": Benchmark(20),
     "load": Benchmark(30),
     "page": Benchmark(30),

@@ -264,14 +264,14 @@ def plan_table(plans: dict[str, Assumptions]) -> list[str]:
 
 def curves() -> dict[str, Curve]:
     """All that were measured, in the order of the page."""
-    found = _read("search")
+    found = _read("search_large")
     people, random = ([row for row in found["results"] if row["distribution"] == k] for k in ("people", "random"))
     threads = found["machine"]["cores"]  # as many as ours takes
     clustering = sorted(_read("clustering")["growth"]["rows"], key=lambda row: row["images"])
     memory = _read("indexing_memory")
 
     def gallery(work: str, cost: str, of: Callable[[Result], float], rows: list[Result] = people) -> Curve:
-        return Curve(work, "rows", cost, [(row["rows"], of(row)) for row in rows], FITTED_ROWS, "search")
+        return Curve(work, "rows", cost, [(row["rows"], of(row)) for row in rows], FITTED_ROWS, "search_large")
 
     def cluster(work: str, cost: str, name: str) -> Curve:
         return Curve(work, "images", cost, [(row["images"], row[name]) for row in clustering], 25_000, "clustering")
@@ -338,7 +338,7 @@ PANELS = {
 
 
 def draw_curves() -> None:
-    found, threads = curves(), _read("search")["machine"]["cores"]
+    found, threads = curves(), _read("search_large")["machine"]["cores"]
     figure, axes = drawn(2, 2, (7.6, 5.2))
     for place, (title, lines) in zip(axes, PANELS.items(), strict=True):
         for (key, label), colour in zip(lines.items(), COLOURS, strict=False):
@@ -369,7 +369,7 @@ def _search_ms(rows: float) -> float:
 
 
 def _people() -> list[Result]:
-    return [row for row in _read("search")["results"] if row["distribution"] == "people"]
+    return [row for row in _read("search_large")["results"] if row["distribution"] == "people"]
 
 
 def _short(value: float) -> str:
