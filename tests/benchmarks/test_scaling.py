@@ -66,8 +66,9 @@ def test_the_page_says_how_each_line_of_the_plan_is_known() -> None:
 def test_sizes_are_those_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
     read = scaling._read
     users = read("users") | {"rows": 4_321, "pause_s": 7.0}
-    few = read("search") | {"results": [row for row in read("search")["results"] if row["rows"] <= 1_000_000]}
-    monkeypatch.setattr(scaling, "_read", lambda name: {"users": users, "search": few}.get(name) or read(name))
+    large = read("search_large")
+    few = large | {"results": [row for row in large["results"] if row["rows"] <= 1_000_000]}
+    monkeypatch.setattr(scaling, "_read", lambda name: {"users": users, "search_large": few}.get(name) or read(name))
     page = "\n".join(scaling.page())
     assert "gallery of 4,321 rows; from the picture to its hits, a search each 7 seconds" in page
     assert "the most that were measured: 1,000,000;" in page
