@@ -238,13 +238,18 @@ def compared(asked: np.ndarray, plain: Plain, snapshot: Snapshot, kept: np.ndarr
 def in_turns(
     ways: dict[str, Callable[[np.ndarray], Any]], asked: np.ndarray, check: Callable[[dict[str, Any]], None]
 ) -> dict[str, list[float]]:
-    """Seconds of each way for each query, after one round to warm up; what all found for a query is checked."""
+    """Seconds of each way for each query, after one round to warm up; what all found for a query is checked.
+
+    The second and the last, which are compared with each other, change places from query to query.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for query in np.concatenate([asked[:1], asked]):
-        found = {}
-        for name, search in ways.items():
+    for number, query in enumerate(np.concatenate([asked[:1], asked])):
+        found, order = {}, list(ways)
+        if number % 2:
+            order[1::2] = order[1::2][::-1]
+        for name in order:
             started = time.perf_counter()
-            found[name] = search(query)
+            found[name] = ways[name](query)
             seconds[name].append(time.perf_counter() - started)
         check(found)
     return {name: values[1:] for name, values in seconds.items()}

@@ -182,19 +182,6 @@ def _search_growth(found: Result) -> tuple[str, str, None]:
     return f"{found['machine']['cores']} threads: {'; '.join(ours)}", f"Faiss on one thread: {'; '.join(faiss)}", None
 
 
-def _approximate(found: Result) -> tuple[str, str, None]:
-    told = []
-    for row in found["results"]:
-        wanted = f"{100 * row['wanted']:g} %"
-        if "refused" in row:
-            told.append(f"{wanted} refused")
-            continue
-        known, others = (f"{100 * share:.0f}" for share in row["found"].values())
-        times = f"{_ms(row['approximate_ms'])}, exact {_ms(row['exact_ms'])}"
-        told.append(f"{wanted} wanted: {times}; found {known} % for people who are there, {others} % for others")
-    return "; ".join(told), "", None
-
-
 def _users(found: Result) -> tuple[str, str, bool]:
     alone, together, work = (found[name] for name in ("alone", "together", "at work"))
     errors = alone["errors"] + together["errors"] + work["errors"]
@@ -345,9 +332,6 @@ LINES = [
     Line("the same with 10,000 rows", "search", "", _small_search),
     Line("its growth from 100,000 rows to the largest gallery", "search_large", "", _search_growth),
     Line("its slowest filter, of the time without", "search", "≤ 1.2 ×", _search_filters),
-    Line(
-        "approximate instead, 1 M × 512, people, by the recall that is wanted", "approximate", "as it is", _approximate
-    ),
     Line(
         "opening a gallery of 1 M rows with a first search; from a commit to searchable",
         "search",

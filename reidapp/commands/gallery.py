@@ -1,5 +1,6 @@
 """`reidapp gallery`: what looks, corrects and copies; what deletes is in `gallery_deletion`."""
 
+import contextlib
 import importlib.util
 from pathlib import Path
 from typing import Annotated, Any
@@ -212,30 +213,15 @@ def gallery_vectors(
             metavar="ADDRESS", help="milvus://HOST:PORT/DB, milvus:///FOLDER/FILE.db (Milvus Lite), or faiss (here)."
         ),
     ] = None,
-    recall: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE",
-            help="Search approximately: find such a share of what is nearest, 0.98 for example; 1: exactly again.",
-        ),
-    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Where vectors are searched: here, or by a copy in Milvus; --to moves that, or brings the copy up to date."""
-    from reidapp.gallery.approximate import search_approximately
     from reidapp.gallery.mirror import mirror, move
     from reidapp.gallery.store import Gallery
 
-    if to and recall is not None:
-        raise UserError("gallery vectors: give --to or --recall")
     opened = Gallery.open(gallery)
-    if to:
-        with output.progress("copying", "vectors") as advance:
-            move(opened, to, advance)
-    if recall is not None:
-        with output.progress("measuring", "vectors") as advance:
-            search_approximately(opened, recall, advance)
-    found = mirror(opened)
+    with output.progress("copying", "vectors") if to else contextlib.nullcontext(lambda *_: None) as advance:
+        found = move(opened, to, advance) if to else mirror(opened)
     output.show(found.to_dict(), f"{gallery}: {found}", json)
 
 

@@ -97,7 +97,6 @@ def search(
         "expected_false_hits": result.expected_false_hits and round(result.expected_false_hits, 2),
         "probably_absent": result.probably_absent,
         "rows": result.rows,
-        "recall": result.recall,
         "seconds": round(result.seconds, 4),
         "warnings": [warning.to_dict() for warning in found.warnings],
         "refined": found.asked.refined,

@@ -9,8 +9,6 @@ the database.
      8 bytes   length of the header
     header     JSON: name, dtype, shape and place of each array
     arrays     each at a multiple of 64 bytes; the codes are the last
-
-Where searches are approximate it has the rows' cells as well (`ivf`).
 """
 
 import hashlib
@@ -30,7 +28,6 @@ from sqlalchemy.orm import Session
 from reidapp import files
 from reidapp.gallery import schema
 from reidapp.gallery.coarse import Coarse
-from reidapp.gallery.ivf import Cells
 
 SUFFIX = ".derived"
 ERASURES = "erasures"  # the setting that `outdate` counts up
@@ -76,7 +73,6 @@ class Segment:
     columns: Columns
     coarse: Coarse
     codes: np.ndarray
-    cells: Cells | None
 
     @cached_property
     def chunks(self) -> list[str]:
@@ -102,11 +98,7 @@ class Segment:
             return None
         columns = Columns(*(arrays[name] for name in vars(Columns.empty(0))))
         coarse = Coarse(arrays["basis"], arrays["steps"], float(arrays["longest"]))
-        cells = None
-        if "order" in arrays:
-            measured = {name: arrays[name].item() for name in ("probes", "wanted", "recall")}
-            cells = Cells(arrays["centroids"], arrays["order"], arrays["starts"], **measured)
-        return cls(path, arrays["chunk"], arrays["digest"], columns, coarse, arrays["codes"], cells)
+        return cls(path, arrays["chunk"], arrays["digest"], columns, coarse, arrays["codes"])
 
     @classmethod
     def write(
@@ -117,7 +109,6 @@ class Segment:
         columns: Columns,
         coarse: Coarse,
         codes: Iterable[np.ndarray],
-        cells: Cells | None = None,
     ) -> Path:
         """Write a segment, whole and flushed, under a name of its own.
 
@@ -126,7 +117,6 @@ class Segment:
         """
         arrays = {"chunk": chunk, "digest": digest, **vars(columns)}
         arrays |= {"basis": coarse.basis, "steps": coarse.steps, "longest": np.array(coarse.longest)}
-        arrays |= {name: np.asarray(value) for name, value in vars(cells).items()} if cells else {}
         shapes = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
         shapes["codes"] = ("|u1", (len(columns.crop), coarse.width))
         places, at = [], 0
@@ -173,22 +163,9 @@ def _arrays(data: memoryview) -> dict[str, np.ndarray]:
     wanted = {"chunk": ("<u8", blocks), "digest": ("<u8", blocks), "codes": ("|u1", (rows, used + 2))}
     wanted |= {"basis": ("<f8", (dim, width - 2)), "steps": ("<f8", (3,)), "longest": ("<f8", ())}
     wanted |= {name: (array.dtype.str, (rows,)) for name, array in vars(Columns.empty(0)).items()}
-    if "order" in arrays:
-        wanted |= {"order": ("<u4", (rows,)), "probes": ("<i8", ()), "wanted": ("<f8", ()), "recall": ("<f8", ())}
-        cells = len(arrays["centroids"])
-        wanted |= {"centroids": ("<f4", (cells, dim)), "starts": ("<u8", (cells + 1,))}
     if {name: (array.dtype.str, array.shape) for name, array in arrays.items()} != wanted or len(blocks) != 1:
         raise ValueError(f"not the arrays of a segment: {sorted(arrays)}")
-    if "order" in arrays and not _are_cells(arrays["order"], arrays["starts"]):
-        raise ValueError("not cells of its rows")
     return arrays
-
-
-def _are_cells(order: np.ndarray, starts: np.ndarray) -> bool:
-    """Whether each row is in one cell."""
-    ends = [0, len(order)]
-    within = bool((order < len(order)).all()) and bool((starts[1:] >= starts[:-1]).all())
-    return within and starts[[0, -1]].tolist() == ends and bool((np.bincount(order, minlength=len(order)) == 1).all())
 
 
 def outdate(session: Session) -> None:

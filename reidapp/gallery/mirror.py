@@ -26,13 +26,11 @@ class Mirror:
 
     Attributes:
         vectors: the address of Milvus, or faiss.
-        recall: of the rows nearest to a query, the share that is found, as it was measured; None: all.
     """
 
     vectors: str
     rows: int
     held: int
-    recall: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -40,8 +38,7 @@ class Mirror:
 
     def __str__(self) -> str:
         if self.vectors == FAISS:
-            found = f"; {100 * self.recall:.1f} % of what is nearest is found" if self.recall else ""
-            return f"{self.rows} vectors, searched here by Faiss{found}"
+            return f"{self.rows} vectors, searched here by Faiss"
         rest = f"; the other {self.rows - self.held} are searched here" if self.held < self.rows else ""
         return f"{self.held} of {self.rows} vectors are in {self.vectors}{rest}"
 
@@ -53,7 +50,7 @@ def mirror(gallery: Gallery) -> Mirror:
     """
     index = Snapshots(gallery, gallery.model_id).current().index
     lacking = index.lacking if isinstance(index, MilvusIndex) else 0
-    return Mirror(place(gallery), len(index), len(index) - lacking, index.recall)
+    return Mirror(place(gallery), len(index), len(index) - lacking)
 
 
 def place(gallery: Gallery) -> str:

@@ -3,9 +3,9 @@
 A score is the float32 nearest to the inner product of the query and the stored fp16 row. It depends neither on threads
 nor on codes or filters, and rows with the same score are ordered by their ids.
 
-    1  Faiss finds the rows with the highest bounds in each part (codes, or fp16 rows that have none): `Part.top`
+    1  Faiss finds the rows with the highest bounds in each part (codes, or fp16 rows that have none): `_Part.top`
     2  they are scored, from the highest bound down, until the next bound is below the k-th best score t
-    3  a part whose other rows may reach t gives all that do (`Part.reaching`), which are scored too
+    3  a part whose other rows may reach t gives all that do (`_Part.reaching`), which are scored too
 
 A row that is never scored has a bound, and so a score, below t, which is no more than the k-th best of all.
 
@@ -18,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
 
 import faiss
 import numpy as np
@@ -32,8 +31,8 @@ _TOP = 1_024  # rows of all parts together, beside as many as are asked for of e
 _AT_ONCE = 1_024  # rows that are scored together
 _BLOCK = 8_192  # rows decoded together
 _KINDS = faiss.ScalarQuantizer
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-_threads = ThreadPoolExecutor(CORES, "search", initializer=lambda: faiss.omp_set_num_threads(1))
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_threads = ThreadPoolExecutor(_CORES, "search", initializer=lambda: faiss.omp_set_num_threads(1))
 
 
 @dataclass(frozen=True)
@@ -72,12 +71,7 @@ class ExactIndex:
         stretches: fp16 ``[rows, D]`` each, memory-mapped; the index's rows are numbered through them.
         ids: uint64 ``[rows]``.
         coded: codes of the first rows: uint8 ``[N, width]``, one after the other, each ending where a stretch does.
-
-    Attributes:
-        recall: of the rows that should be found, the share that was as it was measured; None: all, always.
     """
-
-    recall: float | None = None
 
     def __init__(
         self, stretches: Sequence[np.ndarray], ids: np.ndarray, coded: Sequence[tuple[Coarse, np.ndarray]] = ()
@@ -85,7 +79,7 @@ class ExactIndex:
         self._stretches = list(stretches)
         self._firsts = np.cumsum([0, *(len(stretch) for stretch in stretches)])
         self._ids = ids
-        self._parts: list[Part] = []
+        self._parts: list[_Part] = []
         done = 0
         for coarse, codes in coded:
             self._parts += _parts(done, codes, coarse)
@@ -134,31 +128,27 @@ class ExactIndex:
             found[some] = self._stretches[at].take(rows[some] - self._firsts[at], axis=0)
         return found
 
-    def _parts_for(self, kept: np.ndarray | None) -> Sequence["AnyPart"]:
-        """Parts in which the best of the kept rows are."""
-        return self._parts
-
     @property
     def _more(self) -> int:
         """Rows that a part gives beyond those asked for, since its bounds may put others before the best.
 
         Too few cost a pass over all its rows by NumPy, many times as slow as the first; too many next to nothing.
         """
-        return _TOP // len(self._parts)
+        return max(16, _TOP // len(self._parts))
 
     def _top(self, query: np.ndarray, wanted: int, kept: np.ndarray | None) -> list["Found"]:
         """So many of the kept rows with the highest bounds, of each part."""
-        return list(_threads.map(lambda part: part.top(query, wanted, kept), self._parts_for(kept)))
+        return list(_threads.map(lambda part: part.top(query, wanted, kept), self._parts))
 
     def _reaching(
         self, query: np.ndarray, least: float, kept: np.ndarray | None, found: Sequence["Found"]
     ) -> list["Found"]:
         """All kept rows whose bound is ``least`` or more; of each part some are found."""
 
-        def all_of(part: AnyPart, had: Found) -> Found:
+        def all_of(part: _Part, had: Found) -> Found:
             return part.reaching(query, least, kept) if had.rest >= least else had
 
-        return list(_threads.map(all_of, self._parts_for(kept), found))
+        return list(_threads.map(all_of, self._parts, found))
 
     def _centred(
         self, query: np.ndarray, k: int, kept: np.ndarray | None, centring: Centring, found: Sequence["Found"]
@@ -200,7 +190,7 @@ class ExactIndex:
 
     def _near(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Scores of rows, no further off than `float_error`: float32 ``[N]``."""
-        pieces = np.array_split(rows, min(CORES * -(-len(rows) // _BLOCK), -(-len(rows) // 256)))
+        pieces = np.array_split(rows, min(_CORES * -(-len(rows) // _BLOCK), -(-len(rows) // 256)))
         return np.concatenate(list(_threads.map(lambda some: _scores(self.stored(some), query), pieces)))
 
 
@@ -213,17 +203,9 @@ class Found:
     rest: float = -np.inf
 
 
-class AnyPart(Protocol):
-    """Rows that one thread goes through."""
-
-    def top(self, query: np.ndarray, k: int, kept: np.ndarray | None) -> Found: ...
-
-    def reaching(self, query: np.ndarray, least: float, kept: np.ndarray | None) -> Found: ...
-
-
 @dataclass(frozen=True)
-class Part:
-    """Rows that follow each other: their codes, or the fp16 rows themselves where ``coarse`` is None."""
+class _Part:
+    """Rows that one thread goes through: their codes, or the fp16 rows themselves where ``coarse`` is None."""
 
     first: int
     codes: np.ndarray
@@ -269,11 +251,11 @@ class Part:
         return self.coarse.weigh(query) if self.coarse else (query, 1.0, float_error(query))
 
 
-def _parts(first: int, codes: np.ndarray, coarse: Coarse | None) -> Iterator[Part]:
-    number = max(-(-len(codes) // _PART), CORES if len(codes) > _SHORT else 1)
+def _parts(first: int, codes: np.ndarray, coarse: Coarse | None) -> Iterator[_Part]:
+    number = max(-(-len(codes) // _PART), _CORES if len(codes) > _SHORT else 1)
     borders = np.linspace(0, len(codes), number + 1).astype(int).tolist()
     for start, stop in pairwise(borders):
-        yield Part(first + start, codes[start:stop], coarse)
+        yield _Part(first + start, codes[start:stop], coarse)
 
 
 def decoded(stored: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ from reidapp.errors import UserError
 from reidapp.gallery import database
 from reidapp.gallery.calibration import SHOWN, Calibration, calibration_for, standing
 from reidapp.gallery.facts import TrackletInfo, iso
-from reidapp.gallery.gpu import Gpu
 from reidapp.gallery.queries import combined, mean_of, ranked, unmoved
 from reidapp.gallery.recordings import Recordings
 from reidapp.gallery.snapshot import Snapshot, Snapshots
@@ -113,7 +112,6 @@ class SearchResult:
         probably_absent: the person is probably not in this gallery, or not within the filters; None: not known, as
             where filters keep few rows.
         travel_times: that hits are ordered by, too; None where that was not asked for.
-        recall: of approximate searches, as it was measured; None: the nearest rows are all found.
     """
 
     hits: list[Hit]
@@ -123,7 +121,6 @@ class SearchResult:
     expected_false_hits: float | None = None
     probably_absent: bool | None = None
     travel_times: TravelTimes | None = None
-    recall: float | None = None
 
     def told(self, filtered: bool) -> list[str]:
         """What orders the hits beside their scores, and what P(match) says of them together, in words."""
@@ -131,10 +128,6 @@ class SearchResult:
         if self.travel_times and self.hits:
             of = self.travel_times
             lines.append(f"ordered by travel times, too: of {of.pairs:,} pairs of tracklets, {of.source}")
-        if self.recall:
-            lines.append(
-                f"approximate: of what is nearest {100 * self.recall:.1f} % is found, as measured on its own rows"
-            )
         if self.expected_false_hits is not None and self.hits:
             lines.append(f"about {self.expected_false_hits:.0f} of these {len(self.hits)} are expected to be wrong")
         if self.probably_absent:
@@ -151,13 +144,12 @@ class Searcher:
 
     Args:
         derive: make derived files that are missing, in the background; a server does, a single search has no time.
-        gpu: see `Snapshots`.
 
     Raises:
         UserError: the embedder is not the model that made the gallery.
     """
 
-    def __init__(self, gallery: Gallery, embedder: Embeds, *, derive: bool = False, gpu: Gpu | None = None) -> None:
+    def __init__(self, gallery: Gallery, embedder: Embeds, *, derive: bool = False) -> None:
         if embedder.identity != gallery.model_id:
             made_by, given = gallery.summary().model, embedder.card.name
             raise UserError(
@@ -166,7 +158,7 @@ class Searcher:
             )
         self.gallery = gallery
         self.embedder = embedder
-        self._snapshots = Snapshots(gallery, embedder.identity, gpu=gpu)
+        self._snapshots = Snapshots(gallery, embedder.identity)
         self._derive = derive
         self._recordings = Recordings()
         self._snapshots.current()
@@ -288,7 +280,6 @@ class Searcher:
             expected_false_hits=sum(1 - (hit.p_match or 0.0) for hit in hits) if calibration else None,
             probably_absent=absent,
             travel_times=times,
-            recall=snapshot.index.recall if kept.all() else None,
         )
 
 

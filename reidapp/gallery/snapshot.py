@@ -20,9 +20,7 @@ from reidapp.gallery import database, milvus, schema, vectors
 from reidapp.gallery.camera_means import CameraMeans, key
 from reidapp.gallery.coarse import SAMPLE, Coarse
 from reidapp.gallery.derived import ERASURES, SUFFIX, Columns, Segment, outdate
-from reidapp.gallery.gpu import Copies, Gpu, GpuIndex
-from reidapp.gallery.ivf import RECALL, Cells, IvfIndex
-from reidapp.gallery.milvus import MilvusIndex, Progress
+from reidapp.gallery.milvus import MilvusIndex
 from reidapp.gallery.nearest import Centring, ExactIndex, decoded
 from reidapp.gallery.store import Gallery, first_piece
 from reidapp.gallery.writer import next_generation
@@ -61,7 +59,6 @@ class Snapshot:
         links: {piece: the piece that it continues}.
         means: of cameras, that scores are without (`camera_means`); None where normalisation is off.
         lengths: float32 ``[rows]`` of blocks without these means, by chunk and camera, as far as they are known.
-        recall: that approximate searches are to have; None where they are exact.
     """
 
     generation: int
@@ -79,7 +76,6 @@ class Snapshot:
     links: dict[str, str]
     means: CameraMeans | None
     lengths: dict[tuple[str, int], np.ndarray]
-    recall: float | None
 
     @property
     def crops(self) -> np.ndarray:
@@ -87,15 +83,8 @@ class Snapshot:
 
     @property
     def worth_deriving(self) -> bool:
-        """Whether so many rows are in no derived file that one should be made, or cells are to be."""
-        return self.fresh_rows >= _WORTH or bool(self.without_cells)
-
-    @property
-    def without_cells(self) -> list[Segment]:
-        """Derived files that lack cells for the recall that searches are to have."""
-        if self.recall is None:
-            return []
-        return [each for each in self.segments if each.cells is None or each.cells.wanted != self.recall]
+        """Whether so many rows are in no derived file that one should be made."""
+        return self.fresh_rows >= _WORTH
 
     @property
     def fresh_rows(self) -> int:
@@ -199,18 +188,11 @@ class Snapshot:
 
 
 class Snapshots:
-    """Reads snapshots of a gallery's vectors of one model. What an earlier one has is not read again.
+    """Reads snapshots of a gallery's vectors of one model. What an earlier one has is not read again."""
 
-    Args:
-        recall: of approximate searches; None: as the gallery is searched.
-        gpu: that vectors are copied to, where neither Milvus nor cells say what may be best.
-    """
-
-    def __init__(self, gallery: Gallery, model_id: str, recall: float | None = None, gpu: Gpu | None = None) -> None:
+    def __init__(self, gallery: Gallery, model_id: str) -> None:
         self.gallery = gallery
         self.model_id = model_id
-        self._recall = recall
-        self._copies = Copies(gpu) if gpu else None
         self.folder = vectors.shard_path(gallery.path, model_id, "").parent
         self._opened: dict[tuple[Path, int], Segment | None] = {}
         self._last: Snapshot | None = None
@@ -244,21 +226,18 @@ class Snapshots:
             if isinstance(index, MilvusIndex) and (index.collection != self._copied or index.lacking >= _WORTH):
                 self.catch_up()
 
-    def derive(self, progress: Progress = lambda done, total, what: None) -> None:
+    def derive(self) -> None:
         """Make the derived files that are worth it, and remove those that have become useless.
 
         Another process that does the same is left to it, and so is a gallery that cannot be written to.
-
-        Args:
-            progress: called with rows whose cells are known, and rows of the file.
         """
         with suppress(OSError, ReidappError):
             self.folder.mkdir(parents=True, exist_ok=True)
             with files.locked(self.folder / "derived.lock", "another process is at it"):
-                while self._derive_one(self._reload(), progress):
+                while self._derive_one(self._reload()):
                     pass
 
-    def catch_up(self, progress: Progress = lambda done, total, what: None) -> None:
+    def catch_up(self, progress: milvus.Progress = lambda done, total, what: None) -> None:
         """Make the copy in Milvus hold what is committed, and no more; nothing to do where the gallery has none.
 
         Raises:
@@ -324,14 +303,7 @@ class Snapshots:
         start_ms = np.repeat(np.array([clocks[block.video][1] for block in order], np.float64), rows)
         stretches = self._stretches(order, len(coded), dim)
         found = (stretches, columns.crop, [(segment.coarse, segment.codes) for segment in segments])
-        recall = self._recall or (float(settings[RECALL]) if RECALL in settings else None)
-        index = ExactIndex(*found)
-        if collection:
-            index = MilvusIndex(*found, collection, _states(order, erasures), rows)
-        elif recall is not None:
-            index = IvfIndex(*found, [segment.cells for segment in segments])
-        elif self._copies:
-            index = GpuIndex(*found, self._copies, [segment.path.name for segment in segments])
+        index = MilvusIndex(*found, collection, _states(order, erasures), rows) if collection else ExactIndex(*found)
         return Snapshot(
             generation=int(settings["generation"]),
             erasures=erasures,
@@ -348,7 +320,6 @@ class Snapshots:
             links=links,
             means=means,
             lengths=before.lengths if before and same_means else {},
-            recall=recall,
         )
 
     def _segments(self) -> list[Segment]:
@@ -376,58 +347,41 @@ class Snapshots:
                 start = i
         return stretches
 
-    def _derive_one(self, snapshot: Snapshot, progress: Progress) -> bool:
+    def _derive_one(self, snapshot: Snapshot) -> bool:
         """Make one file of what is in none and in smaller ones, if that is worth it; whether it was."""
         used = {segment.path for segment in snapshot.segments}
         for path in set(self.folder.glob(f"*{SUFFIX}*")) - used:
             path.unlink(missing_ok=True)
         if not snapshot.worth_deriving:
             return False
-        chosen, replaced = _next_file(snapshot)
+        first, chosen, replaced = len(snapshot.crops) - snapshot.fresh_rows, list(snapshot.fresh), []
+        for segment in reversed(snapshot.segments):
+            if len(segment.codes) > len(snapshot.crops) - first:
+                break
+            first -= len(segment.codes)
+            chosen += segment.chunks
+            replaced.append(segment)
         # By their places in the shards, as far as possible in one stretch.
         blocks = sorted((snapshot.blocks[chunk] for chunk in chosen), key=_place)
         ends = dict(zip(snapshot.blocks, np.cumsum([b.rows for b in snapshot.blocks.values()]).tolist(), strict=True))
         rows = np.concatenate([np.arange(ends[block.chunk] - block.rows, ends[block.chunk]) for block in blocks])
 
-        def vectors_of(places: np.ndarray) -> np.ndarray:
-            return decoded(snapshot.index.stored(rows[places]))
-
         def stored() -> Iterator[np.ndarray]:
-            return (vectors_of(np.arange(i, min(i + _STEP, len(rows)))) for i in range(0, len(rows), _STEP))
+            return (decoded(snapshot.index.stored(rows[i : i + _STEP])) for i in range(0, len(rows), _STEP))
 
-        coarse = Coarse.fitted(vectors_of(np.linspace(0, len(rows) - 1, min(len(rows), SAMPLE)).astype(int)), stored)
-        cells = None
-        if snapshot.recall is not None:
-            cells = Cells.fitted(
-                len(rows), vectors_of, snapshot.recall, lambda done, total: progress(done, total, "cells")
-            )
-        path = Segment.write(
+        sample = rows[np.linspace(0, len(rows) - 1, min(len(rows), SAMPLE)).astype(int)]
+        coarse = Coarse.fitted(decoded(snapshot.index.stored(sample)), stored)
+        Segment.write(
             self.folder,
             np.array([_number(block.chunk) for block in blocks], np.uint64),
             np.array([_number(block.digest) for block in blocks], np.uint64),
             snapshot.columns.of(rows),
             coarse,
             map(coarse.encode, stored()),
-            cells,
         )
         for segment in replaced:
-            if segment.path != path:
-                segment.path.unlink(missing_ok=True)
+            segment.path.unlink(missing_ok=True)
         return True
-
-
-def _next_file(snapshot: Snapshot) -> tuple[list[str], list[Segment]]:
-    """Chunks that the next derived file should be of, and those whose place it takes."""
-    if snapshot.fresh_rows < _WORTH:
-        return snapshot.without_cells[0].chunks, snapshot.without_cells[:1]
-    first, chosen, replaced = len(snapshot.crops) - snapshot.fresh_rows, list(snapshot.fresh), []
-    for segment in reversed(snapshot.segments):
-        if len(segment.codes) > len(snapshot.crops) - first:
-            break
-        first -= len(segment.codes)
-        chosen += segment.chunks
-        replaced.append(segment)
-    return chosen, replaced
 
 
 def _place(block: _Block) -> tuple[str, int]:

@@ -17,7 +17,6 @@ from reidapp.box import Box
 from reidapp.embedding import Embedder, Embeds
 from reidapp.errors import UnknownError, UserError
 from reidapp.footage.detection import Detection, Detector
-from reidapp.gallery.gpu import Gpu
 from reidapp.gallery.search import Searcher, SearchResult
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import MAX_PIXELS, as_stored, cut, read_image
@@ -212,10 +211,9 @@ class SearchService:
         embedder: the model that made the gallery's embeddings; a query is one picture, so with batches of one it is
             many times as fast.
         detector: finds the people in a query picture.
-        gpu: that vectors are copied to; None: the processor searches them all.
     """
 
-    def __init__(self, gallery: Gallery, embedder: Embeds, detector: Detector, gpu: Gpu | None = None) -> None:
+    def __init__(self, gallery: Gallery, embedder: Embeds, detector: Detector) -> None:
         self.gallery = gallery
         self.queries = Queries()
         gone = "This search is no longer kept; search again."
@@ -223,8 +221,7 @@ class SearchService:
         self.clips = Clips(gallery)
         self._detector = detector
         self._detecting = threading.Lock()  # OpenCV's HOG keeps buffers of its own
-        self._gpu = gpu
-        self._searcher = Searcher(gallery, embedder, derive=True, gpu=gpu)
+        self._searcher = Searcher(gallery, embedder, derive=True)
         self._moving = threading.Lock()
 
     @property
@@ -321,8 +318,7 @@ class SearchService:
         """The searcher with the gallery's model, to which another process may have moved it."""
         with self._moving:
             if self.gallery.model_id != self.embedder.identity:
-                embedder = Embedder(self.gallery.model_file, batch=1)
-                self._searcher = Searcher(self.gallery, embedder, derive=True, gpu=self._gpu)
+                self._searcher = Searcher(self.gallery, Embedder(self.gallery.model_file, batch=1), derive=True)
             return self._searcher
 
 
