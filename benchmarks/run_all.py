@@ -81,6 +81,7 @@ BENCHMARKS = {
     "scanning": Benchmark(2),
     "search": Benchmark(5),
     "search_large": Benchmark(25, "--rows 10000000 1000000", "search"),
+    "inverted_file": Benchmark(2),
     "users": Benchmark(20),
     "load": Benchmark(30),
     "page": Benchmark(30),
