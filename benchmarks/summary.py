@@ -187,7 +187,8 @@ def _inverted_file(found: Result) -> tuple[str, str, None]:
     faster = [row for row in found["results"] if row["threads_ms"] < row["exact_ms"]]
     best = max(faster, key=lambda row: min(row["recall"].values()))
     shares = " and ".join(f"{100 * share:.0f} %" for share in sorted(best["recall"].values()))
-    theirs = f"inverted file: {_ms(best['threads_ms'])} for {shares} of what is nearest, in {best['cells_looked_into']} of {found['cells']} cells"
+    looked = f"{best['cells_looked_into']} of {found['cells']} cells"
+    theirs = f"inverted file: {_ms(best['threads_ms'])} for {shares} of what is nearest, in {looked}"
     return f"exact {_ms(best['exact_ms'])}", theirs, None
 
 
