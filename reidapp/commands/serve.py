@@ -47,6 +47,9 @@ def serve(
             "--demand-purpose", envvar="REIDAPP_DEMAND_PURPOSE", help="Every search has to say what it is for."
         ),
     ] = False,
+    vectors_on_gpu: Annotated[
+        bool, typer.Option("--vectors-on-gpu", help="Search a copy of the vectors on a GPU, by faiss-gpu.")
+    ] = False,
     log: Annotated[
         str, typer.Option(help="lines, of what goes wrong; or json: requests, jobs and faults, an object a line.")
     ] = "lines",
@@ -57,7 +60,9 @@ def serve(
     if log not in ("lines", "json"):
         raise UserError(f'--log: "{log}" is unknown; lines or json')
     place = Place(port, host, certificate, key, behind_proxy)
-    serve_galleries(gallery, place, detector, open_browser, footage or [], access, demand_purpose, log == "json")
+    serve_galleries(
+        gallery, place, detector, open_browser, footage or [], access, demand_purpose, log == "json", vectors_on_gpu
+    )
 
 
 def serve_galleries(
@@ -69,12 +74,15 @@ def serve_galleries(
     access: Path | None = None,
     demand_purpose: bool = False,
     as_events: bool = False,
+    vectors_on_gpu: bool = False,
 ) -> None:
     """Serve until Ctrl-C, or until a service is stopped."""
     from functools import cache
 
     from models import zoo
     from reidapp.footage.detection import open_detector
+    from reidapp.gallery import mirror
+    from reidapp.gallery.gpu import Gpu
     from reidapp.gallery.store import Gallery
     from reidapp.server.access_folder import VARIABLE, AccessFolder
     from reidapp.server.app import build_app
@@ -89,12 +97,17 @@ def serve_galleries(
     from reidapp.server.users import Users
     from ui.page import mount
 
+    gpu = Gpu() if vectors_on_gpu else None
     opened, detectors = [Gallery.open(path) for path in galleries], cache(open_detector)
+    for each in opened if gpu else []:
+        if (searched_by := mirror.place(each)) != mirror.FAISS:
+            raise UserError(f"--vectors-on-gpu: {each.path} is searched by {searched_by}; leave one of them out")
     folder = AccessFolder.of(galleries[0], access)
     users = Users(folder)
     place.check(has_users := bool(users.all()))
     services = [
-        SearchService(each, opening.own_model(each, batch=1), detectors(detector or each.detector)) for each in opened
+        SearchService(each, opening.own_model(each, batch=1), detectors(detector or each.detector), gpu)
+        for each in opened
     ]
     served, audit = Galleries(services), Audit(folder)
     os.environ[VARIABLE] = str(folder.path)  # commands that are run as jobs have the same log

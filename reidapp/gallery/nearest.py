@@ -3,9 +3,9 @@
 A score is the float32 nearest to the inner product of the query and the stored fp16 row. It depends neither on threads
 nor on codes or filters, and rows with the same score are ordered by their ids.
 
-    1  Faiss finds the rows with the highest bounds in each part (codes, or fp16 rows that have none): `_Part.top`
+    1  Faiss finds the rows with the highest bounds in each part (codes, or fp16 rows that have none): `Part.top`
     2  they are scored, from the highest bound down, until the next bound is below the k-th best score t
-    3  a part whose other rows may reach t gives all that do (`_Part.reaching`), which are scored too
+    3  a part whose other rows may reach t gives all that do (`Part.reaching`), which are scored too
 
 A row that is never scored has a bound, and so a score, below t, which is no more than the k-th best of all.
 
@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import faiss
 import numpy as np
@@ -79,7 +80,7 @@ class ExactIndex:
         self._stretches = list(stretches)
         self._firsts = np.cumsum([0, *(len(stretch) for stretch in stretches)])
         self._ids = ids
-        self._parts: list[_Part] = []
+        self._parts: list[Part] = []
         done = 0
         for coarse, codes in coded:
             self._parts += _parts(done, codes, coarse)
@@ -128,6 +129,10 @@ class ExactIndex:
             found[some] = self._stretches[at].take(rows[some] - self._firsts[at], axis=0)
         return found
 
+    def _parts_for(self, kept: np.ndarray | None) -> Sequence["AnyPart"]:
+        """Parts in which the best of the kept rows are."""
+        return self._parts
+
     @property
     def _more(self) -> int:
         """Rows that a part gives beyond those asked for, since its bounds may put others before the best.
@@ -138,17 +143,17 @@ class ExactIndex:
 
     def _top(self, query: np.ndarray, wanted: int, kept: np.ndarray | None) -> list["Found"]:
         """So many of the kept rows with the highest bounds, of each part."""
-        return list(_threads.map(lambda part: part.top(query, wanted, kept), self._parts))
+        return list(_threads.map(lambda part: part.top(query, wanted, kept), self._parts_for(kept)))
 
     def _reaching(
         self, query: np.ndarray, least: float, kept: np.ndarray | None, found: Sequence["Found"]
     ) -> list["Found"]:
         """All kept rows whose bound is ``least`` or more; of each part some are found."""
 
-        def all_of(part: _Part, had: Found) -> Found:
+        def all_of(part: AnyPart, had: Found) -> Found:
             return part.reaching(query, least, kept) if had.rest >= least else had
 
-        return list(_threads.map(all_of, self._parts, found))
+        return list(_threads.map(all_of, self._parts_for(kept), found))
 
     def _centred(
         self, query: np.ndarray, k: int, kept: np.ndarray | None, centring: Centring, found: Sequence["Found"]
@@ -203,9 +208,17 @@ class Found:
     rest: float = -np.inf
 
 
+class AnyPart(Protocol):
+    """Rows that one thread goes through."""
+
+    def top(self, query: np.ndarray, k: int, kept: np.ndarray | None) -> Found: ...
+
+    def reaching(self, query: np.ndarray, least: float, kept: np.ndarray | None) -> Found: ...
+
+
 @dataclass(frozen=True)
-class _Part:
-    """Rows that one thread goes through: their codes, or the fp16 rows themselves where ``coarse`` is None."""
+class Part:
+    """Rows that follow each other: their codes, or the fp16 rows themselves where ``coarse`` is None."""
 
     first: int
     codes: np.ndarray
@@ -251,11 +264,11 @@ class _Part:
         return self.coarse.weigh(query) if self.coarse else (query, 1.0, float_error(query))
 
 
-def _parts(first: int, codes: np.ndarray, coarse: Coarse | None) -> Iterator[_Part]:
+def _parts(first: int, codes: np.ndarray, coarse: Coarse | None) -> Iterator[Part]:
     number = max(-(-len(codes) // _PART), _CORES if len(codes) > _SHORT else 1)
     borders = np.linspace(0, len(codes), number + 1).astype(int).tolist()
     for start, stop in pairwise(borders):
-        yield _Part(first + start, codes[start:stop], coarse)
+        yield Part(first + start, codes[start:stop], coarse)
 
 
 def decoded(stored: np.ndarray) -> np.ndarray:

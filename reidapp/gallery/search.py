@@ -15,6 +15,7 @@ from reidapp.errors import UserError
 from reidapp.gallery import database
 from reidapp.gallery.calibration import SHOWN, Calibration, calibration_for, standing
 from reidapp.gallery.facts import TrackletInfo, iso
+from reidapp.gallery.gpu import Copies
 from reidapp.gallery.queries import combined, mean_of, ranked, unmoved
 from reidapp.gallery.recordings import Recordings
 from reidapp.gallery.snapshot import Snapshot, Snapshots
@@ -144,12 +145,15 @@ class Searcher:
 
     Args:
         derive: make derived files that are missing, in the background; a server does, a single search has no time.
+        copies: see `Snapshots`.
 
     Raises:
         UserError: the embedder is not the model that made the gallery.
     """
 
-    def __init__(self, gallery: Gallery, embedder: Embeds, *, derive: bool = False) -> None:
+    def __init__(
+        self, gallery: Gallery, embedder: Embeds, *, derive: bool = False, copies: Copies | None = None
+    ) -> None:
         if embedder.identity != gallery.model_id:
             made_by, given = gallery.summary().model, embedder.card.name
             raise UserError(
@@ -158,7 +162,7 @@ class Searcher:
             )
         self.gallery = gallery
         self.embedder = embedder
-        self._snapshots = Snapshots(gallery, embedder.identity)
+        self._snapshots = Snapshots(gallery, embedder.identity, copies)
         self._derive = derive
         self._recordings = Recordings()
         self._snapshots.current()

@@ -20,6 +20,7 @@ from reidapp.gallery import database, milvus, schema, vectors
 from reidapp.gallery.camera_means import CameraMeans, key
 from reidapp.gallery.coarse import SAMPLE, Coarse
 from reidapp.gallery.derived import ERASURES, SUFFIX, Columns, Segment, outdate
+from reidapp.gallery.gpu import Copies, GpuIndex
 from reidapp.gallery.milvus import MilvusIndex
 from reidapp.gallery.nearest import Centring, ExactIndex, decoded
 from reidapp.gallery.store import Gallery, first_piece
@@ -188,11 +189,16 @@ class Snapshot:
 
 
 class Snapshots:
-    """Reads snapshots of a gallery's vectors of one model. What an earlier one has is not read again."""
+    """Reads snapshots of a gallery's vectors of one model. What an earlier one has is not read again.
 
-    def __init__(self, gallery: Gallery, model_id: str) -> None:
+    Args:
+        copies: of the vectors on a GPU, which are searched in their place.
+    """
+
+    def __init__(self, gallery: Gallery, model_id: str, copies: Copies | None = None) -> None:
         self.gallery = gallery
         self.model_id = model_id
+        self._copies = copies
         self.folder = vectors.shard_path(gallery.path, model_id, "").parent
         self._opened: dict[tuple[Path, int], Segment | None] = {}
         self._last: Snapshot | None = None
@@ -303,7 +309,12 @@ class Snapshots:
         start_ms = np.repeat(np.array([clocks[block.video][1] for block in order], np.float64), rows)
         stretches = self._stretches(order, len(coded), dim)
         found = (stretches, columns.crop, [(segment.coarse, segment.codes) for segment in segments])
-        index = MilvusIndex(*found, collection, _states(order, erasures), rows) if collection else ExactIndex(*found)
+        index = ExactIndex(*found)
+        if collection:
+            index = MilvusIndex(*found, collection, _states(order, erasures), rows)
+        elif self._copies:
+            # Rows that were mended are in files of the same names, and another erasure tells.
+            index = GpuIndex(*found, self._copies, [f"{erasures} {segment.path.name}" for segment in segments])
         return Snapshot(
             generation=int(settings["generation"]),
             erasures=erasures,

@@ -17,6 +17,7 @@ from reidapp.box import Box
 from reidapp.embedding import Embedder, Embeds
 from reidapp.errors import UnknownError, UserError
 from reidapp.footage.detection import Detection, Detector
+from reidapp.gallery.gpu import Copies, Gpu
 from reidapp.gallery.search import Searcher, SearchResult
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import MAX_PIXELS, as_stored, cut, read_image
@@ -211,9 +212,10 @@ class SearchService:
         embedder: the model that made the gallery's embeddings; a query is one picture, so with batches of one it is
             many times as fast.
         detector: finds the people in a query picture.
+        gpu: that vectors are copied to; None: the processor searches them all.
     """
 
-    def __init__(self, gallery: Gallery, embedder: Embeds, detector: Detector) -> None:
+    def __init__(self, gallery: Gallery, embedder: Embeds, detector: Detector, gpu: Gpu | None = None) -> None:
         self.gallery = gallery
         self.queries = Queries()
         gone = "This search is no longer kept; search again."
@@ -221,7 +223,8 @@ class SearchService:
         self.clips = Clips(gallery)
         self._detector = detector
         self._detecting = threading.Lock()  # OpenCV's HOG keeps buffers of its own
-        self._searcher = Searcher(gallery, embedder, derive=True)
+        self._copies = Copies(gpu) if gpu else None
+        self._searcher = Searcher(gallery, embedder, derive=True, copies=self._copies)
         self._moving = threading.Lock()
 
     @property
@@ -318,7 +321,8 @@ class SearchService:
         """The searcher with the gallery's model, to which another process may have moved it."""
         with self._moving:
             if self.gallery.model_id != self.embedder.identity:
-                self._searcher = Searcher(self.gallery, Embedder(self.gallery.model_file, batch=1), derive=True)
+                embedder = Embedder(self.gallery.model_file, batch=1)
+                self._searcher = Searcher(self.gallery, embedder, derive=True, copies=self._copies)
             return self._searcher
 
 

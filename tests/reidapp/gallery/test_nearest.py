@@ -118,13 +118,13 @@ def test_what_is_filtered_out_makes_no_difference_to_the_work(monkeypatch: pytes
     kept = rng.random(len(rows)) < share
     work: list[tuple[str, int]] = []
     for name in ("top", "reaching"):
-        done = getattr(nearest._Part, name)
+        done = getattr(nearest.Part, name)
 
-        def noted(part: nearest._Part, *given: Any, name: str = name, done: Any = done) -> Any:
+        def noted(part: nearest.Part, *given: Any, name: str = name, done: Any = done) -> Any:
             work.append((name, part.first))
             return done(part, *given)
 
-        monkeypatch.setattr(nearest._Part, name, noted)
+        monkeypatch.setattr(nearest.Part, name, noted)
     stored = ExactIndex.stored
 
     def read(index: ExactIndex, some: np.ndarray) -> np.ndarray:
