@@ -1,10 +1,12 @@
-"""Many users at one server for long, then far too many, then one: errors, times, the server's memory.
+"""Some users at one server who never pause, many for long, then far too many, then one: errors, times, its memory.
 
     python -m benchmarks.load [--rows 1000000] [--users 50] [--pause 10] [--seconds 600] > docs/results/load.json
 
-The gallery and the searches are `benchmarks.users`'s, over loopback. Four situations after one another:
+The gallery and the searches are `benchmarks.users`'s, over loopback. Five situations after one another:
 
     alone      one user, a search after the other
+    busy       a few users (`--busy-users`), each a search after the other, ten minutes (`--busy`): how many a server
+               answers; its memory gets to what it keeps at most, 256 MB each of pictures and of searches
     together   all users, each with a search every ten seconds (`--pause`), for ten minutes (`--seconds`)
     crowd      many more users (`--crowd`), who search without a pause and come again at once when they are refused
     after      one user again
@@ -40,6 +42,8 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=50)
     parser.add_argument("--pause", type=float, default=10.0, help="seconds from one search of a user to the next")
     parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--busy", type=float, default=600.0, help="seconds without a pause before")
+    parser.add_argument("--busy-users", type=int, default=4)
     parser.add_argument("--crowd", type=int, default=150, help="users who are far too many")
     parser.add_argument("--folder", type=Path, help="for the gallery, 3 GB; the system's temporary one by default")
     arguments = parser.parse_args()
@@ -50,6 +54,7 @@ def main() -> None:
     facts = {
         "rows": arguments.rows,
         "users": arguments.users,
+        "busy_users": arguments.busy_users,
         "crowd_users": arguments.crowd,
         "pause_s": arguments.pause,
     }
@@ -61,6 +66,9 @@ def measured(client: httpx.Client, asked: list[Query], arguments: argparse.Names
     result: dict[str, Any] = {}
     note("alone")
     result["alone"] = Load(client, asked).of(1, 0.0, short)
+    note("busy")
+    busy = Load(client, asked).of(arguments.busy_users, 0.0, arguments.busy)
+    result["busy"] = {"searches_per_s": round(busy["searches"] / arguments.busy, 1)} | busy
     note("together")
     with watched(client) as resident:
         result["together"] = Load(client, asked).of(arguments.users, arguments.pause, arguments.seconds)
