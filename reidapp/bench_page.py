@@ -5,18 +5,21 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from reidapp.bench import GROUP_NOTE, GROUP_TITLES, BenchReport, Line, WorldResult, group_cells
+from reidapp.bench_report import GROUP_NOTE, GROUP_TITLES, BenchReport, Line, WorldResult, group_cells
 from reidapp.box import Box
 from reidapp.breakdown import Group
+from reidapp.files import write_whole
 from reidapp.footage.decoding import frame_at
 from reidapp.imaging import cut, read_image, resize
-from reidapp.measures import Followed, Late, Missed, Poor
+from reidapp.measures import Followed
 from reidapp.wording import counted
+from reidapp.worst_cases import Late, Missed, Poor
 
 _SHOWN = 6  # worst cases of each kind
 _CROPS = 9  # of an impure tracklet
@@ -26,6 +29,14 @@ _HEADLINES = (
     ("detection", "recall, half of the body visible"),
     ("tracklets", "purity"),
 )
+
+
+def write_page(report: BenchReport, folder: Path) -> Path:
+    """Write a report's page into a folder, which is made if need be; returns the file's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "index.html"
+    write_whole(file, page(report).encode())
+    return file
 
 
 def page(report: BenchReport) -> str:

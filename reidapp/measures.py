@@ -5,7 +5,7 @@ Functions of plain data; `bench.py` indexes the footage, searches it, and hands 
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from reidapp.gallery.calibration import SHOWN, calibration_error, reliability
 from reidapp.gallery.facts import CropInfo, PathPoint, TrackletInfo
 from reidapp.gallery.search import Hit
 from reidapp.metrics import evaluate_distances
-from reidapp.truth import HALF, Appearance, Sighting, Truth, most_common
+from reidapp.truth import HALF, Appearance, Truth, most_common
 
 _HEIGHTS_PX = (0, 64, 128, 192)  # lower bounds of the classes
 _VISIBLE = (0.0, HALF, 0.9)
@@ -81,6 +81,7 @@ class DetectionScores:
 
 
 def measure_detection(truth: Truth, looks: Iterable[Look]) -> DetectionScores:
+    """What the detector found in the frames that indexing looked at, of whom the truth has there."""
     overlaps: list[float] = []
     people: list[tuple[float, float, bool]] = []  # height in pixels, visible share, found
     boxes = 0
@@ -176,7 +177,8 @@ def stays(appearances: Sequence[Appearance], followed: Iterable[Followed]) -> li
 
 @dataclass(frozen=True)
 class TrackletScores:
-    """
+    """How tracklets and people go together.
+
     Attributes:
         purity: boxes that show their tracklet's main person, of all boxes in tracklets that show somebody.
         mixed: tracklets that show two or more people.
@@ -207,6 +209,7 @@ class TrackletScores:
 
 
 def measure_tracklets(found: Sequence[Stay], followed: Sequence[Followed]) -> TrackletScores:
+    """How whole and how pure the tracklets are; ``followed`` are all of them, also those that show nobody."""
     somebody = [one for one in followed if one.person is not None]
     of_person = Counter(one.person for one in somebody)
     return TrackletScores(
@@ -235,6 +238,7 @@ class TimeScores:
 
 
 def measure_times(found: Iterable[Stay]) -> TimeScores:
+    """By when tracklets say that people came and went; appearances without a tracklet do not count."""
     found = [stay for stay in found if stay.tracklets]
     starts, ends = [stay.start_error_s for stay in found], [stay.end_error_s for stay in found]
     return TimeScores(_mean(starts), _mean(ends), float(np.percentile(starts + ends, 95)) if found else None)
@@ -320,6 +324,7 @@ class RetrievalScores:
 
 
 def measure_retrieval(queries: Sequence[Query]) -> RetrievalScores:
+    """How well people are found from one camera to the others."""
     asked = [query for query in queries if query.crop]
     return RetrievalScores(
         mAP=_mean([query.precision_and_rank1[0] for query in queries]),
@@ -372,96 +377,6 @@ def measure_calibration(queries: Iterable[Query]) -> CalibrationScores | None:
         hits=len(pairs),
         reliability=tuple((point.p_match, point.right, round(point.weight)) for point in points),
     )
-
-
-# The worst cases
-
-
-@dataclass(frozen=True)
-class Missed:
-    """An appearance of which little or nothing was found, and the plainest moment at which the detector missed it."""
-
-    moment: Sighting
-    seconds: float
-    found: Share  # of the frames that were looked at
-    tracklets: int
-
-
-@dataclass(frozen=True)
-class Late:
-    """An appearance's span, and that of its tracklets."""
-
-    first: Sighting
-    last: Sighting
-    start: datetime
-    end: datetime
-    error_s: float
-    tracklets: int
-
-
-@dataclass(frozen=True)
-class Poor:
-    """A query that ranked badly; of its hits only the first few are kept. ``right_rank``: of the first right one."""
-
-    query: Query
-    average_precision: float
-    right_rank: int | None
-
-
-@dataclass(frozen=True)
-class WorstCases:
-    """Of each kind the worst, worst first."""
-
-    missed: list[Missed]
-    impure: list[Followed]
-    poor: list[Poor]
-    late: list[Late]
-
-
-def least_found(truth: Truth, looks: Iterable[Look], found: Iterable[Stay], count: int) -> list[Missed]:
-    """Appearances by the share of looks in which the detector found the person, lowest first."""
-    seen: dict[tuple[str, float], set[int]] = {}
-    for look in looks:
-        matches = truth.matches(look.camera, look.time_s, look.boxes)
-        seen[look.camera, round(look.time_s, 3)] = {person.person for person in matches if person}
-    worst = []
-    for stay in found:
-        mine = stay.appearance
-        looked = [s for s in mine.sightings if (s.camera, round(s.time_s, 3)) in seen]
-        lost = [s for s in looked if mine.person not in seen[s.camera, round(s.time_s, 3)]]
-        if lost:
-            plainest = max(lost, key=lambda sighting: (round(sighting.visible, 1), sighting.box.area))
-            share = Share(len(looked) - len(lost), len(looked))
-            worst.append(Missed(plainest, mine.last.time_s - mine.first.time_s, share, len(stay.tracklets)))
-    return sorted(worst, key=lambda missed: (missed.found.found / missed.found.of, -missed.seconds))[:count]
-
-
-def least_pure(followed: Iterable[Followed], count: int) -> list[Followed]:
-    """Tracklets of more than one person, or with boxes of nobody, worst first."""
-    impure = (one for one in followed if one.person is not None and one.purity < 1)
-    return sorted(impure, key=lambda one: one.purity)[:count]
-
-
-def poorest(queries: Iterable[Query], count: int, hits: int) -> list[Poor]:
-    """Queries that were asked and ranked something wrong, by average precision."""
-    wrong = [query for query in queries if query.crop and query.precision_and_rank1[0] < 1]
-    return [
-        Poor(
-            replace(query, hits=query.hits[:hits]),
-            query.precision_and_rank1[0],
-            next((hit.hit.rank for hit in query.hits if hit.person == query.person), None),
-        )
-        for query in sorted(wrong, key=lambda query: query.precision_and_rank1)[:count]
-    ]
-
-
-def latest(found: Iterable[Stay], count: int) -> list[Late]:
-    """Appearances by their largest error of time."""
-    worst = sorted((stay for stay in found if stay.tracklets), key=lambda stay: -stay.worst_error_s)[:count]
-    return [
-        Late(stay.appearance.first, stay.appearance.last, stay.start, stay.end, stay.worst_error_s, len(stay.tracklets))
-        for stay in worst
-    ]
 
 
 def _mean(values: Sequence[float]) -> float | None:

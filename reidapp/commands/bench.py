@@ -57,5 +57,7 @@ def bench_footage(
         output.note(f"interrupted; finished worlds are kept in {out}, and the same command goes on after them")
         raise
     if report:
-        output.note(f"page: {result.write_page(report)}")
+        from reidapp.bench_page import write_page
+
+        output.note(f"page: {write_page(result, report)}")
     output.show(result.to_dict(), str(result), json)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from reidapp.bench import BenchReport, WorldSize, run_bench
+from reidapp.bench import WorldSize, run_bench
 from reidapp.bench_page import page
+from reidapp.bench_report import BenchReport
 from reidapp.errors import ReidappError, UserError
 from reidapp.files import locked
 from reidapp.measures import CalibrationScores
