@@ -1,10 +1,13 @@
-"""A gallery made in a second, for tests of what stands on galleries: flat figures in plain colours, no real model.
+"""A gallery made in no time, for tests of what stands on galleries: flat figures in plain colours, no real model.
 
 Each person is a shirt colour; the embedding is a colour histogram, and the detector finds the shirts. What the
-footage shows is therefore known exactly.
+footage shows is therefore known exactly. It is drawn and packed once in a process, and stored as often as it is asked
+for.
 """
 
+import functools
 import io
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -139,11 +142,10 @@ def make_gallery(folder: Path, empty: bool = False) -> Gallery:
 
 def fill(gallery: Gallery, folder: Path) -> None:
     """Index `FOOTAGE`, whose recordings are written into a folder."""
-    embedder = ColourEmbedder()
     with gallery.writing() as writer:
-        for number, ((camera, zone), walks) in enumerate(FOOTAGE.items()):
+        for number, (camera, zone) in enumerate(FOOTAGE):
             path = folder / f"<i>{number}&.mp4"
-            write_video(path, [frame_at(walks, i / FPS) for i in range(SECONDS * FPS)])
+            path.write_bytes(_recording(camera, zone))
             video_id = schema.identifier("video", number)
             start = START + timedelta(minutes=number)
             row = schema.Video(
@@ -161,23 +163,31 @@ def fill(gallery: Gallery, folder: Path) -> None:
                 note=None,
             )
             writer.add_video(camera, zone, row)
-            writer.add_chunk(video_id, _chunk(walks, embedder))
+            writer.add_chunk(video_id, _chunk(camera, zone))
 
 
 def make_service(folder: Path, empty: bool = False) -> SearchService:
     return SearchService(make_gallery(folder, empty), ColourEmbedder(), ShirtDetector())
 
 
-def _chunk(walks: Sequence[Walk], embedder: ColourEmbedder) -> NewChunk:
+@functools.cache
+def _recording(camera: str, zone: str) -> bytes:
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        write_video(Path(file.name), [frame_at(FOOTAGE[camera, zone], i / FPS) for i in range(SECONDS * FPS)])
+        return Path(file.name).read_bytes()
+
+
+@functools.cache
+def _chunk(camera: str, zone: str) -> NewChunk:
     tracklets, crops = [], []
-    for walk in walks:
+    for walk in FOOTAGE[camera, zone]:
         times = np.arange(walk.start_s, walk.end_s + 0.01, 0.5)
         best = float(times[len(times) // 2])
         crop = cut(frame_at([walk], best), walk.box(best))
         crops.append(crop)
         shot = NewCrop(best, walk.box(best), 0.9, encode_crop(crop))
         tracklets.append(NewTracklet([PathPoint(float(t), walk.box(float(t))) for t in times], [shot]))
-    return NewChunk(0, 0.0, SECONDS * 2, 20, float(SECONDS), tracklets, embedder.embed(crops))
+    return NewChunk(0, 0.0, SECONDS * 2, 20, float(SECONDS), tracklets, ColourEmbedder().embed(crops))
 
 
 def make_crowd(folder: Path, people: int = 16, shots: int = 4) -> Gallery:
