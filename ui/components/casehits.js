@@ -5,7 +5,7 @@ import { row, windowed } from "./rows.js";
 
 const HIGH = 148, NARROW_HIGH = 262, NARROW = 640;
 const SOON_MS = 800; // after the last key a text is kept
-export const VERDICTS = { yes: "✓", no: "✕", unsure: "?" };
+const VERDICTS = { yes: "✓", no: "✕", unsure: "?" };
 
 // open(index), judge(hit, verdict), similar(hit) and remove(hit) do what they are called; write(hit, note) says whether
 // the note is kept.

@@ -1,5 +1,5 @@
 // Hands a case on: one archive, which a job makes, with heads blurred unless whoever asks wants them as they are.
-import { address, ask, build, make } from "./base.js";
+import { address, ask, attempt, build, make } from "./base.js";
 import { isOver, jobList } from "./jobs.js";
 import { me } from "./me.js";
 import { text } from "./language.js";
@@ -43,15 +43,12 @@ export function caseExport() {
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    problem.textContent = "";
     go.disabled = true;
-    try {
+    await attempt(async () => {
       await ask(`api/v1/cases/${encodeURIComponent(name)}/exports`, { json: { heads: form.heads.value } });
       blurred();
       await jobs.load();
-    } catch (error) {
-      problem.textContent = error.message;
-    }
+    }, problem, false);
     go.disabled = false;
   });
 

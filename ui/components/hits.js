@@ -1,5 +1,5 @@
 // Hits, or tracklets, as cards: in one grid, by camera or by day. A click opens the recording; see hit.js for a hit.
-import { ask, build, make, hear, tell } from "./base.js";
+import { ask, build, hear, make } from "./base.js";
 import { cropUrl } from "./hit.js";
 import { clock, day, number, percent, text, zoneName } from "./language.js";
 import { forRole } from "./me.js";
@@ -211,7 +211,7 @@ export function hitList({ open, actions }) {
 }
 
 const shotsOf = new Map();
-export function bestShots(tracklet) {
+function bestShots(tracklet) {
   if (!shotsOf.has(tracklet)) {
     const shots = ask(`api/v1/tracklets/${tracklet}`).then((told) => told.crops.map((shot) => cropUrl(shot.id)), () => []);
     shotsOf.set(tracklet, shots);

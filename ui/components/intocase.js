@@ -1,5 +1,5 @@
 // Puts hits into a case: one that is open, or a new one.
-import { ask, build, clamp, link, make, remember, remembered } from "./base.js";
+import { ask, attempt, build, clamp, link, make, remember, remembered } from "./base.js";
 import { text } from "./language.js";
 import { toast } from "./toast.js";
 
@@ -24,22 +24,17 @@ export async function intoCase(given) {
   dialog.addEventListener("close", () => dialog.remove());
   find("form").addEventListener("submit", (event) => {
     event.preventDefault();
-    attempt(async () => {
+    act(async () => {
       await ask("api/v1/cases", { json: { name: name.value.trim() } });
       await put(name.value.trim());
     });
   });
   document.querySelector(".page").append(dialog);
   dialog.showModal();
-  await attempt(async () => {});
+  await act(() => {});
 
-  async function attempt(action) {
-    problem.textContent = "";
-    try {
-      await action();
-    } catch (error) {
-      problem.textContent = error.message;
-    }
+  async function act(action) {
+    await attempt(action, problem, false);
     if (!dialog.open) return;
     const { cases } = await ask("api/v1/cases").catch((error) => {
       problem.textContent = error.message;
@@ -48,7 +43,7 @@ export async function intoCase(given) {
     const last = remembered("case"), open = cases.filter((each) => !each.closed);
     open.sort((a, b) => (b.name === last) - (a.name === last)); // the one that was filled last comes first
     find("ul").replaceChildren(...open.map((each) => make("li", {},
-      make("button", { type: "button", className: "quiet open", onclick: () => attempt(() => put(each.name)) },
+      make("button", { type: "button", className: "quiet open", onclick: () => act(() => put(each.name)) },
         make("strong", { textContent: each.name }), make("span", { textContent: text("hits.count", { count: each.hits }) })))));
     (find(".choices .open") ?? name).focus();
   }

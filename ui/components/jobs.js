@@ -1,5 +1,5 @@
 // Jobs of some kinds: what runs, with its progress and a way to end it; what waits; what is over, and what came of it.
-import { address, ask, attempt, build, button, make } from "./base.js";
+import { address, ask, attempt, build, button } from "./base.js";
 import { clock, day, duration, percent, text } from "./language.js";
 
 const SHOWN = 6;        // that are over; the rest on request
@@ -11,7 +11,7 @@ const STEPS = { "reading images": "step.reading", training: "step.training", emb
 export const isOver = (job) => ["done", "failed", "cancelled"].includes(job.state);
 
 // How far a job is, in words: its step, the share that is done, the time left.
-export function howFar(job) {
+function howFar(job) {
   if (!job.total) return job.text || text("jobs.works");
   const step = STEPS[job.step] ? text(STEPS[job.step]) : job.step;
   return parts(`${step} ${percent(job.done / job.total)}`, timeLeft(job), job.text);

@@ -60,11 +60,13 @@ export function wall(time, zone) {
   return `${of.year}-${of.month}-${of.day}T${of.hour}:${of.minute}:${of.second}`;
 }
 
-// Back from there: milliseconds. Twice, since the offset is that of the time which is sought.
+// By how much a zone's clock is ahead of UTC at a time: milliseconds.
+export const ahead = (time, zone) => Date.parse(`${wall(time, zone)}Z`) - Math.floor(time / 1000) * 1000;
+
+// The time at which a zone's clock shows this: milliseconds. Twice, since the clock's lead is that of the time which is sought.
 export function instant(local, zone) {
   const asUtc = Date.parse(`${local}Z`);
-  const offset = (time) => Date.parse(`${wall(time, zone)}Z`) - Math.floor(time / 1000) * 1000;
-  return asUtc - offset(asUtc - offset(asUtc));
+  return asUtc - ahead(asUtc - ahead(asUtc, zone), zone);
 }
 
 export function duration(seconds) {

@@ -11,7 +11,6 @@ export async function recordings() {
   const { after, before, heads } = await me();
   return heads === "blurred" ? "blurred" : after || before ? "part" : "whole";
 }
-export const can = async (role) => (await me()).may.includes(role);
 
 // What only those of a role are shown, as an attribute; and whether the page has been marked with that role, or none is asked for.
 export const forRole = (role) => (role ? { "data-role": role } : {});

@@ -1,5 +1,5 @@
 // Saved searches: keep this one, open one, forget one.
-import { ask, build, make } from "./base.js";
+import { ask, attempt, build, make } from "./base.js";
 import { sure } from "./dialog.js";
 import { text } from "./language.js";
 
@@ -19,27 +19,22 @@ export function savedSearches({ save, open }) {
   const form = element.querySelector("form"), name = element.querySelector("input"), problem = element.querySelector(".problem");
   const list = element.querySelector("ul"), hint = element.querySelector(".hint");
 
-  async function attempt(action) {
-    problem.textContent = "";
-    try {
-      await action();
-      await load();
-    } catch (error) {
-      problem.textContent = error.message;
-    }
-  }
+  const act = (action) => attempt(async () => {
+    await action();
+    await load();
+  }, problem, false);
 
   async function load() {
     const { searches } = await ask("api/v1/saved-searches");
     hint.textContent = searches.length ? "" : text("saved.none");
     list.replaceChildren(...searches.map((search) => make("li", {},
-      make("button", { type: "button", className: "quiet open", onclick: () => attempt(() => open(search)) },
+      make("button", { type: "button", className: "quiet open", onclick: () => act(() => open(search)) },
         make("strong", { textContent: search.name }), make("span", { textContent: about(search) })),
       make("button", {
         type: "button", className: "away", textContent: "✕", title: text("saved.delete"),
         "aria-label": `${text("saved.delete")}: ${search.name}`,
         onclick: async () => await sure(text("saved.sure", { name: search.name }), "saved.delete") &&
-          attempt(() => ask(`api/v1/saved-searches/${encodeURIComponent(search.name)}`, { method: "DELETE" })),
+          act(() => ask(`api/v1/saved-searches/${encodeURIComponent(search.name)}`, { method: "DELETE" })),
       }))));
   }
 
@@ -49,11 +44,11 @@ export function savedSearches({ save, open }) {
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    attempt(async () => {
+    act(async () => {
       await save(name.value.trim());
       name.value = "";
     });
   });
-  element.addEventListener("toggle", () => element.open && attempt(() => {}));
+  element.addEventListener("toggle", () => element.open && act(() => {}));
   return { element };
 }

@@ -1,7 +1,7 @@
 // Cameras × time: a bar for each hit, coloured by how likely it is; what is confirmed is joined in time order. Dragging
 // chooses a period.
-import { build, clamp, make } from "./base.js";
-import { clock, day, minutes, shortDay, text } from "./language.js";
+import { build, clamp } from "./base.js";
+import { ahead, clock, day, minutes, shortDay, text } from "./language.js";
 
 const ROW = 38, AXIS = 30, BAR = 20, LEAST = 4, DRAG = 6; // pixels; LEAST: of a bar's width
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
@@ -119,7 +119,7 @@ export function timeline({ open, period }) {
     const seconds = (data.to - data.from) / 1000, most = Math.max(2, Math.floor(width() / 90));
     const step = 1000 * (STEPS.find((each) => seconds / each <= most) || Math.ceil(seconds / most / 604800) * 604800);
     // Marks lie on full steps of the zone's clock.
-    const shift = offset(data.from, data.zone);
+    const shift = ahead(data.from, data.zone);
     pen.fillStyle = pale;
     pen.strokeStyle = line;
     pen.lineWidth = 1;
@@ -218,9 +218,4 @@ function shortened(pen, words, width) {
   let size = words.length;
   while (size > 1 && pen.measureText(`${words.slice(0, size)}…`).width > width) size -= 1;
   return `${words.slice(0, size)}…`;
-}
-
-function offset(time, zone) {
-  const here = new Date(time).toLocaleString("sv-SE", { timeZone: zone });
-  return Date.parse(`${here.replace(" ", "T")}Z`) - Math.floor(time / 1000) * 1000;
 }

@@ -1,6 +1,6 @@
 // From and to, as the cameras' clocks show them.
 import { build, make } from "./base.js";
-import { text, clock, day, instant, span, wall } from "./language.js";
+import { day, instant, span, text, wall } from "./language.js";
 
 export function timeChoice(changed) {
   const element = build(`

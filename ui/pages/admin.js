@@ -145,7 +145,6 @@ export async function start(element, about) {
     rights.querySelector(".refused").textContent = "";
     rights.querySelector("h2").textContent = user ? text("admin.changeOf", { name: user.name }) : text("admin.add");
     form.querySelector(".primary").textContent = text(user ? "admin.change" : "admin.add");
-    form.querySelector(".segments").hidden = false;
     for (const each of rights.querySelectorAll("[data-kind]")) each.setAttribute("aria-pressed", String(!user && each.dataset.kind === of));
     rights.querySelector(".of-user").hidden = of !== "user";
     rights.querySelector(".of-key").hidden = of !== "key";

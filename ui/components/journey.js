@@ -1,16 +1,16 @@
 // The confirmed hits in time order: where the person went, how long it took from one camera to the next, and who it is.
-import { ask, build, button, make } from "./base.js";
+import { ask, attempt, build, button, make } from "./base.js";
 import { clock, day, duration, text } from "./language.js";
 
 // open(index), forget(hit) and keep() do what they are called: play one, take its answer back, put all into a case.
 export function journey({ open, forget, keep }) {
   const element = build(`
-    <section class="journey" data-label="path.label" hidden>
-      <div class="head"><h2 data-text="path.label"></h2><span class="counts"></span>
+    <section class="journey" data-label="journey.label" hidden>
+      <div class="head"><h2 data-text="journey.label"></h2><span class="counts"></span>
         <form data-role="investigator">
-          <input type="text" maxlength="200" required list="names" data-placeholder="path.name" data-label="path.name">
+          <input type="text" maxlength="200" required list="names" data-placeholder="journey.name" data-label="journey.name">
           <datalist id="names"></datalist>
-          <button class="quiet" data-text="path.keep"></button>
+          <button class="quiet" data-text="journey.keep"></button>
         </form>
       </div>
       <p class="say" role="status"></p>
@@ -35,17 +35,15 @@ export function journey({ open, forget, keep }) {
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    say.textContent = problem.textContent = "";
-    try {
+    say.textContent = "";
+    await attempt(async () => {
       const name = field.value.trim(), { identities } = await ask("api/v1/identities");
       const known = identities.some((identity) => identity.name === name);
       if (known) await ask(`api/v1/identities/${encodeURIComponent(name)}/tracklets`, { json: { tracklets } });
       else await ask("api/v1/identities", { json: { name, tracklets } });
-      say.textContent = text("path.kept", { count: tracklets.length, name });
+      say.textContent = text("journey.kept", { count: tracklets.length, name });
       field.value = "";
-    } catch (error) {
-      problem.textContent = error.message;
-    }
+    }, problem, false);
   });
 
   function picture(hit) {
@@ -65,7 +63,7 @@ export function journey({ open, forget, keep }) {
       form.hidden = into.hidden = confirmed.length === 0;
       tracklets = confirmed.map((hit) => hit.tracklet);
       say.textContent = problem.textContent = "";
-      find(".counts").textContent = text("path.counts", { yes: confirmed.length, no: refused });
+      find(".counts").textContent = text("journey.counts", { yes: confirmed.length, no: refused });
       inView.disconnect();
       list.replaceChildren(...confirmed.map((hit, index) => {
         const before = confirmed[index - 1];
@@ -76,9 +74,9 @@ export function journey({ open, forget, keep }) {
           make("span", { className: "camera", textContent: hit.camera, title: hit.camera }),
           make("span", { className: "time", textContent: clock(hit.time, hit.zone), title: hit.zone }),
           make("span", { className: "date", textContent: day(hit.time, hit.zone) }));
-        const back = make("button", { type: "button", className: "away", textContent: "✕", title: text("path.forget"), onclick: () => forget(hit) });
-        back.setAttribute("aria-label", text("path.forget"));
-        const way = before && make("span", { className: "way", textContent: away > 0 ? `+${duration(away)}` : text("path.same") });
+        const back = make("button", { type: "button", className: "away", textContent: "✕", title: text("journey.forget"), onclick: () => forget(hit) });
+        back.setAttribute("aria-label", text("journey.forget"));
+        const way = before && make("span", { className: "way", textContent: away > 0 ? `+${duration(away)}` : text("journey.same") });
         return make("li", {}, way, make("div", { className: "at" }, on, back));
       }));
     },
