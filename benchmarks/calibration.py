@@ -158,7 +158,7 @@ def world_facts(
 def indexed(folder: Path, seed: int, detector: str) -> World:
     if not (footage := folder / "footage").exists():
         half_made = folder / "footage.new"
-        size = {"cameras": CAMERAS, "people": PEOPLE, "seconds": SECONDS, "crowd": CROWD}
+        size: dict[str, Any] = {"cameras": CAMERAS, "people": PEOPLE, "seconds": SECONDS, "crowd": CROWD}
         write_footage(half_made, **size, seed=bench_seed(seed), workers=1)
         half_made.rename(footage)
     gallery, embedder = index_with_shipped(footage, folder / "gallery", detector)
@@ -226,10 +226,10 @@ def answered(world: World, people: Sequence[int]) -> Iterator[None]:
     names = []
     for (person, camera), (crop, query) in world.crops.items():
         if person in people:
-            filters = {"cameras": world.others(camera)}
+            cameras = world.others(camera)
             names.append(f"person {person} from {camera}")
-            searches.save(names[-1], [read_image(crop.file)], filters=filters)
-            hits = [hit.tracklet for hit in world.searcher.search(query, **filters, top=ANSWERED).hits]
+            searches.save(names[-1], [read_image(crop.file)], filters={"cameras": cameras})
+            hits = [hit.tracklet for hit in world.searcher.search(query, cameras=cameras, top=ANSWERED).hits]
             yes = [id_ for id_ in hits if world.who[id_] == person]
             searches.answer(names[-1], yes, [id_ for id_ in hits if id_ not in yes])
     yield

@@ -131,7 +131,7 @@ def kernel(name: str, channels: int, height: int, width: int, folder: Path) -> d
 def convolutions(size: int, channels: int, height: int, width: int) -> onnx.ModelProto:
     groups = channels if size > 1 else 1
     weight = np.random.default_rng(SEED).normal(0, 0.1, (channels, channels // groups, size, size)).astype(np.float32)
-    shape = ["N", channels, height, width]
+    shape: list[str | int | None] = ["N", channels, height, width]
     names = ["images", *(f"x{layer}" for layer in range(1, LAYERS)), "embeddings"]
     nodes = [
         helper.make_node("Conv", [given, "w"], [result], name=result, group=groups, pads=4 * [size // 2])

@@ -198,14 +198,14 @@ def evaluated(market: Path, runs: Path | None) -> Result:
     rows = {}
     for name, model in models.items():
         print(name, file=sys.stderr)
-        found = evaluate(model, f"market_500_251:{market}", quiet=True)
+        scores = evaluate(model, f"market_500_251:{market}", quiet=True)
         rows[name] = {
-            "rank1": round(100 * found.rank1, 1),
-            "mAP": round(100 * found.mAP, 1),
-            "cmc": [round(float(share), 4) for share in found.cmc[:RANKS]],
+            "rank1": round(100 * scores.rank1, 1),
+            "mAP": round(100 * scores.mAP, 1),
+            "cmc": [round(float(share), 4) for share in scores.cmc[:RANKS]],
         }
     command = "python -m benchmarks.figures --market MARKET" + (" --runs RUNS" if runs else "")
-    return {"benchmark": "cmc", "command": command, "queries": found.queries, "rows": rows, "machine": machine()}
+    return {"benchmark": "cmc", "command": command, "queries": scores.queries, "rows": rows, "machine": machine()}
 
 
 def draw_cmc() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import av
 import cv2
+import numpy as np
 
 from benchmarks.camera_video import people
 from benchmarks.machine import machine, resident_mb, without_folder
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 def write_long_video(path: Path, seconds: int) -> None:
-    drawn = [cv2.resize(frame, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for frame in people()]
+    drawn: list[np.ndarray] = [cv2.resize(frame, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for frame in people()]
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"

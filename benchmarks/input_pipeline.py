@@ -37,7 +37,7 @@ from training.data.synthetic.people import write_people
 BATCH, SEED, EPOCHS, GOAL = 64, 0, 60, 6000
 SIZES = [(256, 128), (128, 64)]
 PAD, ERASE = 0.04, 0.5
-SMALL = {"flip": 0.5, "shift": 0.05, "zoom": 0.1, "colour": 0.2, "erase": 0.4}
+SMALL: dict[str, Any] = {"flip": 0.5, "shift": 0.05, "zoom": 0.1, "colour": 0.2, "erase": 0.4}
 RESULT = Path(__file__).parents[1] / "docs" / "results" / "input_pipeline.json"
 Epoch = Callable[[], object]
 Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]

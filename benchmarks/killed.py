@@ -98,8 +98,8 @@ def kill_often(footage: Path, folder: Path, kills: int, seed: int) -> Tally:
 
 def _start(footage: Path, gallery: Path) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-c", _INDEX, "index", str(footage), "--gallery", str(gallery), "--zone", "UTC"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, **quiet)
+    environment, quiet = os.environ | {"OMP_NUM_THREADS": "1"}, subprocess.DEVNULL
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet)
 
 
 def _kill(

@@ -25,7 +25,6 @@ import json
 import os
 import shutil
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -274,4 +273,4 @@ class User:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

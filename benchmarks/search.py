@@ -166,8 +166,8 @@ def measured(world: World, folder: Path, queries: int) -> dict[str, Any]:
     snapshots.derive()
     derived_s = time.perf_counter() - started
     snapshot = snapshots.current()
-    shards = [faiss.IndexScalarQuantizer(world.dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)]
-    shards.append(faiss.clone_index(shards[0]))
+    kind, metric = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+    shards = [faiss.IndexScalarQuantizer(world.dim, kind, metric) for _ in range(2)]
     half = -(-world.rows // CHUNK // 2) * CHUNK
     for at in range(0, world.rows, 50_000):
         stored = snapshot.index.stored(np.arange(at, min(at + 50_000, world.rows))).astype(np.float32)

@@ -26,7 +26,7 @@ Detect = Callable[[np.ndarray], list[Box]]
 def hog_detector(scale: float) -> Detect:
     """OpenCV's default people detector on the frame enlarged by ``scale``; boxes less its margin."""
     hog = cv2.HOGDescriptor()
-    hog.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
+    hog.setSVMDetector(np.array(cv2.HOGDescriptor.getDefaultPeopleDetector(), np.float32))
 
     def detect(frame: np.ndarray) -> list[Box]:
         height, width = frame.shape[:2]

@@ -77,7 +77,7 @@ def main() -> None:
                 },
             }
         )
-    result = {
+    result: dict[str, Any] = {
         "benchmark": "training_step",
         "command": "python -m benchmarks.training_step " + " ".join(sys.argv[1:]).replace(arguments.data, "KIND:DIR"),
         "seed": SEED,
@@ -117,7 +117,7 @@ def ours(records: list[Record], precision: str) -> Step:
     optimization = Optimization(recipe, network, method, device)
     augment = Augmentation(**recipe.augmentation)
     crops = decode(records, HEIGHT, WIDTH, Path(tempfile.gettempdir()))
-    batches = forever(lambda rng: method.epoch(rng, 0.0, None))
+    batches = forever(method.sampler.epoch)
 
     def step() -> None:
         batch = next(batches)
@@ -136,7 +136,7 @@ def torchreid(records: list[Record], workers: int) -> Step:
     with contextlib.redirect_stdout(io.StringIO()):
         import torchreid as peer
 
-        class Crops(peer.data.ImageDataset):  # type: ignore[misc, name-defined]
+        class Crops(peer.data.ImageDataset):
             def __init__(self, root: str = "", **options: Any) -> None:
                 pids = {pid: number for number, pid in enumerate(sorted({r.pid for r in records}))}
                 train = [(str(r.path), pids[r.pid], r.camid) for r in records]

@@ -63,9 +63,9 @@ def licence_of(name: str) -> str:
     except importlib.metadata.PackageNotFoundError:
         return _by_name(SAID, name)
     classifiers = [text.split(" :: ")[-1] for text in said.get_all("Classifier") or [] if text.startswith("License ::")]
-    written = (said.get("License") or "").strip()
-    line = "" if "\n" in written else written  # else the whole text of it
-    return said.get("License-Expression") or " AND ".join(filter(_known, classifiers)) or line or _by_name(SAID, name)
+    (expression,), (written,) = (said.get_all(field) or [""] for field in ("License-Expression", "License"))
+    line = "" if "\n" in written.strip() else written.strip()  # else the whole text of it
+    return expression or " AND ".join(filter(_known, classifiers)) or line or _by_name(SAID, name)
 
 
 def fault_of(name: str, licence: str) -> str | None:

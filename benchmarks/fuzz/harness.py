@@ -198,7 +198,8 @@ def _ask(
         reached.update(new)
         tally.slowest_s, tally.most_mb = max(tally.slowest_s, seconds), max(tally.most_mb, megabytes)
         if fault:
-            found(*fault, data)
+            what_kind, what = fault
+            found(what_kind, what, data)
         if len(tally.findings) >= _FOUND or time.monotonic() > until:
             process.kill()
             process.join()
@@ -310,7 +311,7 @@ class _Lines:
 
     def __exit__(self, *_: object) -> None:
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
 
     def new(self) -> list[Line]:
         """Those that were not reached when this was asked before."""

@@ -6,7 +6,7 @@ import tempfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from fastapi.testclient import TestClient
@@ -20,7 +20,7 @@ from reidapp.server.service import SearchService
 from tests.small_gallery import ColourEmbedder, make_gallery
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_FORMS = (
+_FORMS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("RGB", "JPEG", {"quality": 80}), ("RGB", "JPEG", {"progressive": True}), ("L", "JPEG", {}), ("CMYK", "JPEG", {}),
     ("RGB", "PNG", {}), ("RGBA", "PNG", {}), ("P", "PNG", {"transparency": 3}), ("I;16", "PNG", {}), ("1", "PNG", {}),
     ("RGB", "WEBP", {}), ("RGBA", "WEBP", {"lossless": True}), ("RGB", "BMP", {}), ("P", "BMP", {}), ("1", "BMP", {}),

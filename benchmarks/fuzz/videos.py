@@ -14,7 +14,7 @@ from reidapp.footage import decoding
 from reidapp.footage.clips import write_clip
 from reidapp.footage.decoding import Damage, VideoFacts
 
-_FORMS = (
+_FORMS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("mp4", "libx264", {"movflags": "faststart"}), ("mp4", "libx264", {"movflags": "frag_keyframe+empty_moov"}),
     ("matroska", "libx264", {}), ("matroska", "mjpeg", {}), ("mpegts", "libx264", {}), ("mpegts", "mpeg2video", {}),
     ("avi", "mjpeg", {}), ("avi", "mpeg4", {}), ("mov", "mpeg4", {}), ("mpeg", "mpeg2video", {}),
