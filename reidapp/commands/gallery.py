@@ -134,8 +134,8 @@ def gallery_repair(
     """Make anew what is missing or damaged: vectors from the crops, crops from the recordings. Removes leftovers."""
     from models import zoo
     from reidapp.embedding import Embedder
+    from reidapp.gallery.repair import repair
     from reidapp.gallery.store import Gallery
-    from reidapp.gallery.verification import repair
 
     opened = Gallery.open(gallery)
     candidates = [*(model or []), *map(zoo.file_of, zoo.names())]

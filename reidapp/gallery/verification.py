@@ -1,38 +1,26 @@
-"""Whether a gallery is whole, and making anew what is not.
+"""Whether a gallery is whole: the rows say what there must be, and files are held against them by their sha256.
 
-The rows say what there must be; files are held against them by their sha256. What is missing or damaged is derived from
-what is still there: vectors from the stored crops, crops from the recording, a model's file from another copy of it.
-Nothing that a user cannot get back in another way is ever removed.
+Each fault is named with what to do; most of them `repair` mends.
 """
 
-import functools
 import hashlib
 import itertools
 import math
-import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from reidapp import files
-from reidapp.box import Box
-from reidapp.embedding import Embeds
-from reidapp.errors import ReidappError
-from reidapp.footage.decoding import frames
-from reidapp.gallery import cameras, database, schema, vectors
-from reidapp.gallery.derived import SUFFIX, Segment, outdate
-from reidapp.gallery.facts import utc
+from reidapp.gallery import database, schema, vectors
+from reidapp.gallery.derived import SUFFIX, Segment
 from reidapp.gallery.recordings import PRESENT, Recordings
-from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery
-from reidapp.gallery.writer import digest, next_generation
-from reidapp.imaging import cut, decode_crop, encode_crop, is_picture, read_image
+from reidapp.gallery.writer import digest
+from reidapp.imaging import decode_crop
 from reidapp.model_card import is_model
 from reidapp.wording import counted, counts
 
@@ -42,7 +30,8 @@ Progress = Callable[[float, float, str], None]
 _BACK_UP = "restore a back-up of the gallery, or index into a new one"
 _REPAIR = "`reidapp gallery repair`"
 _UNREAD_S = 3.0  # at the end of a video that no chunk need hold
-_IN_ORDER = (schema.Block.model_id, schema.Block.day, schema.Block.first_row)
+# Blocks, shard by shard, as their rows follow each other.
+IN_ORDER = (schema.Block.model_id, schema.Block.day, schema.Block.first_row)
 
 
 @dataclass(frozen=True)
@@ -53,6 +42,7 @@ class Fault:
     remedy: str
 
     def to_dict(self) -> dict[str, str]:
+        """As JSON has it."""
         return dict(vars(self))
 
     def __str__(self) -> str:
@@ -73,11 +63,12 @@ class Leftover:
     keep: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
         return {"path": str(self.path), "bytes": self.bytes}
 
 
 @dataclass
-class _Broken:
+class Broken:
     """What `repair` has to do, by ids."""
 
     models: list[str] = field(default_factory=list)
@@ -103,7 +94,7 @@ class Verification:
     searchable: int = 0
     faults: list[Fault] = field(default_factory=list)
     leftovers: list[Leftover] = field(default_factory=list)
-    broken: _Broken = field(default_factory=_Broken, repr=False)
+    broken: Broken = field(default_factory=Broken, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -122,46 +113,6 @@ class Verification:
         found = f"{counts(crop=self.crops, vector=self.written)} written, {self.searchable} searchable"
         end = f"faults: {len(self.faults)}" if self.faults else "whole"
         return "\n".join([*lines, f"{counted(self.videos, 'recording')}{begun}, {found}; {end}"])
-
-
-@dataclass
-class RepairReport:
-    """What a repair did; ``after`` is how the gallery is now.
-
-    Attributes:
-        crops: cut out of their recordings again; ``exact_crops`` are known to be what was there, bit for bit.
-        vectors: made of the stored crops again; ``exact_vectors`` likewise.
-        links: between tracklets, taken out.
-        videos: that the next `reidapp index` goes on with.
-    """
-
-    crops: int = 0
-    exact_crops: int = 0
-    vectors: int = 0
-    exact_vectors: int = 0
-    models: int = 0
-    links: int = 0
-    videos: int = 0
-    derived: int = 0
-    leftovers: int = 0
-    after: Verification = field(default_factory=Verification)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return vars(self) | {"after": self.after.to_dict()}
-
-    def __str__(self) -> str:
-        exactly = "of them bit for bit as before"
-        did = {
-            f"leftovers removed: {self.leftovers}": self.leftovers,
-            f"model files copied: {self.models}": self.models,
-            f"crops cut out again: {self.crops}, {self.exact_crops} {exactly}": self.crops,
-            f"vectors made again: {self.vectors}, {self.exact_vectors} {exactly}": self.vectors,
-            f"damaged files of codes removed, and made anew: {self.derived}": self.derived,
-            f"links between tracklets taken out: {self.links}": self.links,
-            f"videos to go on with, run `reidapp index` again: {self.videos}": self.videos,
-        }
-        return "\n".join([*(text for text, count in did.items() if count), str(self.after)])
 
 
 @database.blames_rows
@@ -240,7 +191,7 @@ class _Inspection:
             crops = [(row[1], row[2]) for row in group]
             self.crops_of[chunk_id] = len(crops)
             self.found.crops += len(crops)
-            lost = [id_ for id_, known in crops if not _is_crop(self.gallery.crop_path(chunk_id, id_), known)]
+            lost = [id_ for id_, known in crops if not is_crop(self.gallery.crop_path(chunk_id, id_), known)]
             if lost:
                 self._lost(chunk_id, lost, video_id, camera)
         self.progress(len(rows), len(rows), "")
@@ -258,7 +209,7 @@ class _Inspection:
 
     def _vectors(self) -> None:
         """Every block by its sha256. Blocks follow each other without a gap, since searches count a shard's rows."""
-        blocks = self.session.scalars(select(schema.Block).order_by(*_IN_ORDER)).all()
+        blocks = self.session.scalars(select(schema.Block).order_by(*IN_ORDER)).all()
         having = {block.chunk_id for block in blocks if block.model_id == self.active}
         self.broken.without_vectors = [chunk_id for chunk_id in self.crops_of if chunk_id not in having]
         for (model_id, day), group in itertools.groupby(blocks, key=lambda block: (block.model_id, block.day)):
@@ -270,7 +221,7 @@ class _Inspection:
     def _shard(self, model_id: str, day: str, blocks: list[schema.Block]) -> None:
         file, width = vectors.shard_path(self.gallery.path, model_id, day), 2 * self.models[model_id].card["dim"]
         name, bad = file.relative_to(self.gallery.path), []
-        for block, data in _stored(file, blocks, width):
+        for block, data in stored(file, blocks, width):
             if model_id == self.active:
                 self.found.written += block.rows
                 self.found.searchable += len(data) // width
@@ -373,203 +324,15 @@ def leftovers(session: Session, gallery: Gallery) -> list[Leftover]:
     return found
 
 
-def repair(
-    gallery: Gallery,
-    open_model: Callable[[Path], Embeds],
-    models: Sequence[Path] = (),
-    progress: Progress = lambda done, total, camera: None,
-) -> RepairReport:
-    """Make anew what can be made anew. Killed at any moment, it leaves a gallery that another run repairs.
-
-    Args:
-        open_model: an embedder of a model file.
-        models: files among which one that is missing may be.
-
-    Raises:
-        ReidappError: the gallery is being written by another process, or its database can't be read.
-    """
-    with gallery.writing(), gallery.embedding_anew():
-        before = verify(gallery, progress)
-        mending = _Mending(gallery, open_model)
-        mending.leftovers(before.leftovers)
-        mending.models(before.broken.models, models)
-        mending.rows(before.broken.links, before.broken.videos)
-        mending.crops(before.broken.crops)
-        mending.make_room(before.broken.without_vectors)
-        mending.vectors()
-        mending.derived(before.broken.derived)
-        mending.report.after = verify(gallery, progress)
-    return mending.report
-
-
-class _Mending:
-    def __init__(self, gallery: Gallery, open_model: Callable[[Path], Embeds]) -> None:
-        self.gallery = gallery
-        self.report = RepairReport()
-        self.embedder = functools.cache(lambda model_id: open_model(gallery.model_path(model_id)))
-
-    def leftovers(self, leftovers: Sequence[Leftover]) -> None:
-        for leftover in leftovers:
-            path = self.gallery.path / leftover.path
-            if leftover.keep is not None:
-                with path.open("r+b") as shard:
-                    shard.truncate(leftover.keep)
-            elif path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-        self.report.leftovers = len(leftovers)
-
-    def models(self, ids: Sequence[str], candidates: Iterable[Path]) -> None:
-        for candidate, id_ in itertools.product(candidates, ids):
-            if is_model(candidate, id_):
-                files.write_whole(self.gallery.model_path(id_), candidate.read_bytes())
-                self.report.models += 1
-
-    def rows(self, links: Sequence[str], videos: Sequence[str]) -> None:
-        with database.changing(self.gallery.engine) as session:
-            for id_ in links:
-                session.get_one(schema.Tracklet, id_).continues = None
-            for id_ in videos:
-                session.get_one(schema.Video, id_).done = False
-            outdate(session)
-            next_generation(session)
-        self.report.links, self.report.videos = len(links), len(videos)
-
-    def crops(self, lost: dict[str, list[str]]) -> None:
-        recordings = Recordings()
-        for chunk_id, ids in lost.items():
-            with Session(self.gallery.engine) as session:
-                video = self.gallery.video(session.get_one(schema.Chunk, chunk_id).video_id)
-                crops = [session.get_one(schema.Crop, id_) for id_ in ids]
-            if recordings.state(video) == PRESENT:
-                for crop in crops:
-                    self._cut_again(video.path, crop)
-
-    def _cut_again(self, recording: Path, crop: schema.Crop) -> None:
-        image = _frame(recording, crop.time_s)
-        if image is None:
-            return  # it can't be read any more, and the verification at the end says what is missing
-        webp = encode_crop(cut(image, Box(crop.x1, crop.y1, crop.x2, crop.y2)))
-        self.report.crops += 1
-        if digest(webp) == crop.digest:
-            self.report.exact_crops += 1
-        else:
-            # By another version of a decoder, or of a crop that is older than digests: the chunk's vectors may not be
-            # those of this picture, and count as damaged until they are made of it.
-            with database.changing(self.gallery.engine) as session:
-                session.get_one(schema.Crop, crop.id).digest = digest(webp)
-                session.execute(update(schema.Block).filter_by(chunk_id=crop.chunk_id).values(sha256=""))
-        file = self.gallery.crop_path(crop.chunk_id, crop.id)
-        files.make_folder(file.parent)
-        files.write_whole(file, webp)
-
-    def make_room(self, chunk_ids: Sequence[str]) -> None:
-        """A block for each chunk that has none, in a gap of its size or behind the others; `vectors` fills it."""
-        model_id = self.gallery.model_id if chunk_ids else ""
-        for chunk_id in chunk_ids:
-            with database.changing(self.gallery.engine) as session:
-                video = session.get_one(schema.Video, session.get_one(schema.Chunk, chunk_id).video_id)
-                rows = len(session.scalars(select(schema.Crop.id).filter_by(chunk_id=chunk_id)).all())
-                start_ms = video.start_ms + 1000 * self._start_s(session, chunk_id, video)
-                others = select(schema.Block.day).filter_by(chunk_id=chunk_id).order_by(schema.Block.model_id)
-                other = session.scalars(others).first()
-                day, first_row = other or utc(start_ms).strftime("%Y-%m-%d"), 0
-                shard = select(schema.Block).filter_by(model_id=model_id, day=day).order_by(schema.Block.first_row)
-                for block in session.scalars(shard):
-                    if block.first_row - first_row == rows:
-                        break
-                    first_row = block.first_row + block.rows
-                placed = {"model_id": model_id, "day": day, "first_row": first_row, "rows": rows}
-                session.add(schema.Block(chunk_id=chunk_id, **placed, sha256=""))
-
-    @staticmethod
-    def _start_s(session: Session, chunk_id: str, video: schema.Video) -> float:
-        return float(session.get_one(schema.Chunk, chunk_id).number * video.settings.get("chunk_s", 0))
-
-    def vectors(self) -> None:
-        with Session(self.gallery.engine) as session:
-            blocks = session.scalars(select(schema.Block).order_by(*_IN_ORDER)).all()
-            session.expunge_all()
-        for (model_id, day), group in itertools.groupby(blocks, key=lambda block: (block.model_id, block.day)):
-            if is_model(self.gallery.model_path(model_id), model_id):
-                self._shard(model_id, vectors.shard_path(self.gallery.path, model_id, day), list(group))
-
-    def _shard(self, model_id: str, file: Path, blocks: list[schema.Block]) -> None:
-        """A shard in which something is damaged is written anew beside its place, and replaced as a whole."""
-        with Session(self.gallery.engine) as session:
-            width = 2 * session.get_one(schema.Model, model_id).card["dim"]
-        stored = list(_stored(file, blocks, width))
-        if all(hashlib.sha256(data).hexdigest() == block.sha256 for block, data in stored):
-            return
-        content, digests = bytearray(max(block.first_row + block.rows for block in blocks) * width), {}
-        for block, data in stored:
-            if hashlib.sha256(data).hexdigest() != block.sha256:
-                made, complete = self._embedded(block, data)
-                data = made.astype("<f2").tobytes()
-                # Where a crop is lost, its vector stays a damaged one.
-                digests[block.chunk_id] = hashlib.sha256(data).hexdigest() if complete else ""
-                self.report.vectors += block.rows
-                self.report.exact_vectors += block.rows * (digests[block.chunk_id] == block.sha256)
-            content[block.first_row * width : block.first_row * width + len(data)] = data
-        files.make_folder(file.parent)
-        files.write_whole(file, bytes(content))
-        with database.changing(self.gallery.engine) as session:
-            for chunk_id, sha256 in digests.items():
-                session.get_one(schema.Block, (chunk_id, model_id)).sha256 = sha256
-            outdate(session)
-            next_generation(session)
-
-    def derived(self, damaged: Sequence[Path]) -> None:
-        for file in damaged:
-            file.unlink(missing_ok=True)
-        for model in self.gallery.models():
-            Snapshots(self.gallery, model.id).derive()
-        self.report.derived = len(damaged)
-
-    def _embedded(self, block: schema.Block, stored: bytes) -> tuple[np.ndarray, bool]:
-        """A block's vectors, fp16 ``[rows, D]``, and whether all are made of crops.
-
-        A crop that is lost keeps the vector that is stored, if that has a vector's length, or gets one of zeros, which
-        is like nobody.
-        """
-        embedder = self.embedder(block.model_id)
-        with Session(self.gallery.engine) as session:
-            video = session.get_one(schema.Video, session.get_one(schema.Chunk, block.chunk_id).video_id)
-            camera = session.get_one(schema.Camera, video.camera_id)
-            name = cameras.name_in_model(session, camera, embedder.card.cameras)
-            order = select(schema.Crop).filter_by(chunk_id=block.chunk_id).order_by(schema.Crop.position)
-            crops = session.scalars(order).all()
-        made = np.zeros((block.rows, embedder.card.dim), np.float16)
-        whole = len(stored) // made.strides[0] * made.strides[0]
-        before = np.frombuffer(stored[:whole], "<f2").reshape(-1, embedder.card.dim)
-        sound = np.abs(np.linalg.norm(before.astype(np.float32), axis=1) - 1) < 0.01
-        made[: len(before)][sound] = before[sound]
-        there = {crop.position: self.gallery.crop_path(crop.chunk_id, crop.id) for crop in crops}
-        there = {crop.position: there[crop.position] for crop in crops if _is_crop(there[crop.position], crop.digest)}
-        made[list(there)] = embedder.embed([decode_crop(file.read_bytes()) for file in there.values()], name)
-        return made, len(there) == block.rows
-
-
-def _frame(recording: Path, time_s: float) -> np.ndarray | None:
-    try:
-        if is_picture(recording):
-            return read_image(recording)
-        # One thread, as in indexing: what damage in a recording looks like depends on their number.
-        frame = next(frames(recording, time_s, time_s + 1, None, threads=1), None)
-    except ReidappError:
-        return None
-    return frame.image if frame else None
-
-
-def _stored(file: Path, blocks: Iterable[schema.Block], width: int) -> Iterator[tuple[schema.Block, bytes]]:
+def stored(file: Path, blocks: Iterable[schema.Block], width: int) -> Iterator[tuple[schema.Block, bytes]]:
     """Each block with its bytes in a shard, as many of them as there are."""
     data = memoryview(file.read_bytes() if file.is_file() else b"")
     for block in blocks:
         yield block, bytes(data[block.first_row * width : (block.first_row + block.rows) * width])
 
 
-def _is_crop(file: Path, known: str | None) -> bool:
+def is_crop(file: Path, known: str | None) -> bool:
+    """Whether a file is a best shot's, by its digest; without one it has to be a picture."""
     try:
         data = file.read_bytes()
         if known is None:

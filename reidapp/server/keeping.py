@@ -11,7 +11,8 @@ from reidapp.gallery.deletion import outdated, planned, retention
 from reidapp.gallery.store import Gallery
 from reidapp.server.audit import Audit
 from reidapp.server.galleries import Galleries
-from reidapp.server.jobs import WRITING, Jobs, new_id, retention_command
+from reidapp.server.job_commands import retention_command
+from reidapp.server.jobs import WRITING, Jobs, new_id
 
 EVERY_S, AGAIN_S = 3600.0, 60.0
 BY = "reidapp"

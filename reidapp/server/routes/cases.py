@@ -13,7 +13,8 @@ from reidapp.gallery.cases import Cases, NewCaseHit
 from reidapp.gallery.recordings import Recordings
 from reidapp.server.access import Desk, Investigator
 from reidapp.server.askers import RefusedError
-from reidapp.server.jobs import export_command, export_file, new_id
+from reidapp.server.job_commands import export_command, export_file
+from reidapp.server.jobs import new_id
 from reidapp.server.routes import _seen
 from reidapp.server.routes._shared import Done, Model, Name, NameInPath, Text, TrackletId, Utc, file_of
 from reidapp.server.routes.jobs import Job, JobInPath, jobs_of, seen_job, told

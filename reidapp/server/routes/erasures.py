@@ -8,7 +8,8 @@ from reidapp.gallery import erasure
 from reidapp.gallery.deletion import Selection
 from reidapp.gallery.erasure import Subject
 from reidapp.server.access import Admin, Desk
-from reidapp.server.jobs import erase_command, new_id
+from reidapp.server.job_commands import erase_command
+from reidapp.server.jobs import new_id
 from reidapp.server.routes._shared import Model, Name, TrackletId, Utc, jobs_of
 from reidapp.server.routes.jobs import Job, told
 

@@ -13,7 +13,7 @@ from reidapp.footage.indexing import find_footage, recorders_like
 from reidapp.footage.survey import survey
 from reidapp.footage.templates import recorders
 from reidapp.server.access import Admin
-from reidapp.server.jobs import allowed
+from reidapp.server.job_commands import allowed
 from reidapp.server.routes._shared import Model, jobs_of
 from reidapp.settings import IndexSettings, local_zone
 

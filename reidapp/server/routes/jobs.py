@@ -11,20 +11,16 @@ from pydantic import BaseModel, Field, RootModel
 from reidapp.errors import UnknownError
 from reidapp.server.access import Admin, Desk, Investigator
 from reidapp.server.askers import RefusedError
-from reidapp.server.jobs import (
-    Job as RunJob,
-)
-from reidapp.server.jobs import (
-    Kind,
-    State,
+from reidapp.server.job_commands import (
     adapt_command,
     backup_command,
     calibrate_command,
     index_command,
-    new_id,
     prune_command,
     reembed_command,
 )
+from reidapp.server.jobs import Job as RunJob
+from reidapp.server.jobs import Kind, State, new_id
 from reidapp.server.routes._shared import Model, Utc, jobs_of
 from reidapp.server.routes.footage import Footage
 from reidapp.settings import IndexSettings
@@ -215,6 +211,7 @@ def retry_job(desk: Investigator, request: Request, job_id: JobInPath) -> Job:
 
 
 def told(desk: Desk, job: RunJob) -> Job:
+    """A job as the API has it."""
     own = ("gallery", "command", "rate", "version", "began_s", "took_s")
     said = {key: value for key, value in vars(job).items() if key not in own}
     rate, ahead = job.rate, job.total - job.done

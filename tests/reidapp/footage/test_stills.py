@@ -17,9 +17,10 @@ from reidapp.footage.report import IndexReport
 from reidapp.footage.survey import survey
 from reidapp.gallery import schema
 from reidapp.gallery.reembedding import reembed
+from reidapp.gallery.repair import repair
 from reidapp.gallery.search import Hit, Searcher
 from reidapp.gallery.store import Gallery
-from reidapp.gallery.verification import repair, verify
+from reidapp.gallery.verification import verify
 from reidapp.settings import IndexSettings
 from tests.reidapp.footage.test_indexing import Interrupting, ShirtEmbedder, contents, new_gallery
 from tests.small_gallery import SHIRTS, ShirtDetector, Walk, frame_at, query_crop
@@ -39,7 +40,8 @@ def save(image: np.ndarray, path: Path, **options: object) -> None:
 
 @pytest.fixture(autouse=True)
 def any_file_is_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reidapp.gallery.verification.is_model", lambda file, id_: True)
+    for module in ("verification", "repair"):
+        monkeypatch.setattr(f"reidapp.gallery.{module}.is_model", lambda file, id_: True)
 
 
 @pytest.fixture

@@ -27,11 +27,12 @@ from reidapp.gallery.calibration import Calibration, Point, current, keep
 from reidapp.gallery.deletion import Selection, delete_from
 from reidapp.gallery.erasure import Subject
 from reidapp.gallery.identities import Identities
+from reidapp.gallery.repair import repair
 from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery
 from reidapp.gallery.traces import searched
-from reidapp.gallery.verification import repair, verify
+from reidapp.gallery.verification import verify
 from reidapp.model_card import ModelCard
 from tests.killing import die_at
 from tests.postgres import GUARDED, Server
@@ -82,7 +83,8 @@ def on_server(new_url: NewUrl, monkeypatch: pytest.MonkeyPatch) -> None:
         return create(path, model, card, model_id, url or new_url())
 
     monkeypatch.setattr(Gallery, "create", there)
-    monkeypatch.setattr("reidapp.gallery.verification.is_model", lambda file, id_: True)
+    for module in ("verification", "repair"):
+        monkeypatch.setattr(f"reidapp.gallery.{module}.is_model", lambda file, id_: True)
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ from sqlalchemy.orm import Session
 from reidapp.gallery import schema, snapshot, vectors
 from reidapp.gallery.derived import SUFFIX, Segment, outdate
 from reidapp.gallery.facts import utc
+from reidapp.gallery.repair import repair
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.snapshot import Snapshot, Snapshots
 from reidapp.gallery.store import Gallery
-from reidapp.gallery.verification import repair, verify
+from reidapp.gallery.verification import verify
 from reidapp.gallery.writer import StoredChunk, next_generation
 from tests.reidapp.gallery.test_search import DAY_MS, DIM, START_MS, Model, add_video, chunk_of, new_gallery, unit
 

@@ -17,10 +17,11 @@ from models import zoo
 from reidapp import files
 from reidapp.files import BusyError
 from reidapp.footage.indexing import find_footage, index_footage
-from reidapp.gallery import verification
+from reidapp.gallery import repair as repairing
+from reidapp.gallery.repair import RepairReport, repair
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery
-from reidapp.gallery.verification import RepairReport, repair, verify
+from reidapp.gallery.verification import verify
 from reidapp.imaging import encode_crop
 from reidapp.model_card import model_identity
 from reidapp.settings import IndexSettings
@@ -328,7 +329,7 @@ def test_it_waits_for_no_writer(gallery: Gallery) -> None:
 
 
 def _repair_until_killed(path: Path, where: str, calls: int) -> None:
-    owner: Any = {"write_whole": files, "_embedded": verification._Mending}[where]
+    owner: Any = {"write_whole": files, "_embedded": repairing._Mending}[where]
     die_at(owner, where, calls)
     mend(Gallery.open(path))
 

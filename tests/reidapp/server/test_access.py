@@ -23,7 +23,8 @@ from reidapp.server.access_folder import AccessFolder
 from reidapp.server.app import build_app
 from reidapp.server.askers import Asker
 from reidapp.server.audit import Audit
-from reidapp.server.jobs import Jobs, export_command, export_file
+from reidapp.server.job_commands import export_command, export_file
+from reidapp.server.jobs import Jobs
 from reidapp.server.routes import models
 from reidapp.server.service import SearchService
 from reidapp.server.sign_in import Sessions, UserDoor

@@ -16,7 +16,8 @@ from reidapp.gallery.travel_times import TravelTimes, keep
 from reidapp.server.access_folder import AccessFolder
 from reidapp.server.app import build_app
 from reidapp.server.audit import Audit
-from reidapp.server.jobs import Jobs, export_file
+from reidapp.server.job_commands import export_file
+from reidapp.server.jobs import Jobs
 from reidapp.server.security import OneTimeLink
 from reidapp.server.service import Part, SearchService, Wanted
 from reidapp.server.users import Users

@@ -20,7 +20,8 @@ from reidapp.gallery.cases import Cases, NewCaseHit
 from reidapp.imaging import cut
 from reidapp.server.app import build_app
 from reidapp.server.askers import Asker
-from reidapp.server.jobs import Jobs, export_file
+from reidapp.server.job_commands import export_file
+from reidapp.server.jobs import Jobs
 from reidapp.server.service import SearchService
 from tests.small_gallery import FOOTAGE, make_service, png, query_crop
 
