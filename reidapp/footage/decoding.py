@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from reidapp.errors import ReidappError, UserError
+from reidapp.footage.containers import declared_size, may_be_transport_stream
 from reidapp.footage.trial import survivable
 from reidapp.imaging import MAX_PIXELS
 
@@ -30,11 +31,6 @@ _LONGEST_GROUP = 300  # packets from keyframe to keyframe that are held in memor
 _LEAST_PACKET = 64  # bytes that a packet and its place in the index take, at least on average
 _LEAST_BYTES_PER_S = 4  # of any recording; one that claims to be longer than its size allows does not know its length
 _TS_PACKETS = (188, 192, 204)  # bytes: plain, with a time stamp before each, with a checksum after it
-_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"mfra", b"sidx", b"free", b"skip", b"wide", b"udta"})
-_SURE_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"udta"})  # FFmpeg takes nothing that begins so for anything else
-_JPEG_BRANDS = frozenset({b"jp2 ", b"jpx ", b"jxl "})
-_FIRST_LOOK = 2048  # bytes, by which FFmpeg decides what it is sure of
-_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # the elements of a Matroska file
 _NO_RECORDINGS = ("concat", "dash", "gif", "hls", "image2")  # FFmpeg opens pictures and lists of files as videos
 _LONGEST_PAUSE_S = 60.0  # a packet after the header's end, and so long after all others, has a damaged time stamp
 _PLACES = 32  # at which a stream's time stamps are compared
@@ -184,26 +180,13 @@ def readable_s(path: Path, facts: VideoFacts) -> float:
 
 
 def lacks_bytes(path: Path) -> bool:
-    """Whether a file is shorter than its outermost boxes say; those of MP4, AVI and Matroska have lengths.
+    """Whether a file is shorter than its container says.
 
     Raises:
         UserError: the file cannot be opened, or its disk or share went away.
     """
-    with _blamed_on(path), path.open("rb") as file:
-        head, end = file.read(16), 0
-        if head.startswith(_EBML):
-            after, length = _ebml_length(head, len(_EBML))
-            file.seek(segment := after + length)
-            head = file.read(16).ljust(16, b"\0")
-            if head.startswith(_SEGMENT):
-                after, length = _ebml_length(head, len(_SEGMENT))
-                end = segment + after + length
-        else:
-            while (length := _box_length(head)) >= 8:
-                end += length
-                file.seek(end)
-                head = file.read(16)
-        return end > path.stat().st_size
+    with _blamed_on(path):
+        return declared_size(path) > path.stat().st_size
 
 
 def begins_anew(path: Path) -> bool:
@@ -447,23 +430,6 @@ def _frame_rate(stream: VideoStream) -> float:
     return float(stream.average_rate or stream.guessed_rate or 25)
 
 
-def _box_length(head: bytes) -> int:
-    """Of a box of MP4, or a part of AVI, that begins so; 0 if it is none, or reaches to the end of the file."""
-    if head[:4] == b"RIFF":
-        return 8 + int.from_bytes(head[4:8], "little")
-    if head[4:8] not in _BOXES:
-        return 0
-    length = int.from_bytes(head[:4], "big")
-    return int.from_bytes(head[8:16], "big") if length == 1 else length
-
-
-def _ebml_length(head: bytes, place: int) -> tuple[int, int]:
-    """Where the length of an element that stands at a place ends, and the length; 0 if the element does not know it."""
-    width = 9 - head[place].bit_length()
-    length = int.from_bytes(head[place : place + width], "big") & ((1 << 7 * width) - 1)
-    return place + width, 0 if length == (1 << 7 * width) - 1 else length
-
-
 @contextmanager
 def _blamed_on(path: Path) -> Iterator[None]:
     """Whatever FFmpeg or PyAV trip over is a fault of the file, and no reason to give up others."""
@@ -477,7 +443,7 @@ def _blamed_on(path: Path) -> Iterator[None]:
 
 def _opened(path: Path) -> InputContainer:
     try:
-        if _may_be_transport_stream(path) and not survivable(path, _LIMITS):
+        if may_be_transport_stream(path) and not survivable(path, _LIMITS):
             raise UserError(
                 f"{path.name}: not a video that can be read (FFmpeg breaks down over this damage; export it anew)"
             )
@@ -503,30 +469,6 @@ def _opened(path: Path) -> InputContainer:
         raise UserError(f"{path.name}: {width}×{height} pixels; at most {MAX_PIXELS // 1_000_000} megapixels are read")
     stream.codec_context.options = _LIMITS
     return container
-
-
-def _may_be_transport_stream(path: Path) -> bool:
-    """Whether a file does not surely begin as MP4, AVI or Matroska.
-
-    FFmpeg finds transport streams behind anything else, such as a box that is rarely the first, or half a header.
-    """
-    with path.open("rb") as file:
-        head = file.read(_FIRST_LOOK)
-    if head.startswith(_EBML):
-        return not _is_matroska(head)
-    if head.startswith(b"RIFF"):
-        return head[8:12] != b"AVI "
-    sure = head[4:8] in _SURE_BOXES and _box_length(head) >= 16 and head[8:12] not in _JPEG_BRANDS
-    return not sure or b"mhlrMPEG" in head  # a program stream that is packed in a movie
-
-
-def _is_matroska(head: bytes) -> bool:
-    """Whether a header that knows its length says so."""
-    if not any(head[4:5]):  # no length
-        return False
-    after, length = _ebml_length(head, len(_EBML))
-    header = head[after : after + length]
-    return len(header) == length and (b"matroska" in header or b"webm" in header)
 
 
 def _reason(error: Exception) -> str:
