@@ -127,7 +127,6 @@ HEADS = (
 def test_no_beginning_spares_it_the_trial_over_which_ffmpeg_breaks_down(tmp_path: Path, head: bytes) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(head + ENDS_FFMPEG.read_bytes())
-    assert _in_a_process("import av, sys; av.open(sys.argv[1])", str(path)).returncode == -signal.SIGABRT
     with pytest.raises(UserError, match="FFmpeg breaks down"):
         probe(path)
 
