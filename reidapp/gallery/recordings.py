@@ -77,6 +77,6 @@ def _state(video: VideoInfo) -> str:
         if stat.st_size != video.size:
             return REPLACED
         same = stat.st_mtime_ns == video.mtime_ns or fingerprint(video.path, video.size) == video.id
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no path at all, with a zero byte in it, of a damaged gallery
         return GONE
     return PRESENT if same else REPLACED

@@ -45,6 +45,12 @@ def test_state(tmp_path: Path, happens: object, state: str) -> None:
     assert Recordings().state(video) == state
 
 
+def test_a_path_that_can_be_none_keeps_no_other_from_its_state(tmp_path: Path) -> None:
+    here = indexed(tmp_path / "gate/1.mp4")
+    damaged = VideoInfo(**{**vars(here), "id": "damaged", "path": tmp_path / "gate/\0.mp4"})
+    assert Recordings().states([damaged, here]) == {"damaged": GONE, here.id: PRESENT}
+
+
 def test_a_share_that_hangs_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     share, disk = indexed(tmp_path / "share/1.mp4"), indexed(tmp_path / "disk/2.mp4")
     answers, asked = threading.Event(), []
