@@ -262,7 +262,7 @@ def check_disk(folder: Path) -> Check:
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
     try:
         return check()
-    except Exception as error:
+    except Exception as error:  # whatever a broken installation raises
         return Check(name, "fail", f"{type(error).__name__}: {error}", _remedy(error))
 
 

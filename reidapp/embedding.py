@@ -85,7 +85,7 @@ class Embedder:
             images[len(part) :] = 0
             try:
                 (out,) = session.run(["embeddings"], {"images": images})
-            except Exception as error:  # as above: ONNX Runtime's own
+            except Exception as error:  # ONNX Runtime raises a class per fault, all directly below Exception
                 raise ReidappError(f"{self.path}: the model cannot be run ({str(error).splitlines()[0]})") from error
             embeddings[start : start + len(part)] = out[: len(part)]
         return embeddings

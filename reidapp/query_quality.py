@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from reidapp.box import Box
-from reidapp.footage.shots import sharpness
+from reidapp.footage.shots import cut_sides, sharpness
 
 MIN_HEIGHT_PX = 64
 _SHARP = 0.02
 _COLOURED = 3.0
 _STANDING = 1.5  # height : width
-_EDGE = 0.004  # of the frame; nearer to its edge than this, a body is taken to be cut
 _NOBODY = "nobody was found in the picture, so all of it is compared; cut the person out, or draw a box on the page"
 
 
@@ -51,16 +50,10 @@ def quality_warnings(crop: np.ndarray, box: Box | None = None, nobody: bool = Fa
         found.append(QueryWarning("small", f"the person is {height} pixels high; {MIN_HEIGHT_PX} or more find better"))
     elif sharpness(crop) < _SHARP:
         found.append(QueryWarning("blurred", "the picture is blurred; a sharp one finds better"))
-    sides = _cut_sides(box) if box else ""
-    if sides:
+    if box and (sides := " and ".join(cut_sides(box))):
         found.append(QueryWarning("cut", f"the person is cut off at the frame's {sides}; a whole body finds better"))
     elif height < _STANDING * width and not nobody:
         found.append(QueryWarning("cut", "the picture is no standing person's whole body, or not one person alone"))
     if float((crop.max(2).astype(np.int16) - crop.min(2)).mean()) < _COLOURED:
         found.append(QueryWarning("grey", "the picture has no colours (infra-red?); hits by day are less certain"))
     return found
-
-
-def _cut_sides(box: Box) -> str:
-    cut = {"left": box.x1 < _EDGE, "top": box.y1 < _EDGE, "right": box.x2 > 1 - _EDGE, "bottom": box.y2 > 1 - _EDGE}
-    return " and ".join(side for side, is_cut in cut.items() if is_cut)

@@ -14,7 +14,7 @@ MAX_SHOTS = 4
 _SECONDS_PER_SHOT = 6.0
 _SLOT_S = 2.0  # of this many seconds only the best crop is held in memory, so that a long stay costs little
 _SLIMMEST, _WIDEST = 0.25, 0.55  # width / height of an upright person's box
-_EDGE = 0.004  # nearer to the frame's edge than this, a body is taken to be cut
+_EDGE = 0.004  # of the frame; nearer to its edge than this, a body is taken to be cut
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class ShotKeeper:
         self._start_s, self._end_s = float("inf"), -float("inf")
 
     def offer(self, shot: Shot) -> None:
+        """Add a candidate; of each two seconds the best is kept."""
         self._start_s, self._end_s = min(self._start_s, shot.time_s), max(self._end_s, shot.time_s)
         slot = int(shot.time_s // _SLOT_S)
         held = self._slots.get(slot)
@@ -68,11 +69,16 @@ def quality(crop: np.ndarray, detection: Detection, others: Sequence[Detection])
     box = detection.box
     sharp = min(1.0, sharpness(crop) / 0.08)
     large = min(1.0, crop.shape[0] / 200)
-    cut_edges = sum((box.x1 < _EDGE, box.y1 < _EDGE, box.x2 > 1 - _EDGE, box.y2 > 1 - _EDGE))
     slender = crop.shape[1] / crop.shape[0]
     upright = min(1.0, _WIDEST / slender, slender / _SLIMMEST)
     covered = max((box.covered_by(other.box) for other in others), default=0.0)
-    return float(np.sqrt(sharp * large * upright * detection.score) * 0.5**cut_edges * (1 - covered))
+    return float(np.sqrt(sharp * large * upright * detection.score) * 0.5 ** len(cut_sides(box)) * (1 - covered))
+
+
+def cut_sides(box: Box) -> list[str]:
+    """The frame's sides at which a body is taken to be cut: of left, top, right, bottom."""
+    cut = {"left": box.x1 < _EDGE, "top": box.y1 < _EDGE, "right": box.x2 > 1 - _EDGE, "bottom": box.y2 > 1 - _EDGE}
+    return [side for side, is_cut in cut.items() if is_cut]
 
 
 def sharpness(crop: np.ndarray) -> float:
