@@ -63,12 +63,12 @@ def test_pixels_are_rgb(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
-@pytest.mark.parametrize("gop", [10, 30, 50])
+@pytest.mark.parametrize("gop", [10, 50])
 def test_the_same_frames_wherever_reading_starts(tmp_path: Path, suffix: str, gop: int) -> None:
     path = video(tmp_path, suffix, gop=gop)
     for fps in (None, 2.0, 0.7):
         whole = read(path, fps=fps)
-        for chunk_s in (1.3, 5.0):
+        for chunk_s in (2.3, 5.0):
             count = int(UNSTEADY[-1] // chunk_s) + 1
             pieces = [read(path, i * chunk_s, (i + 1) * chunk_s, fps) for i in range(count)]
             assert [frame for piece in pieces for frame in piece] == whole
