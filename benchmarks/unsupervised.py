@@ -34,6 +34,12 @@ ROWS = [
         "cluster_contrast",
         (_EPS.format("cluster_contrast"), "method.cluster_contrast.camera_norm=true"),
     ),
+    _row(
+        "cluster_contrast_camera_rate",
+        "Cluster-Contrast, camera-wise features, three times the rate",
+        "cluster_contrast",
+        (_EPS.format("cluster_contrast"), "method.cluster_contrast.camera_norm=true", "schedule.lr=1e-3"),
+    ),
     _row("ise_baseline", "ISE without its parts", "ise", (f"{_ISE}.expansion=false", f"{_ISE}.beta=0")),
     _row("ise_pli", "ISE, interpolation only", "ise", (f"{_ISE}.beta=0",)),
     _row("ise_lp", "ISE, label-preserving loss only", "ise", (f"{_ISE}.expansion=false",)),
