@@ -1,7 +1,7 @@
 """`reidapp index`."""
 
 import contextlib
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,10 +16,13 @@ from reidapp.wording import counted, counts
 if TYPE_CHECKING:
     from reidapp.embedding import Embedder
     from reidapp.footage import live
+    from reidapp.footage.cluster import Cluster
+    from reidapp.footage.detection import Detector
     from reidapp.footage.indexing import Footage
     from reidapp.footage.report import IndexReport
     from reidapp.footage.watching import Watcher
     from reidapp.gallery.store import Gallery
+    from reidapp.settings import IndexSettings
 
 
 @output.interruptible(
@@ -94,9 +97,9 @@ def index(
 ) -> None:
     """Index a folder of footage into a gallery. Run it again to add what is new, or to go on after an interruption."""
     from reidapp.footage import live
-    from reidapp.footage.cluster import Cluster, ModelFiles
+    from reidapp.footage.cluster import Cluster
     from reidapp.footage.detection import open_detector
-    from reidapp.footage.indexing import Footage, find_footage, index_footage
+    from reidapp.footage.indexing import find_footage
     from reidapp.footage.pipeline import cores, let_others_go_first
     from reidapp.footage.watching import EVERY_S, QUIET_S, Watcher
     from reidapp.settings import IndexSettings, read_cameras
@@ -125,41 +128,77 @@ def index(
         # One thread a session: as many chunks are at work as there are cores.
         session: dict[str, Any] = {"threads": 1, "provider": "cpu" if cluster else device}
         finder = open_detector(settings.detector, **session) if settings.kind != "crops" else None
-        footage = None if watch or streams else find_footage(folder, settings, said)
         if streams:
             folder.mkdir(parents=True, exist_ok=True)
+        footage = None if watch or streams else find_footage(folder, settings, said)
         watcher = None if footage else Watcher(folder, settings, said, quiet_s=0.0 if streams else QUIET_S)
         target, embedder = _gallery_to_write(gallery, model, vectors, database, **session)
-        if cluster:
-            cluster.send(ModelFiles.read(embedder.path, settings.detector, cluster.provider))
-            where = f"{cluster.provider} of a Ray cluster: {cluster}"
-            output.note(f"detector {settings.detector} and model {embedder.card.name} on {where}")
-        else:
-            on = f"detector {settings.detector} on {finder.provider}" if finder else "no detector"
-            output.note(f"{on}; model {embedder.card.name} on {embedder.provider}")
-
-        def index_all(footage: Footage) -> "IndexReport":
-            nonlocal embedder
-            if watcher and embedder.identity != target.model_id:  # `reembed` has moved the gallery
-                embedder = opening.own_model(target, **session)
-                if cluster:
-                    cluster.send(ModelFiles.read(embedder.path, settings.detector, cluster.provider))
-                output.note(f"model {embedder.card.name}/{embedder.card.version} from now on")
-            with output.progress("indexing", "s of video" if settings.kind == "videos" else "pictures") as advance:
-                return index_footage(footage, target, embedder, finder, settings, advance, workers, cluster, again)
-
-        def summary(report: "IndexReport") -> str:
-            return _index_summary(report, settings.kind, gallery)
-
+        indexer = _Indexer(target, embedder, finder, settings, session, workers, cluster, again)
+        indexer.begin()
         if watcher:
             with live.recording(streams, folder, output.note):
-                report = _watched(watcher, index_all, summary, EVERY_S / 2 if streams else EVERY_S, json)
+                report = _watched(watcher, indexer, EVERY_S / 2 if streams else EVERY_S, json)
         else:
             assert footage  # noqa: S101 - None is for who watches; for mypy
-            report = index_all(footage)
-            output.show(report.to_dict(), summary(report), json)
+            report = indexer.index(footage)
+            output.show(report.to_dict(), indexer.summary(report), json)
     if report.interrupted:
         raise typer.Exit(130)
+
+
+@dataclass
+class _Indexer:
+    """All that footage is indexed with.
+
+    Attributes:
+        finder: None for crops, which are people already.
+        session: options of ONNX sessions, see `Embedder`.
+        workers, cluster, again: see `index_footage`; the cluster is ``elsewhere``.
+    """
+
+    gallery: "Gallery"
+    embedder: "Embedder"
+    finder: "Detector | None"
+    settings: "IndexSettings"
+    session: dict[str, Any]
+    workers: int
+    cluster: "Cluster | None"
+    again: bool
+
+    def begin(self) -> None:
+        """Give a cluster what it works with, and say what works where."""
+        if self.cluster:
+            self._send_models(self.cluster)
+            where = f"{self.cluster.provider} of a Ray cluster: {self.cluster}"
+            output.note(f"detector {self.settings.detector} and model {self.embedder.card.name} on {where}")
+        else:
+            on = f"detector {self.settings.detector} on {self.finder.provider}" if self.finder else "no detector"
+            output.note(f"{on}; model {self.embedder.card.name} on {self.embedder.provider}")
+
+    def index(self, footage: "Footage") -> "IndexReport":
+        from reidapp.footage.indexing import index_footage
+
+        with output.progress("indexing", "s of video" if self.settings.kind == "videos" else "pictures") as advance:
+            return index_footage(
+                footage, self.gallery, self.embedder, self.finder, self.settings, advance, self.workers, self.cluster,
+                self.again,
+            )  # fmt: skip
+
+    def follow(self) -> None:
+        """Take the model to which `reembed` has moved the gallery, if it has."""
+        if self.embedder.identity != self.gallery.model_id:
+            self.embedder = opening.own_model(self.gallery, **self.session)
+            if self.cluster:
+                self._send_models(self.cluster)
+            output.note(f"model {self.embedder.card.name}/{self.embedder.card.version} from now on")
+
+    def summary(self, report: "IndexReport") -> str:
+        return _index_summary(report, self.settings.kind, self.gallery.path)
+
+    def _send_models(self, cluster: "Cluster") -> None:
+        from reidapp.footage.cluster import ModelFiles
+
+        cluster.send(ModelFiles.read(self.embedder.path, self.settings.detector, cluster.provider))
 
 
 def _streams(sources: list[str], record: Path | None, names: list[str], of_folders: bool) -> "list[live.Stream]":
@@ -233,24 +272,22 @@ def _index_summary(report: "IndexReport", kind: str, gallery: Path) -> str:
     return "\n".join(lines)
 
 
-def _watched(
-    watcher: "Watcher",
-    index_all: "Callable[[Footage], IndexReport]",
-    summary: "Callable[[IndexReport], str]",
-    every_s: float,
-    json: bool,
-) -> "IndexReport":
+def _watched(watcher: "Watcher", indexer: _Indexer, every_s: float, json: bool) -> "IndexReport":
     """Index until Ctrl-C, or until a service is stopped."""
     from reidapp.footage.watching import watch
 
     passes = 0
 
+    def index(footage: "Footage") -> "IndexReport":
+        indexer.follow()
+        return indexer.index(footage)
+
     def took(report: "IndexReport") -> None:
         nonlocal passes
         passes += 1
-        output.show({"pass": passes, **report.to_dict()}, summary(report), json)
+        output.show({"pass": passes, **report.to_dict()}, indexer.summary(report), json)
 
     output.note(f"watching {watcher.folder}; Ctrl-C ends it")
-    total = watch(watcher, index_all, took, output.note, every_s)
-    output.show({"passes": passes, **total.to_dict()}, f"in all: {summary(total)}", json)
+    total = watch(watcher, index, took, output.note, every_s)
+    output.show({"passes": passes, **total.to_dict()}, f"in all: {indexer.summary(total)}", json)
     return total
