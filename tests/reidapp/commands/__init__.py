@@ -18,7 +18,7 @@ from unittest import mock
 
 from reidapp.cli import main
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {"TZ": "UTC", "COLUMNS": "200"}
 
 Done = subprocess.CompletedProcess[str]
