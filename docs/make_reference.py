@@ -23,7 +23,7 @@ from benchmarks import supervised, unsupervised  # noqa: E402
 from benchmarks.method_rows import Row, read_result  # noqa: E402
 from docs import code_blocks  # noqa: E402
 from reidapp import registry, settings  # noqa: E402
-from training.recipe import FOLDER, describe, kinds  # noqa: E402
+from training.recipe import FOLDER, GOOD_FOR, describe, good_for, kinds  # noqa: E402
 
 OUT = DOCS / "reference"
 TABLES = {"supervised": [*supervised.ROWS, supervised.BEST], "unsupervised": [*unsupervised.ROWS, unsupervised.LABELS]}
@@ -32,7 +32,7 @@ TABLES = {"supervised": [*supervised.ROWS, supervised.BEST], "unsupervised": [*u
 def main() -> None:
     shutil.rmtree(OUT, ignore_errors=True)
     (OUT / "recipes").mkdir(parents=True)
-    pages = {"cli": commands(), "api": rest(), "settings": indexing(), "recipes": recipes()}
+    pages = {"cli": commands(), "api": rest(), "settings": configuration(), "recipes": recipes()}
     pages["examples"] = code_blocks.listing()
     pages |= {f"recipes/{name}": recipe(name) for names in kinds().values() for name in names}
     for name, text in pages.items():
@@ -78,15 +78,21 @@ def rest() -> str:
     return "\n".join(lines)
 
 
-def indexing() -> str:
-    """What can be said of cameras and of a run of indexing."""
+def configuration() -> str:
+    """What can be said of cameras and of a run of indexing, and what is read from the environment."""
     return "\n".join(
         [
-            "# Settings of indexing",
+            "# Settings",
             "",
             "`reidapp index` has an option for each; those of cameras may also stand in a TOML file (`--cameras`).",
             "",
             *(line for cls in (settings.IndexSettings, settings.CameraSettings) for line in _described(cls)),
+            "## Environment variables",
+            "",
+            "| Variable | |",
+            "|---|---|",
+            *(f"| `{name}` | {what} |" for name, what in settings.ENVIRONMENT.items()),
+            "",
         ]
     )
 
@@ -95,17 +101,22 @@ def recipes() -> str:
     """The list of recipes."""
     lines = ["# Methods", "", "Each is a recipe of `reidapp train`: one YAML file, of which every key may be set.", ""]
     for kind, names in kinds().items():
-        lines += [f"## Learn {kind}", "", *(f"- [{name}](recipes/{name}.md): {describe(name)}" for name in names), ""]
+        lines += [
+            f"## Learn {kind}",
+            "",
+            *(f"- [{name}](recipes/{name}.md): {describe(name)} Good for {good_for(name)}" for name in names),
+            "",
+        ]
     lines += ["```{toctree}", ":hidden:", ":glob:", "", "recipes/*", "```", ""]
     return "\n".join(lines)
 
 
 def recipe(name: str) -> str:
-    """A recipe with its equations, its file, its command and its results."""
+    """A recipe: what it is good for, its equations, its file, its command and its results."""
     text = (FOLDER / f"{name}.yaml").read_text("utf-8")
     comment, keys = _split(text)
     raw = yaml.safe_load(text)
-    lines = [f"# {name}", "", comment, "", *_results(name)]
+    lines = [f"# {name}", "", f"**{GOOD_FOR.strip()}** {good_for(name)}", "", comment, "", *_results(name)]
     lines += ["## Command", "", "```text", f"reidapp train {name} --data KIND:DIR --out RUN", "```", ""]
     lines += [*_equations(raw), "## Recipe", "", "```yaml", keys, "```", ""]
     return "\n".join(lines)
@@ -115,7 +126,8 @@ def _split(text: str) -> tuple[str, str]:
     """A recipe's comment as paragraphs, and its keys."""
     lines = text.splitlines()
     end = next(place for place, line in enumerate(lines) if not line.startswith("#"))
-    return "\n".join(line.removeprefix("#").strip() for line in lines[:end]), "\n".join(lines[end:]).strip()
+    said = [line.removeprefix("#").strip() for line in lines[:end]]
+    return "\n".join(line for line in said if not line.startswith(GOOD_FOR)), "\n".join(lines[end:]).strip()
 
 
 def _equations(raw: dict[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Settings of an indexing run, checked in one place before any work begins."""
+"""Settings of an indexing run, checked in one place before any work begins; and what the environment may say."""
 
 import os
 import re
@@ -15,6 +15,18 @@ from reidapp.registry import suggestion
 
 Kind = Literal["videos", "stills", "crops"]
 """What a folder is indexed as: videos; pictures in which people are looked for; or pictures of one person each."""
+
+
+ENVIRONMENT = {
+    "REIDAPP_ACCESS": "the folder of users and the log, if not `GALLERY-access`; `--access` goes before it",
+    "REIDAPP_DEMAND_PURPOSE": "`1`: every search has to say what it is for, as `serve --demand-purpose` has it",
+    "REIDAPP_MILVUS_TOKEN": "`user:password`, or a key, of the Milvus server that has the vectors; never stored",
+    "REIDAPP_KEY": "the key that `examples/integrator.py` asks a server with",
+    "REIDAPP_NOTED": "set by `serve` for the commands that it runs, for its log has them already; leave it alone",
+    "REIDAPP_CHROMIUM": "the browser of tests, screenshots and `benchmarks/page.py`, if not the first one on PATH",
+    "REIDAPP_SHARED": "the folder with real footage for tests, if not `../shared`",
+}
+"""What is read from the environment, with what it is for."""
 
 
 def _check_zone(name: str) -> str:

@@ -13,6 +13,7 @@ from reidapp.errors import UserError
 from reidapp.registry import suggestion
 
 FOLDER = Path(__file__).parent / "recipes"
+GOOD_FOR = "Good for: "
 _SMALL = FOLDER / "_small.yaml"  # what a CPU can train
 _LEARNS_FROM = {"supervised": "labelled crops", "dgd": "labelled crops of several data sets", "cycas": "whole frames"}
 _UNLABELLED = "unlabelled crops"
@@ -180,9 +181,18 @@ def kinds() -> dict[str, list[str]]:
 
 def describe(name: str) -> str:
     """The first sentence of a recipe that comes with the application."""
+    return re.split(r"(?<=\.) (?=\D)", " ".join(" ".join(_comment(name)).split()), maxsplit=1)[0]
+
+
+def good_for(name: str) -> str:
+    """What a recipe that comes with the application is good for: its comment has a line of it."""
+    (said,) = (line for line in _comment(name) if line.startswith(GOOD_FOR))
+    return said.removeprefix(GOOD_FOR)
+
+
+def _comment(name: str) -> list[str]:
     lines = (FOLDER / f"{name}.yaml").read_text("utf-8").splitlines()
-    comment = " ".join(line.removeprefix("#") for line in takewhile(lambda line: line.startswith("#"), lines))
-    return re.split(r"(?<=\.) (?=\D)", " ".join(comment.split()), maxsplit=1)[0]
+    return [line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), lines)]
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), small: bool = False) -> Recipe:

@@ -36,9 +36,12 @@ def test_every_command_call_setting_and_recipe_is_in_the_reference(site: Path) -
     assert "reidapp gallery erase" in page("cli")
     assert "POST /search/{search_id}/feedback" in page("api")
     assert "offset: seconds by which its clock is ahead" in page("settings")
+    assert "REIDAPP_MILVUS_TOKEN" in page("settings")
     recipes = {path.stem for path in (ROOT / "training" / "recipes").glob("[!_]*.yaml")}
     assert {path.stem for path in (site / "reference" / "recipes").glob("*.html")} == recipes
     assert "L = L_SE + β L_LP" in page("recipes/ise")
+    for name in recipes:
+        assert page(f"recipes/{name}").count("Good for:") == 1, name
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:

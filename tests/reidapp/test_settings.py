@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -5,7 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from reidapp.errors import UserError
-from reidapp.settings import CameraSettings, IndexSettings, local_zone, read_cameras
+from reidapp.settings import ENVIRONMENT, CameraSettings, IndexSettings, local_zone, read_cameras
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_defaults_and_none_for_what_was_not_given() -> None:
@@ -128,3 +131,11 @@ def test_cameras_of_a_bad_file(tmp_path: Path, text: str | None, words: str) -> 
         read_cameras(file)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_every_environment_variable_is_in_the_reference() -> None:
+    folders = ("reidapp", "training", "models", "ui", "benchmarks", "deploy", "docs", "examples", "tools")
+    files = {file for folder in folders for file in (ROOT / folder).rglob("*.py")} | {ROOT / "tests" / "conftest.py"}
+    files -= {ROOT / "reidapp" / "settings.py"}
+    read = {name for file in files for name in re.findall(r"\bREIDAPP_[A-Z_]+\b", file.read_text("utf-8"))}
+    assert read == set(ENVIRONMENT)

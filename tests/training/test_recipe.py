@@ -1,9 +1,10 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from reidapp.errors import UserError
-from training.recipe import Schedule, list_recipes, load_recipe
+from training.recipe import Schedule, describe, good_for, list_recipes, load_recipe
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -11,6 +12,12 @@ def test_shipped_recipes_are_valid(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.loss or not recipe.method.keys() & {"supervised", "dgd"}
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_a_recipe_says_what_it_is_and_what_it_is_good_for(name: str) -> None:
+    assert "Good for" not in describe(name)
+    assert re.fullmatch(r"\S.{20,}\.", good_for(name))
 
 
 def test_overrides() -> None:
