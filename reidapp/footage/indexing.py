@@ -21,7 +21,7 @@ from reidapp.footage.decoding import VideoFacts, begins_anew, ends_at, frames, l
 from reidapp.footage.detection import Detector
 from reidapp.footage.pipeline import FaultError, blamed_on, cores, in_order
 from reidapp.footage.report import IndexReport, Progress
-from reidapp.footage.run import Run
+from reidapp.footage.run import Run, video_row
 from reidapp.footage.sources import Skipped, Source
 from reidapp.footage.stills import PictureRun, WholePicture
 from reidapp.footage.templates import fitting
@@ -298,7 +298,8 @@ class _Run(Run):
             return None
         if (earlier := self.writer.video(video_id)) is None:
             self._remove_beginnings(source)
-            self.writer.add_video(source.camera, self.settings.zone, self._row(source, facts, video_id))
+            row = video_row(source, video_id, facts, self.settings.model_dump(), done=False)
+            self.writer.add_video(source.camera, self.settings.zone, row)
         else:
             self.writer.moved(video_id, source.path, source.mtime_ns)
             if earlier.done:
@@ -321,23 +322,6 @@ class _Run(Run):
             if size < source.size and files.fingerprint(source.path, size) == video_id:
                 delete_from(self.writer, Selection(video=video_id))
                 self.report.notes.append(f"{source.file}: grew since it was indexed, and is indexed anew")
-
-    def _row(self, source: Source, facts: VideoFacts, video_id: str) -> schema.Video:
-        written, start_source = source.started(facts.created, facts.duration_s)
-        return schema.Video(
-            id=video_id,
-            path=str(source.path),
-            size=source.size,
-            mtime_ns=source.mtime_ns,
-            written=written.isoformat(),
-            start_source=start_source,
-            duration_s=facts.duration_s,
-            width=facts.width,
-            height=facts.height,
-            settings=self.settings.model_dump(),
-            done=False,
-            note=None,
-        )
 
     def _jobs(self, found: Sequence[Source]) -> Iterator[_Job]:
         """Files are opened when it is their turn, so that the first is at work at once."""

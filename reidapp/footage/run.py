@@ -2,13 +2,16 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
 from reidapp.files import fingerprint
+from reidapp.footage.decoding import VideoFacts
 from reidapp.footage.detection import Detector
 from reidapp.footage.report import IndexReport, Progress
 from reidapp.footage.sources import Source
+from reidapp.gallery import schema
 from reidapp.gallery.recordings import Recordings
 from reidapp.gallery.writer import GalleryWriter
 from reidapp.settings import IndexSettings
@@ -46,3 +49,28 @@ class Run:
         if there := self.recordings.elsewhere(self.writer.gallery, id_, source.path):
             raise UserError(f"the same as {there}")
         return id_
+
+
+def video_row(source: Source, id_: str, facts: VideoFacts, settings: dict[str, Any], done: bool) -> schema.Video:
+    """The row of a video or picture.
+
+    Args:
+        id_: the fingerprint of its content.
+        settings: by which it is indexed.
+        done: all of it is in the gallery.
+    """
+    written, start_source = source.started(facts.created, facts.duration_s)
+    return schema.Video(
+        id=id_,
+        path=str(source.path),
+        size=source.size,
+        mtime_ns=source.mtime_ns,
+        written=written.isoformat(),
+        start_source=start_source,
+        duration_s=facts.duration_s,
+        width=facts.width,
+        height=facts.height,
+        settings=settings,
+        done=done,
+        note=None,
+    )

@@ -21,9 +21,8 @@ from reidapp.footage.analysis import seen
 from reidapp.footage.decoding import Frame, VideoFacts
 from reidapp.footage.detection import Detection, Detector
 from reidapp.footage.pipeline import blamed_on, in_order
-from reidapp.footage.run import Run
+from reidapp.footage.run import Run, video_row
 from reidapp.footage.sources import Source
-from reidapp.gallery import schema
 from reidapp.gallery.facts import PathPoint
 from reidapp.gallery.writer import NewChunk, NewCrop, NewPicture, NewTracklet
 from reidapp.imaging import decode_crop, encode_crop, read_image
@@ -125,22 +124,8 @@ def _look_at(source: Source, id_: str, detector: Detector, settings: IndexSettin
         quality = shots.quality(crop, _UNCUT if settings.kind == "crops" else person, others)
         shot = NewCrop(0.0, person.box, quality, encode_crop(crop))
         tracklets.append(NewTracklet([PathPoint(0.0, person.box)], [shot]))
-    written, start_source = source.started(facts.created, 0.0)
     of_detection = {"detector"} if settings.kind == "crops" else set()
-    row = schema.Video(
-        id=id_,
-        path=str(source.path),
-        size=source.size,
-        mtime_ns=source.mtime_ns,
-        written=written.isoformat(),
-        start_source=start_source,
-        duration_s=0.0,
-        width=facts.width,
-        height=facts.height,
-        settings=settings.model_dump(exclude={"sampling", "chunk_s"} | of_detection),
-        done=True,
-        note=None,
-    )
+    row = video_row(source, id_, facts, settings.model_dump(exclude={"sampling", "chunk_s"} | of_detection), done=True)
     return NewPicture(source.camera, row, NewChunk(0, 0.0, 1, len(view.people), 0.0, tracklets, _NO_VECTORS))
 
 
