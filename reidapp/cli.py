@@ -24,7 +24,8 @@ from reidapp.commands import (
     train,
     users,
 )
-from reidapp.errors import ReidappError, UserError
+from reidapp.commands.options import ProgressOption
+from reidapp.errors import ReidappError
 from reidapp.files import one_line
 
 app = typer.Typer(
@@ -48,14 +49,16 @@ app.command()(doctor.doctor)
 for group in (synth, models, bench, gallery, identity, case, users, audit):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
-_TRAIN = "this command needs `pip install 'reidapp[train]'`"
-_SERVE = "`pip install 'reidapp[cpu]'`, or 'reidapp[gpu]'"
+# By path: reidapp is on no package index, where anybody could take its name.
+_INSTALL = "`pip install '.[{}]'` in a copy of the repository"
+_TRAIN = f"this command needs {_INSTALL.format('train')}"
+_SERVE = f"{_INSTALL.format('cpu')}, or '.[gpu]'"
 _EXTRA_OF = dict.fromkeys(
     ("torch", "torchvision", "yaml", "safetensors", "onnx", "onnxscript", "sklearn", "matplotlib"), _TRAIN
 )
 _EXTRA_OF |= dict.fromkeys(("onnxruntime", "faiss"), _SERVE) | {
-    "ray": "`pip install 'reidapp[ray]'`",
-    "psycopg": "rows in PostgreSQL need `pip install 'reidapp[postgres]'`",
+    "ray": _INSTALL.format("ray"),
+    "psycopg": f"rows in PostgreSQL need {_INSTALL.format('postgres')}",
 }
 _UsageError: Any = typer.BadParameter.__mro__[1]  # click's, or in newer Typers that of a copy without a public name
 
@@ -94,8 +97,6 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
-    progress: Annotated[str, typer.Option(help="bar, or json: an object a line, on standard error.")] = "bar",
+    progress: ProgressOption = "bar",
 ) -> None:
-    if progress not in ("bar", "json"):
-        raise UserError(f'--progress: "{progress}" is unknown; bar or json')
     output.progress_as_lines(progress == "json")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reidapp.commands import opening, output
-from reidapp.commands.options import GalleryOption, JsonOption
-from reidapp.errors import ReidappError, UserError
+from reidapp.commands.options import GalleryOption, JsonOption, ProgressOption
+from reidapp.errors import ReidappError
 
 if TYPE_CHECKING:
     from reidapp.embedding import Embedder
@@ -39,12 +39,10 @@ def adapt(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last epoch.")] = False,
     apply: Annotated[bool, typer.Option("--apply", help="Move the gallery to the new version at once.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Apply it even if it is not known to be better.")] = False,
-    progress: Annotated[str, typer.Option(help="bar, or json: an object a line, on standard error.")] = "bar",
+    progress: ProgressOption = "bar",
     json: JsonOption = False,
 ) -> None:
     """Adapt a model to a gallery's own cameras, from its stored crops, without labels."""
-    if progress not in ("bar", "json"):
-        raise UserError(f'--progress: "{progress}" is unknown; bar or json')
     from reidapp.embedding import Embedder
     from reidapp.gallery.store import Gallery
     from training.adapting import adapt as adapt_by_training
