@@ -23,7 +23,7 @@ from reidapp.metrics import (
     verify,
 )
 from training.data.datasets import NO_CAMERA, Record, load_dataset
-from training.progress import Notes, bar
+from training.progress import Notes
 
 _CHUNK = 256
 Embed = Callable[[Sequence[np.ndarray]], np.ndarray]
@@ -68,7 +68,7 @@ def evaluate(
     notes = Notes()
     embed = _embed_function(model, device)
     records = list(dict.fromkeys([*dataset.query, *dataset.gallery]))  # a query may be in the gallery: embed it once
-    with bar("embedding", len(records), notes.console, quiet) as advance:
+    with notes.bar("embedding", len(records), quiet) as advance:
         embeddings, skipped = _embed_files(embed, records, flip, advance)
     skipped = dataset.skipped + skipped
     notes.warn_left_out(skipped)

@@ -16,7 +16,7 @@ from models.run_folder import LEFT_OUT, RECIPE, folder_of, last_epoch, load_netw
 from reidapp.errors import UserError
 from training.data.cache import decode
 from training.data.datasets import UNLABELLED, load_datasets
-from training.progress import Notes, bar
+from training.progress import Notes
 from training.run_writer import RunWriter
 
 _CHUNK = 256
@@ -104,7 +104,7 @@ def apply_her(
     if not records:
         raise UserError(f"data {dataset.spec}: no training images with an identity")
 
-    with bar("reading images", len(records), notes.console, quiet) as advance:
+    with notes.bar("reading images", len(records), quiet) as advance:
         crops = decode(records, trained.height, trained.width, run, advance)
     skipped = dataset.skipped + crops.skipped
     notes.warn_left_out(skipped, out / LEFT_OUT)
@@ -136,7 +136,7 @@ def _check(ridge: float) -> None:
 
 def _embeddings(network: Network, images: np.ndarray, notes: Notes, quiet: bool) -> np.ndarray:
     parts = []
-    with bar("embedding", len(images), notes.console, quiet) as advance:
+    with notes.bar("embedding", len(images), quiet) as advance:
         for start in range(0, len(images), _CHUNK):
             parts.append(network.embed_crops(list(images[start : start + _CHUNK])))
             advance(len(parts[-1]))
