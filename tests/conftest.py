@@ -63,7 +63,7 @@ def chromium(needs: Callable[[object, str], None]) -> Path:
 @pytest.fixture(scope="session")
 def postgres(needs: Callable[[object, str], None]) -> Iterator[Server]:
     """A PostgreSQL server of its own, with nothing in it: the system's, from PATH or where Debian has it."""
-    needs(importlib.util.find_spec("psycopg"), "psycopg is not installed: pip install 'reidapp[postgres]'")
+    needs(importlib.util.find_spec("psycopg"), "psycopg is not installed: pip install '.[postgres]'")
     found = binaries()
     needs(found, "no PostgreSQL server (Debian: apt-get install postgresql)")
     assert found

@@ -315,7 +315,7 @@ def test_without_torch_nothing_begins(folder: Path) -> None:
     command = [sys.executable, "-c", code, "models", "pull", "ssdlite"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("reidapp: torch is not installed; this command needs `pip install 'reidapp[train]'`")
+    assert done.stderr.startswith("reidapp: torch is not installed; this command needs `pip install '.[train]'`")
     assert not folder.exists()
 
 

@@ -203,5 +203,6 @@ def test_without_ray_one_line_says_how_to_get_it(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
-    assert capsys.readouterr().err == "reidapp: ray is not installed; `pip install 'reidapp[ray]'`\n"
+    said = capsys.readouterr().err
+    assert said == "reidapp: ray is not installed; `pip install '.[ray]'` in a copy of the repository\n"
     assert not (tmp_path / "g").exists()

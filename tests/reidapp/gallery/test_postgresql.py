@@ -570,7 +570,7 @@ def test_a_server_that_is_not_there(gallery: Gallery, postgres: Server, refused_
 def test_without_psycopg(gallery: Gallery, monkeypatch: pytest.MonkeyPatch, refused_here: Callable[..., str]) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     said = refused_here(1, "gallery", "info", "--gallery", gallery.path)
-    assert "pip install 'reidapp[postgres]'" in said
+    assert "pip install '.[postgres]'" in said
 
 
 def test_folders_and_databases_that_do_not_belong_together(

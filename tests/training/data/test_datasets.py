@@ -202,7 +202,7 @@ def test_parquet_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert [(r.path, r.pid, r.camid) for r in data.train] == [(tmp_path / "1.jpg", 7, 2), (tmp_path / "2.jpg", 8, -1)]
 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(UserError, match=r"needs pyarrow: pip install 'reidapp\[parquet\]', or save it as CSV"):
+    with pytest.raises(UserError, match=r"needs pyarrow: pip install '\.\[parquet\]' in .*, or save it as CSV"):
         load_dataset(f"manifest:{file}")
 
 

@@ -79,7 +79,7 @@ def _read_parquet(file: Path, where: str) -> tuple[list[str], list[dict[str, Any
     try:
         from pyarrow import ArrowInvalid, parquet
     except ImportError:
-        advice = "pip install 'reidapp[parquet]', or save it as CSV"
+        advice = "pip install '.[parquet]' in a copy of the repository, or save it as CSV"
         raise UserError(f"{where}: reading Parquet needs pyarrow: {advice}") from None
     try:
         table = parquet.read_table(file)
