@@ -33,6 +33,11 @@ class Storage:
         grown = sum(size for part, size in self.bytes.items() if part != "models")
         return grown / self.footage_s * _HOUR_S if self.footage_s >= _LEAST_S else None
 
+    @property
+    def hours_left(self) -> float | None:
+        """Hours of footage that what is free holds, at that rate; None where nothing is known of it."""
+        return self.free / self.per_hour if self.per_hour else None
+
 
 def storage(gallery: Gallery) -> Storage:
     """What a gallery takes now. Looks at every file of it: a second for some 100,000 crops."""

@@ -14,7 +14,7 @@ def test_what_a_gallery_takes_and_what_it_was_made_of(tmp_path: Path) -> None:
     assert found.bytes["crops"] == sum(file.stat().st_size for file in (gallery.path / "crops").rglob("*.webp"))
     assert found.footage_s == len(FOOTAGE) * SECONDS
     assert found.footage_bytes == sum(file.stat().st_size for file in tmp_path.glob("*.mp4"))
-    assert found.per_hour is None  # 42 s say too little
+    assert (found.per_hour, found.hours_left) == (None, None)  # 42 s say too little
     assert found.free > 0
     (tmp_path / "empty").mkdir()
     assert storage(make_gallery(tmp_path / "empty", empty=True)).footage_s == 0
@@ -22,7 +22,8 @@ def test_what_a_gallery_takes_and_what_it_was_made_of(tmp_path: Path) -> None:
 
 def test_an_hour_by_what_there_is_so_far() -> None:
     taken = {"database": 10, "crops": 600, "vectors": 90, "models": 10**9}  # models do not grow with footage
-    assert Storage(taken, 1, 1800.0, 5).per_hour == pytest.approx(1400)
+    disk = Storage(taken, 7000, 1800.0, 5)
+    assert (disk.per_hour, disk.hours_left) == (pytest.approx(1400), pytest.approx(5))
 
 
 def test_size_of_a_folder_with_folders_and_links(tmp_path: Path) -> None:

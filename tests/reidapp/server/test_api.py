@@ -454,7 +454,7 @@ def test_a_folder_is_planned_in_part(own: TestClient, tmp_path: Path) -> None:
     assert "give a limit" in plan(probe=True).json()["error"]
     assert 'unknown time zone "Mars"' in plan(zone="Mars").json()["error"]
     told = own.get(f"{API}/storage").json()
-    assert (told["footage_s"], told["per_hour"]) == (14 * len(FOOTAGE), None)
+    assert (told["footage_s"], told["per_hour"], told["hours_left"]) == (14 * len(FOOTAGE), None, None)
 
 
 def test_models_and_calibration(client: TestClient) -> None:
