@@ -6,6 +6,7 @@ import numpy as np
 
 from .palette import BAGS, GREY_HAIR, HAIR, LOWER, NAMED, RGB, SHOES, SKIN, UPPER, draw_named, draw_shade, vary
 from .pose import Gait, draw_gait
+from .seeds import weighted
 
 
 @dataclass(frozen=True)
@@ -115,15 +116,10 @@ class Appearance:
         }
 
 
-def _pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
-    p = np.array(list(weights.values()), float)
-    return list(weights)[int(rng.choice(len(p), p=p / p.sum()))]
-
-
 def draw_build(rng: np.random.Generator) -> Build:
     """Proportions of one person."""
     female = bool(rng.random() < 0.46)
-    age = _pick(rng, {"child": 3, "adult": 89, "old": 8})
+    age = weighted(rng, {"child": 3, "adult": 89, "old": 8})
     height = float(np.clip(rng.normal(1.65 if female else 1.77, 0.065), 1.48, 1.98))
     if age == "child":
         height = float(rng.uniform(1.22, 1.5))
@@ -145,7 +141,7 @@ def draw_build(rng: np.random.Generator) -> Build:
 
 def _draw_cloth(rng: np.random.Generator, weights: dict[str, int], patterns: dict[str, float]) -> Cloth:
     name, colour = draw_named(rng, weights)
-    pattern = _pick(rng, patterns)
+    pattern = weighted(rng, patterns)
     second = vary(rng, NAMED[_contrast(rng, name)])
     return Cloth(name, colour, pattern, second, float(rng.uniform(0.7, 1.5)), int(rng.integers(1 << 31)))
 
@@ -154,8 +150,7 @@ def _contrast(rng: np.random.Generator, name: str) -> str:
     """Another colour that shows on this one."""
     base = np.array(NAMED[name])
     names = [other for other in UPPER if np.abs(np.array(NAMED[other]) - base).sum() > 0.6]
-    weights = {other: UPPER[other] for other in names}
-    return _pick(rng, {k: float(v) for k, v in weights.items()})
+    return weighted(rng, {other: UPPER[other] for other in names})
 
 
 UPPER_PATTERNS = {
@@ -178,7 +173,7 @@ BAG_KINDS = {
 
 def draw_upper(rng: np.random.Generator, female: bool) -> Upper:
     """One piece above the belt."""
-    kind = _pick(
+    kind = weighted(
         rng,
         {
             "t-shirt": 40, "shirt": 17, "sweater": 10, "hoodie": 9, "jacket": 13, "coat": 5, "vest": 3,
@@ -205,7 +200,7 @@ def draw_upper(rng: np.random.Generator, female: bool) -> Upper:
         kind, 0.011
     )
     collar = {"hoodie": "hood", "shirt": "shirt", "coat": "shirt", "jacket": "high"}.get(
-        kind, _pick(rng, {"round": 7, "deep": 3})
+        kind, weighted(rng, {"round": 7, "deep": 3})
     )
     return Upper(
         kind=kind,
@@ -222,13 +217,13 @@ def draw_upper(rng: np.random.Generator, female: bool) -> Upper:
 
 def draw_lower(rng: np.random.Generator, female: bool) -> Lower:
     """One piece below the belt."""
-    kind = _pick(
+    kind = weighted(
         rng,
         {"trousers": 37, "jeans": 30, "shorts": 22, "skirt": 18 if female else 0, "leggings": 9 if female else 1},
     )
     cloth = _draw_cloth(rng, LOWER, SKIRT_PATTERNS if kind == "skirt" else LOWER_PATTERNS)
     if kind == "jeans":
-        name = _pick(rng, {"denim": 55, "light denim": 25, "navy": 10, "black": 10})
+        name = weighted(rng, {"denim": 55, "light denim": 25, "navy": 10, "black": 10})
         cloth = replace(cloth, name=name, colour=vary(rng, NAMED[name]), pattern="denim")
     length = {"shorts": float(rng.uniform(0.33, 0.52)), "skirt": float(rng.uniform(0.3, 0.8))}.get(
         kind, float(rng.uniform(0.93, 1.0))
@@ -245,7 +240,7 @@ def draw_appearance(rng: np.random.Generator) -> Appearance:
     """Everything about one identity."""
     build = draw_build(rng)
     female = build.female
-    style = _pick(
+    style = weighted(
         rng,
         {"bob": 20, "long": 34, "ponytail": 22, "bun": 12, "short": 8, "curly": 4}
         if female
@@ -263,16 +258,16 @@ def draw_appearance(rng: np.random.Generator) -> Appearance:
         hair_style=style,
         beard=float(rng.uniform(0.4, 1.0)) if not female and rng.random() < 0.3 else 0.0,
         glasses=bool(rng.random() < 0.2),
-        hat=_pick(rng, hats),
+        hat=weighted(rng, hats),
         hat_colour=draw_named(rng, BAGS)[1],
         upper=upper,
         lower=draw_lower(rng, female),
-        shoes=_pick(rng, {"sneaker": 55, "leather": 22, "boot": 14, "sandal": 9}),
+        shoes=weighted(rng, {"sneaker": 55, "leather": 22, "boot": 14, "sandal": 9}),
         shoe_name=shoe_name,
         shoe_colour=shoe_colour,
         sole=(0.85, 0.85, 0.83) if rng.random() < 0.5 else (0.12, 0.11, 0.10),
         socks=(0.85, 0.85, 0.84) if rng.random() < 0.5 else (0.13, 0.13, 0.14),
-        bag=_pick(rng, BAG_KINDS),
+        bag=weighted(rng, BAG_KINDS),
         bag_name=bag_name,
         bag_colour=bag_colour,
         bag_side=int(rng.choice([-1, 1])),

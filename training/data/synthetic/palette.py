@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .seeds import weighted
+
 RGB = tuple[float, float, float]
 
 NAMED: dict[str, RGB] = {
@@ -69,12 +71,6 @@ SKIN: dict[RGB, int] = {
 }
 
 
-def draw_name(rng: np.random.Generator, weights: dict[str, int]) -> str:
-    """A colour's name, as often as its weight says."""
-    p = np.array(list(weights.values()), float)
-    return list(weights)[int(rng.choice(len(p), p=p / p.sum()))]
-
-
 def vary(rng: np.random.Generator, colour: RGB, amount: float = 0.22) -> RGB:
     """The colour, lighter or darker and slightly turned in hue."""
     light = float(rng.uniform(1 - amount, 1 + amount))
@@ -88,11 +84,10 @@ def vary(rng: np.random.Generator, colour: RGB, amount: float = 0.22) -> RGB:
 
 def draw_named(rng: np.random.Generator, weights: dict[str, int]) -> tuple[str, RGB]:
     """A colour's name and one shade of it."""
-    name = draw_name(rng, weights)
+    name = weighted(rng, weights)
     return name, vary(rng, NAMED[name])
 
 
 def draw_shade(rng: np.random.Generator, weights: dict[RGB, int]) -> RGB:
     """One shade of a colour without a name (skin, hair)."""
-    p = np.array(list(weights.values()), float)
-    return vary(rng, list(weights)[int(rng.choice(len(p), p=p / p.sum()))], 0.10)
+    return vary(rng, weighted(rng, weights), 0.10)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from .camera import Image, Light, View, draw_light
 from .palette import RGB, vary
+from .seeds import weighted
 from .surface import Floats, smoothstep
 from .textures import noise
 from .things import Pen, furnish
@@ -129,14 +130,9 @@ def _choose(rng: np.random.Generator, options: tuple[RGB, ...]) -> Floats:
     return np.asarray(0.6 * colour + 0.4 * colour.mean(), np.float32)  # places are greyer than what people wear
 
 
-def _kind(rng: np.random.Generator, weights: dict[str, int]) -> str:
-    p = np.array(list(weights.values()), float)
-    return str(rng.choice(list(weights), p=p / p.sum()))
-
-
 def _ground(rng: np.random.Generator, x: Floats, z: Floats, indoor: bool, busy: float) -> Floats:
     """Colours of the ground at x, z metres."""
-    kind = _kind(rng, GROUNDS[indoor])
+    kind = weighted(rng, GROUNDS[indoor])
     base = _choose(rng, GROUND_COLOURS[kind])
     far = np.clip(6.0 / np.maximum(z, 1.0), 0.0, 1.0)
     rough = noise(x, z, 0.35, int(rng.integers(99))) * far
@@ -169,7 +165,7 @@ def _ground(rng: np.random.Generator, x: Floats, z: Floats, indoor: bool, busy: 
 
 def _wall(rng: np.random.Generator, x: Floats, y: Floats, indoor: bool, busy: float) -> Floats:
     """Colours of the wall at x aside and y up, metres [N]."""
-    kind = _kind(rng, WALLS[indoor] if busy > 0.5 else QUIET_WALLS)
+    kind = weighted(rng, WALLS[indoor] if busy > 0.5 else QUIET_WALLS)
     base = _choose(rng, WALL_COLOURS[kind])
     rough, broad = noise(x, y, 0.3, int(rng.integers(99))), noise(x, y, 5.0, int(rng.integers(99)), 2)
     picture = base * (1 + (0.4 + 0.6 * busy) * (0.04 * rough + 0.06 * broad))[:, None]

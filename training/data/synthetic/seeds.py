@@ -1,11 +1,15 @@
 """Where chance comes from: one stream per (seed, namespace, index), so that namespaces never share a draw."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 from zlib import crc32
 
 import numpy as np
 
 from reidapp.errors import UserError
+
+_T = TypeVar("_T")
 
 TRAIN_IDENTITY = "train-identity"
 TRAIN_CAMERA = "train-camera"
@@ -47,6 +51,12 @@ def entropy(seed: int, namespace: str, *index: int) -> tuple[int, ...]:
 def stream(seed: int, namespace: str, *index: int) -> np.random.Generator:
     """An independent random generator for one thing: an identity, a camera, an image, a frame."""
     return np.random.default_rng(np.random.SeedSequence(entropy(seed, namespace, *index)))
+
+
+def weighted(rng: np.random.Generator, weights: Mapping[_T, float]) -> _T:
+    """One of some things, each as often as its weight says."""
+    p = np.array(list(weights.values()), float)
+    return list(weights)[int(rng.choice(len(p), p=p / p.sum()))]
 
 
 def check_seed(seed: int) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .camera import Image, View
 from .palette import NAMED, RGB, vary
+from .seeds import weighted
 from .surface import Floats
 
 Points = Sequence[tuple[float, float, float]] | NDArray[np.floating]
@@ -288,8 +289,8 @@ INDOOR: dict[Draw, float] = {shelf: 22, table: 18, poster: 8, pillar: 10, boxes:
 def furnish(rng: np.random.Generator, pen: Pen, indoor: bool, near: float, far: float, most: int) -> None:
     """Stand up to ``most`` things about between ``near`` and ``far`` metres, the farthest first."""
     weights = INDOOR if indoor else OUTDOOR
-    kinds, p = list(weights), np.array(list(weights.values()))
     count = int(rng.integers(2 * most // 5, most + 1))
     # Equal shares of the picture, not of the ground: most things would be at the horizon.
     for z in sorted((1 / rng.uniform(1 / far, 1 / near, count)).tolist(), reverse=True):
-        kinds[int(rng.choice(len(kinds), p=p / p.sum()))](rng, pen, float(rng.uniform(-0.62, 0.62)) * z, z)
+        draw = weighted(rng, weights)
+        draw(rng, pen, float(rng.uniform(-0.62, 0.62)) * z, z)
