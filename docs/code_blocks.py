@@ -4,7 +4,7 @@
 |---|---|
 | `<!-- run -->` | is run as it stands, by tests/docs/test_code_blocks.py |
 | `<!-- run-small: reidapp synth people --images 2; reidapp search --top 3 -->` | is run, with more options for these |
-| `<!-- file: cameras.toml -->` | is a file of this name, for the blocks that follow |
+| `<!-- file: cameras.toml -->` | is a file of this name, for blocks that follow, or in a copy of the repository |
 | `<!-- needs: market, gpu -->` | needs what a test has not; a page of the reference lists these |
 | `<!-- shown -->` | is no command: what a program prints, or a part of one |
 

@@ -1,7 +1,8 @@
 """The web page: Gradio's frame around own components, put into the server's application.
 
 Each module in ``pages/`` is a page: its `start` fills an element. What pages share is in ``components/``, words are
-in ``texts/``, one table per language. The modules are served as they are, under ``ui/``, and ask the REST API.
+in ``texts/``, one table per language, or in the page's own file. The modules are served as they are, under ``ui/``,
+and ask the REST API.
 """
 
 import json
@@ -48,8 +49,10 @@ SYSTEM_MONO = ("ui-monospace", "Consolas", "monospace")
 
 # Relative to the page's own address, so that it holds under a proxy's path too.
 _START = """
-import(new URL("ui/pages/{name}.js", document.baseURI))
-  .then((page) => page.start(element.querySelector(".page"), {about}))
+const about = {about};
+const load = (path) => import(new URL(path, document.baseURI));
+Promise.all([load("ui/pages/{name}.js"), load("ui/components/language.js").then((words) => words.learn(about.pages))])
+  .then(([page]) => page.start(element.querySelector(".page"), about))
   .catch((error) => {{
     element.querySelector(".page").textContent = "The page cannot be shown; load it again.";
     console.error(error);

@@ -7,7 +7,21 @@ import pytest
 
 from ui.page import FOLDER, PAGES
 
-TABLES = {path.stem: json.loads(path.read_text("utf-8")) for path in (FOLDER / "texts").glob("*.json")}
+OWN_WORDS = re.compile(r"^export const words = (\{.*?^\});", re.DOTALL | re.MULTILINE)
+
+
+def tables() -> dict[str, dict[str, str]]:
+    """By language; with the words that pages bring in their own files, written as JSON."""
+    tables = {path.stem: json.loads(path.read_text("utf-8")) for path in (FOLDER / "texts").glob("*.json")}
+    for page in (FOLDER / "pages").glob("*.js"):
+        if own := OWN_WORDS.search(page.read_text("utf-8")):
+            for language, words in json.loads(own[1]).items():
+                assert words.keys().isdisjoint(tables[language]), f"{page.name}: words that there are already"
+                tables[language] |= words
+    return tables
+
+
+TABLES = tables()
 SCRIPTS = "\n".join(path.read_text("utf-8") for path in FOLDER.glob("*/*.js"))
 
 

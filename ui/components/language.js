@@ -1,4 +1,4 @@
-// The page's words, from one table per language in texts/, and times as the language writes them.
+// The page's words, from one table per language in texts/ and from pages that bring their own; times as the language writes them.
 export const LANGUAGES = { en: "English", zh: "中文" };
 
 const preferred = [localStorage.getItem("reidapp.language"), ...navigator.languages].map((name) => name?.slice(0, 2).toLowerCase());
@@ -16,6 +16,19 @@ export function choose(name) {
 export function text(key, values = {}) {
   const put = (_, name, one, many) => (many === undefined ? String(values[name] ?? "") : String(values[name]) === "1" ? one : many);
   return (table[key] ?? key).replace(/\{(\w+)(?::([^|{}]*)\|([^{}]*))?\}/g, put);
+}
+
+// Pages without a name in the tables bring their words: all of these are asked, for each page names the others at its top.
+export async function learn(pages) {
+  const own = Object.keys(pages).filter((name) => !(`page.${name}` in table));
+  await Promise.all(own.map(async (name) => {
+    try {
+      const { words = {} } = await import(`../pages/${name}.js`);
+      Object.assign(table, words.en, words[language]);
+    } catch (error) {
+      console.error(`ui/pages/${name}.js`, error); // which is no reason to show no page
+    }
+  }));
 }
 
 // Who did something; without users it is whoever has opened the server's link.
