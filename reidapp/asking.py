@@ -11,7 +11,8 @@ from reidapp.embedding import Embeds
 from reidapp.errors import UserError
 from reidapp.footage.detection import Detector
 from reidapp.gallery.identities import Identities
-from reidapp.gallery.queries import Asked, asked, first_pieces, tracklets_of_shots
+from reidapp.gallery.pieces import first_pieces
+from reidapp.gallery.queries import Asked, asked, tracklets_of_shots
 from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import read_image

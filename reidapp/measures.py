@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from reidapp.box import Box
-from reidapp.gallery.calibration import SHOWN, calibration_error, reliability
+from reidapp.gallery.calibration import calibration_error, reliability
 from reidapp.gallery.facts import CropInfo, PathPoint, TrackletInfo
 from reidapp.gallery.search import Hit
+from reidapp.gallery.trials import SHOWN
 from reidapp.metrics import evaluate_distances
 from reidapp.truth import HALF, Appearance, Truth, most_common
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Double, SQLColumnExpression, func, literal, or_, select
 from sqlalchemy.orm import Session, aliased
@@ -20,7 +21,7 @@ def camera_between(
     spans = (
         select(func.min(video.start_ms), func.max(end), func.count())
         .join(schema.Camera)
-        .where(schema.Camera.name == camera.name, *_overlapping(video.start_ms, end, after, before))
+        .where(schema.Camera.name == camera.name, *overlapping(video.start_ms, end, after, before))
     )
     with Session(gallery.engine) as session:
         first_ms, last_ms, videos = session.execute(spans).one()
@@ -45,10 +46,7 @@ def tracklets_between(
         of: which cameras or recordings.
     """
     piece, video, earlier = schema.Tracklet, schema.Video, aliased(schema.Tracklet)
-    first: ColumnElement[bool] = piece.continues.is_(None)
-    if after is not None:  # a piece that goes on with one which is too early
-        first = or_(first, video.start_ms + earlier.end_s * 1000 < _ms(after))
-    inside = _overlapping(video.start_ms + piece.start_s * 1000, video.start_ms + piece.end_s * 1000, after, before)
+    inside = overlapping(video.start_ms + piece.start_s * 1000, video.start_ms + piece.end_s * 1000, after, before)
     counted = (
         select(func.count())
         .select_from(piece)
@@ -56,7 +54,7 @@ def tracklets_between(
         .join(video, video.id == schema.Chunk.video_id)
         .join(schema.Camera, schema.Camera.id == video.camera_id)
         .outerjoin(earlier, earlier.id == piece.continues)
-        .where(of, first, *inside)
+        .where(of, first_since(earlier, after), *inside)
     )
     with Session(gallery.engine) as session:
         return session.scalar(counted) or 0
@@ -89,14 +87,30 @@ def tracklet_between(info: TrackletInfo, after: datetime | None, before: datetim
     )
 
 
-def _overlapping(
-    begin: SQLColumnExpression[int] | SQLColumnExpression[float],
-    end: SQLColumnExpression[int] | SQLColumnExpression[float],
-    after: datetime | None,
-    before: datetime | None,
+def first_since(earlier: type[schema.Tracklet], after: datetime | None) -> ColumnElement[bool]:
+    """That a piece (`schema.Tracklet`) begins its tracklet, or is the first of it since a time.
+
+    Args:
+        earlier: the piece that it continues, joined beside it and beside their recording.
+    """
+    first = begins()
+    if after is not None:
+        first = or_(first, schema.Video.start_ms + earlier.end_s * 1000 < milliseconds(after))
+    return first
+
+
+def begins() -> ColumnElement[bool]:
+    """That a piece continues no other. Hardly any does, so the index by which those are found is of no use here."""
+    return func.coalesce(schema.Tracklet.continues, "") == ""
+
+
+def overlapping(
+    begin: SQLColumnExpression[Any], end: SQLColumnExpression[Any], after: datetime | None, before: datetime | None
 ) -> list[ColumnElement[bool]]:
-    return [*([end >= _ms(after)] if after else []), *([begin <= _ms(before)] if before else [])]
+    """That some part of a span (UTC milliseconds) lies between two times."""
+    return [*([end >= milliseconds(after)] if after else []), *([begin <= milliseconds(before)] if before else [])]
 
 
-def _ms(time: datetime) -> ColumnElement[float]:
-    return literal(time.timestamp() * 1000, Double)  # a database may round what is compared with whole numbers
+def milliseconds(time: datetime) -> ColumnElement[float]:
+    """A time as spans are compared with it: a database may round what is compared with whole numbers."""
+    return literal(time.timestamp() * 1000, Double)

@@ -50,6 +50,7 @@ class CameraMeans:
 
     @cached_property
     def text(self) -> str:
+        """As they are stored: JSON."""
         packed = base64.b64encode(self.means.astype("<f4").tobytes()).decode()
         return json.dumps({"at": self.at, "tracklets": self.tracklets, "cameras": self.cameras, "means": packed})
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from reidapp.errors import UnknownError, UserError
 from reidapp.gallery import schema
-from reidapp.registry import suggestion
+from reidapp.gallery.naming import not_there
 from reidapp.settings import CameraSettings
 from reidapp.spans import Between, Span, gaps_and_overlaps
 
@@ -175,7 +175,4 @@ def existing(session: Session, name: str) -> schema.Camera:
         return camera
     if later := camera_called(session, name):
         raise UnknownError(f'camera "{name}" is called "{later.name}" now')
-    known = sorted(session.scalars(select(schema.Camera.name)))
-    raise UnknownError(
-        f'camera "{name}" is not in this gallery{suggestion(name, known)}; known: {", ".join(known) or "none"}'
-    )
+    raise UnknownError(not_there("camera", name, session.scalars(select(schema.Camera.name))))

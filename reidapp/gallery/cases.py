@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 from reidapp.errors import UnknownError, UserError
 from reidapp.gallery import database, schema
 from reidapp.gallery.facts import TrackletInfo, iso
-from reidapp.gallery.queries import first_pieces
+from reidapp.gallery.naming import check_name, not_there
+from reidapp.gallery.pieces import first_pieces
 from reidapp.gallery.store import Gallery
-from reidapp.registry import suggestion
 from reidapp.wording import counted
 
 Verdict = Literal["yes", "no", "unsure"]
@@ -132,7 +132,16 @@ class Cases:
             rows = session.scalars(select(schema.CaseHit).filter_by(case_id=_called(session, name).id)).all()
         infos = self.gallery.tracklets_called([row.tracklet_id for row in rows])
         hits = [
-            CaseHit(info, row.crop_id or _best(info), row.verdict, row.note, row.score, row.p_match, row.by, row.at)
+            CaseHit(
+                info,
+                row.crop_id or (info.best_shot.id if info.best_shot else None),
+                row.verdict,
+                row.note,
+                row.score,
+                row.p_match,
+                row.by,
+                row.at,
+            )
             for row, info in zip(rows, infos, strict=True)
         ]
         return sorted(hits, key=lambda hit: (hit.info.start, hit.info.id))
@@ -241,17 +250,10 @@ def _set(row: schema.CaseHit, values: Mapping[str, Any]) -> None:
         setattr(row, key, value)
 
 
-def _best(info: TrackletInfo) -> str | None:
-    best = max(info.crops, key=lambda crop: crop.quality, default=None)
-    return best.id if best else None
-
-
 def _called(session: Session, name: str) -> schema.CaseFile:
     if row := session.scalar(select(schema.CaseFile).filter_by(name=name)):
         return row
-    known = sorted(session.scalars(select(schema.CaseFile.name)))
-    each = ", ".join(known) or "none"
-    raise UnknownError(f'case "{name}" is not in this gallery{suggestion(name, known)}; known: {each}')
+    raise UnknownError(not_there("case", name, session.scalars(select(schema.CaseFile.name))))
 
 
 def _open(session: Session, name: str) -> schema.CaseFile:
@@ -266,7 +268,6 @@ def _check_open(row: schema.CaseFile) -> None:
 
 
 def _check_free(session: Session, name: str) -> None:
-    if not name.strip() or name != name.strip():
-        raise UserError(f'case "{name}": a name needs a letter, and no blank at its ends')
+    check_name("case", name)
     if session.scalar(select(schema.CaseFile.id).filter_by(name=name)):
         raise UserError(f'case "{name}": there is one of this name; take another')

@@ -7,7 +7,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from reidapp.gallery import schema
-from reidapp.gallery.store import Gallery, roots
+from reidapp.gallery.pieces import roots
+from reidapp.gallery.store import Gallery
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ class Reference:
             raise UserError(f"{file}: damaged; restore a back-up of the gallery, or of this file") from error
 
     def write(self, file: Path) -> None:
+        """Put it into a file, as a whole or not at all."""
         files.write_whole(file, json.dumps(asdict(self)).encode())
 
 

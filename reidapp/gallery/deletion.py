@@ -32,10 +32,10 @@ from reidapp.gallery.database import listed
 from reidapp.gallery.derived import SUFFIX, outdate
 from reidapp.gallery.facts import ModelInfo, iso, utc
 from reidapp.gallery.identities import forget_tracklets
-from reidapp.gallery.queries import first_pieces
+from reidapp.gallery.pieces import first_pieces, roots
 from reidapp.gallery.saved_searches import picture_path
 from reidapp.gallery.snapshot import Snapshots
-from reidapp.gallery.store import Gallery, roots
+from reidapp.gallery.store import Gallery
 from reidapp.gallery.verification import leftovers
 from reidapp.gallery.writer import GalleryWriter, next_generation
 from reidapp.imaging import decode_crop, encode_crop

@@ -46,13 +46,16 @@ class Columns:
 
     @classmethod
     def empty(cls, rows: int) -> "Columns":
+        """Of rows without a crop."""
         return cls(*(np.zeros(rows, dtype) for dtype in (np.uint64, np.uint64, np.float64, np.float64)))
 
     def of(self, rows: np.ndarray) -> "Columns":
+        """Of some rows, by their places: int ``[N]``."""
         return Columns(*(array[rows] for array in vars(self).values()))
 
     @classmethod
     def joined(cls, parts: Iterable["Columns"]) -> "Columns":
+        """One after the other."""
         each = [vars(cls.empty(0)), *map(vars, parts)]
         return cls(**{name: np.concatenate([part[name] for part in each]) for name in each[0]})
 
@@ -76,6 +79,7 @@ class Segment:
 
     @cached_property
     def chunks(self) -> list[str]:
+        """The chunks' ids as the database has them."""
         return [f"{chunk:016x}" for chunk in self.chunk.tolist()]
 
     @classmethod

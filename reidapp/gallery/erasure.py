@@ -26,9 +26,10 @@ from reidapp.gallery.database import listed
 from reidapp.gallery.deletion import Deletion, Selection, leave, resolved, take_out, what_goes
 from reidapp.gallery.identities import with_those_merged
 from reidapp.gallery.normalisation import normalise
+from reidapp.gallery.pieces import roots
 from reidapp.gallery.saved_searches import picture_path
 from reidapp.gallery.snapshot import Snapshots
-from reidapp.gallery.store import Gallery, roots
+from reidapp.gallery.store import Gallery
 from reidapp.gallery.traces import Traces, traces_of
 from reidapp.gallery.writer import GalleryWriter
 from reidapp.registry import suggestion
@@ -48,6 +49,7 @@ class Subject:
 
     @property
     def kind(self) -> str:
+        """What it is in the row that stays: identity, tracklets or footage."""
         if self.identity:
             return "identity"
         return "tracklets" if self.selection and self.selection.tracklets else "footage"

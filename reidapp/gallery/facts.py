@@ -46,6 +46,8 @@ class CameraInfo:
 
 @dataclass(frozen=True)
 class VideoInfo:
+    """A recording, as it was when it was indexed, and by its camera's clock as that is now."""
+
     id: str
     camera: str
     zone: str
@@ -70,6 +72,8 @@ class PathPoint:
 
 @dataclass(frozen=True)
 class CropInfo:
+    """A best shot: seconds in the video, where in the frame it was, how good it is (0..1), and its WebP file."""
+
     id: str
     time_s: float
     box: Box
@@ -90,6 +94,11 @@ class TrackletInfo:
     end_s: float
     path: list[PathPoint]
     crops: list[CropInfo]
+
+    @property
+    def best_shot(self) -> CropInfo | None:
+        """The best of its crops; None where all of them are gone."""
+        return max(self.crops, key=lambda crop: crop.quality, default=None)
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from sqlalchemy.orm import Session
 from reidapp.box import Box
 from reidapp.errors import UnknownError
 from reidapp.gallery import schema
+from reidapp.gallery.coverage import CHUNK_S
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import read_image
-from reidapp.settings import IndexSettings
 
 # Chosen on generated footage of seeds that `benchmarks.blur` does not use.
 _UP, _DOWN, _ASIDE = 0.14, 0.28, 0.3  # of a box's height above its top and below it, and of its width on each side
@@ -39,7 +39,6 @@ _NEIGHBOURS = 2  # stored boxes on each side of a moment, whose sizes count
 _PACE_S = 1.0  # of a tracklet's beginning or end, by which its speed there is told
 _BLOCKS = 4  # that are left of a head, each way
 _ROWS = 12  # that are left of a picture where it is blurred for what moves: a head is one or two of them
-_CHUNK_S = float(IndexSettings.model_fields["chunk_s"].default)
 EVERYWHERE = Box(0.0, 0.0, 1.0, 1.0)
 
 
@@ -57,7 +56,7 @@ class Heads:
             video = session.get(schema.Video, video_id)
             if video is None:
                 raise UnknownError(f"video {video_id}: not in this gallery")
-            self._chunk_s = float(video.settings.get("chunk_s") or _CHUNK_S)
+            self._chunk_s = float(video.settings.get("chunk_s") or CHUNK_S)
             first, last = int(since_s // self._chunk_s), int(until_s // self._chunk_s)
             those = (chunk.video_id == video_id, chunk.number.between(first, last))
             self._indexed = frozenset(session.scalars(select(chunk.number).where(*those)))

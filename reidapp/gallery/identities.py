@@ -19,7 +19,8 @@ from sqlalchemy.orm import Session
 from reidapp.errors import UnknownError, UserError
 from reidapp.gallery import database, schema
 from reidapp.gallery.facts import iso
-from reidapp.gallery.queries import first_pieces
+from reidapp.gallery.naming import check_name
+from reidapp.gallery.pieces import first_pieces
 from reidapp.gallery.store import Gallery
 from reidapp.registry import suggestion
 from reidapp.wording import counted
@@ -66,6 +67,7 @@ class IdentityInfo:
     judged: list[Judged] = field(default_factory=list)
 
     def tracklets(self, verdict: Verdict) -> list[str]:
+        """Ids of those that were judged so."""
         return [each.tracklet for each in self.judged if each.verdict == verdict]
 
     def to_dict(self) -> dict[str, Any]:
@@ -357,7 +359,7 @@ class Identities:
                 "video": info.video.id,
                 "start": info.start,
                 "end": info.end,
-                "crop": max(info.crops, key=lambda crop: crop.quality).id if info.crops else None,
+                "crop": info.best_shot.id if info.best_shot else None,
             }
             for id_, info in zip(there, self.gallery.tracklets_called(there), strict=True)
         }
@@ -411,8 +413,7 @@ class _Action:
         ).all()
 
     def check_free(self, name: str) -> None:
-        if not name.strip() or name != name.strip():
-            raise UserError(f'identity "{name}": a name needs a letter, and no blank at its ends')
+        check_name("identity", name)
         if self.session.scalar(select(func.count()).select_from(schema.Identity).filter_by(name=name)):
             raise UserError(f'identity "{name}": there is one of this name; add to it, or take another name')
 

@@ -43,6 +43,7 @@ class LabelFreeScores:
     by_tracklet: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, float | None]:
+        """As JSON has it; of the tracklets how many they are."""
         numbers = {name: value for name, value in asdict(self).items() if name != "by_tracklet"}
         rounded = {name: value if value is None else round(value, 4) for name, value in numbers.items()}
         return rounded | {"tracklets": len(self.by_tracklet)}

@@ -1,28 +1,25 @@
-"""Recordings and tracklets page by page, in order of time, and which of a camera's time is indexed."""
+"""Recordings and tracklets page by page, in order of time."""
 
-import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from math import inf
 from typing import Any, Generic, TypeVar
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Double, Select, SQLColumnExpression, and_, func, literal, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from reidapp.errors import UserError
 from reidapp.gallery import database, schema
+from reidapp.gallery.between import begins, first_since, milliseconds, overlapping
+from reidapp.gallery.coverage import CHUNK_S, Stretch, indexed_of
 from reidapp.gallery.database import listed
 from reidapp.gallery.facts import VideoInfo, utc
+from reidapp.gallery.naming import not_there
+from reidapp.gallery.pieces import joined_pieces
 from reidapp.gallery.store import Gallery
-from reidapp.registry import suggestion
-from reidapp.settings import IndexSettings
 
-_SLACK = timedelta(seconds=1.5)  # recorders take a moment from one file to the next
-_HOUR, _QUARTER = 3600, 900  # seconds; every zone's hours begin at a quarter
-_CHUNK_S = float(IndexSettings.model_fields["chunk_s"].default)
 _LOOKED_MS = 3_600_000.0  # of time in which tracklets are looked for at first
 _LATE_MS = 60_000.0  # a recording may go on for so long after its end as it is known
 
@@ -35,18 +32,6 @@ class Page(Generic[Item]):
 
     items: list[Item]
     after: str | None
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """A time without a break, UTC."""
-
-    start: datetime
-    end: datetime
-
-    @property
-    def seconds(self) -> float:
-        return (self.end - self.start).total_seconds()
 
 
 @dataclass(frozen=True)
@@ -80,24 +65,6 @@ class TrackletEntry:
     crop: str | None
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """What of a camera's time is indexed.
-
-    Attributes:
-        zone: IANA name of the camera's clock.
-        indexed: in order; recordings that follow one another are one.
-        gaps: between those.
-        days: {day, on the camera's clock: minutes indexed in each of its 24 hours}.
-    """
-
-    camera: str
-    zone: str
-    indexed: list[Stretch]
-    gaps: list[Stretch]
-    days: dict[str, list[float]]
-
-
 @database.blames_rows
 def videos(
     gallery: Gallery,
@@ -121,7 +88,7 @@ def videos(
     begin = schema.Video.start_ms
     with Session(gallery.engine) as session:
         chosen = select(schema.Video.id, begin).where(
-            *_within(begin, begin + schema.Video.duration_s * 1000, after, before),
+            *overlapping(begin, begin + schema.Video.duration_s * 1000, after, before),
             *_of_cameras(session, cameras),
         )
         found = session.execute(_paged(chosen, begin, schema.Video.id, limit, page)).all()
@@ -155,16 +122,12 @@ def tracklets(
     begin = video.start_ms + piece.start_s * 1000
     found: list[Any] = []
     with Session(gallery.engine) as session:
-        # A piece that goes on with another, of the chunk before, counts where that one is too early.
-        first = _begins(piece)
-        if after is not None:
-            first = or_(first, video.start_ms + earlier.end_s * 1000 < _milliseconds(after))
         chosen = (
             select(piece.id, begin)
             .join(schema.Chunk, schema.Chunk.id == piece.chunk_id)
             .join(video, video.id == schema.Chunk.video_id)
             .outerjoin(earlier, earlier.id == piece.continues)
-            .where(first, *_within(begin, video.start_ms + piece.end_s * 1000, after, before))
+            .where(first_since(earlier, after), *overlapping(begin, video.start_ms + piece.end_s * 1000, after, before))
         )
         of = [*_of_cameras(session, cameras), *([video.id == video_id] if video_id else [])]
         for recordings, from_ms, to_ms in _windows(session, of, after, before, page):
@@ -174,38 +137,6 @@ def tracklets(
             if len(found) > limit:
                 break
         return Page(_tracklet_entries(session, [id_ for id_, _ in found[:limit]]), _next(found, limit))
-
-
-def coverage(gallery: Gallery, camera: str, after: datetime | None = None, before: datetime | None = None) -> Coverage:
-    """What of a camera's time is indexed, between two times.
-
-    Raises:
-        UserError: an unknown camera.
-    """
-    with Session(gallery.engine) as session:
-        begin = schema.Video.start_ms
-        chosen = select(schema.Video).where(
-            *_within(begin, begin + schema.Video.duration_s * 1000, after, before), *_of_cameras(session, [camera])
-        )
-        rows = session.scalars(chosen).all()
-        zone = session.scalars(select(schema.Camera.zone).where(schema.Camera.name == camera)).first() or "UTC"
-        runs = _runs(session, [row.id for row in rows])
-    stretches = _joined(each for row in rows for each in _indexed(row, runs[row.id]))
-    inside = (
-        replace(each, start=max(each.start, after or each.start), end=min(each.end, before or each.end))
-        for each in stretches
-    )
-    indexed = [each for each in inside if each.end > each.start]
-    gaps = [Stretch(one.end, other.start) for one, other in itertools.pairwise(indexed)]
-    return Coverage(camera, zone, indexed, gaps, _minutes(indexed, ZoneInfo(zone)))
-
-
-def gaps(whole: Stretch, indexed: Sequence[Stretch]) -> list[Stretch]:
-    """The parts of a time that none of these cover, they being in order; a moment is none."""
-    ends = [whole.start, *(each.end for each in indexed)]
-    begins = [*(each.start for each in indexed), whole.end]
-    found = (Stretch(end, begin) for end, begin in zip(ends, begins, strict=True))
-    return [each for each in found if each.end - each.start > _SLACK]
 
 
 def tracklet_of(gallery: Gallery, crop_id: str) -> str | None:
@@ -223,8 +154,7 @@ def _of_cameras(session: Session, names: Sequence[str] | None) -> list[ColumnEle
         if group:
             known[group].add(id_)
     if unknown := [name for name in names if name not in known]:
-        hint, each = suggestion(unknown[0], list(known)), ", ".join(sorted(known)) or "none"
-        raise UserError(f'camera "{unknown[0]}" is not in this gallery{hint}; known: {each}')
+        raise UserError(not_there("camera", unknown[0], known))
     return [schema.Video.camera_id.in_({id_ for name in names for id_ in known[name]})]
 
 
@@ -240,7 +170,7 @@ def _windows(
     video = schema.Video
     end = video.start_ms + video.duration_s * 1000 + _LATE_MS
     if before is not None:
-        of = [*of, video.start_ms <= _milliseconds(before)]
+        of = [*of, video.start_ms <= milliseconds(before)]
 
     def recorded(from_ms: float, to_ms: float) -> list[ColumnElement[bool]]:
         still = or_(~video.done, end >= literal(from_ms, Double))
@@ -252,7 +182,7 @@ def _windows(
         return
     if after is not None:  # what is in a chunk that had begun by then counts, too
         at = after.timestamp() * 1000
-        chunk_s = func.coalesce(video.settings["chunk_s"].as_float(), _CHUNK_S)
+        chunk_s = func.coalesce(video.settings["chunk_s"].as_float(), CHUNK_S)
         begins.append(at - 1000 * (session.scalar(select(func.max(chunk_s)).where(*recorded(at, at))) or 0))
     end_ms = min([float(last), *([before.timestamp() * 1000] if before else [])])
     begin, length = max([float(first), *begins]), _LOOKED_MS
@@ -260,22 +190,6 @@ def _windows(
         until = begin + length if begin + length < end_ms else inf
         yield select(video.id).where(*recorded(begin, until)), begin, until
         begin, length = until, 4 * length
-
-
-def _begins(piece: type[schema.Tracklet]) -> ColumnElement[bool]:
-    """It continues no other. Hardly any does, so that the index by which these are found is of no use here."""
-    return func.coalesce(piece.continues, "") == ""
-
-
-def _within(
-    begin: SQLColumnExpression[Any], end: SQLColumnExpression[Any], after: datetime | None, before: datetime | None
-) -> list[ColumnElement[bool]]:
-    later = [end >= _milliseconds(after)] if after else []
-    return later + ([begin <= _milliseconds(before)] if before else [])
-
-
-def _milliseconds(time: datetime) -> ColumnElement[float]:
-    return literal(time.timestamp() * 1000, Double)  # a database may round what is compared with whole numbers
 
 
 def _paged(
@@ -315,58 +229,9 @@ def _entry(session: Session, info: VideoInfo) -> VideoEntry:
         select(func.count())
         .select_from(schema.Tracklet)
         .join(schema.Chunk)
-        .where(schema.Chunk.video_id == info.id, _begins(schema.Tracklet))
+        .where(schema.Chunk.video_id == info.id, begins())
     )
-    indexed = _joined(_indexed(row, _runs(session, [info.id])[info.id]))
-    return VideoEntry(info, row.done, row.note, session.scalar(firsts) or 0, indexed)
-
-
-def _runs(session: Session, ids: Sequence[str]) -> defaultdict[str, list[tuple[int, int]]]:
-    """{video: first and last number of chunks that follow one another}: a day has 1440 chunks, and mostly one run."""
-    video, number = schema.Chunk.video_id, schema.Chunk.number
-    runs, broken = defaultdict(list), []
-    ends = select(video, func.min(number), func.max(number), func.count()).where(video.in_(listed(ids)))
-    for id_, first, last, count in session.execute(ends.group_by(video)):
-        if last - first + 1 == count:
-            runs[id_].append((first, last))
-        else:
-            broken.append(id_)
-    place = func.row_number().over(partition_by=video, order_by=number)
-    some = select(video, number, (number - place).label("run")).where(video.in_(listed(broken))).subquery().c
-    parts = select(some.video_id, func.min(some.number), func.max(some.number)).group_by(some.video_id, some.run)
-    for id_, first, last in session.execute(parts):
-        runs[id_].append((first, last))
-    return runs
-
-
-def _indexed(row: schema.Video, runs: Iterable[tuple[int, int]]) -> list[Stretch]:
-    length_s = float(row.settings.get("chunk_s") or _CHUNK_S)
-    ends = ((first * length_s, min((last + 1) * length_s, row.duration_s)) for first, last in runs)
-    begins = utc(row.start_ms)
-    return [Stretch(begins + timedelta(seconds=a), begins + timedelta(seconds=b)) for a, b in ends if b > a]
-
-
-def _joined(stretches: Iterable[Stretch]) -> list[Stretch]:
-    joined: list[Stretch] = []
-    for each in sorted(stretches, key=lambda stretch: stretch.start):
-        if joined and each.start - joined[-1].end <= _SLACK:
-            joined[-1] = replace(joined[-1], end=max(joined[-1].end, each.end))
-        else:
-            joined.append(each)
-    return joined
-
-
-def _minutes(indexed: Sequence[Stretch], zone: ZoneInfo) -> dict[str, list[float]]:
-    days: dict[str, list[float]] = {}
-    for each in indexed:
-        time = each.start
-        while time < each.end:
-            local = time.astimezone(zone)
-            step = _QUARTER if (local.utcoffset() or timedelta()).seconds % _HOUR else _HOUR
-            until = min(each.end, datetime.fromtimestamp((time.timestamp() // step + 1) * step, time.tzinfo))
-            days.setdefault(local.date().isoformat(), [0.0] * 24)[local.hour] += (until - time).total_seconds() / 60
-            time = until
-    return {day: [round(minutes, 2) for minutes in hours] for day, hours in sorted(days.items())}
+    return VideoEntry(info, row.done, row.note, session.scalar(firsts) or 0, indexed_of(session, [row]))
 
 
 def _tracklet_entries(session: Session, ids: Sequence[str]) -> list[TrackletEntry]:
@@ -381,9 +246,10 @@ def _tracklet_entries(session: Session, ids: Sequence[str]) -> list[TrackletEntr
     ).all()
     crops = select(schema.Crop.tracklet_id, schema.Crop.id).where(schema.Crop.tracklet_id.in_(listed(ids)))
     best = dict(session.execute(crops.order_by(schema.Crop.quality, schema.Crop.id)).all())
+    pieces = joined_pieces(session, [row.id for row in rows if row.continues])
     found = {
         row.id: TrackletEntry(
-            id=_first_piece(session, row.continues) or row.id,
+            id=pieces[row.id][0].id if row.continues else row.id,
             camera=row.name,
             zone=row.zone,
             video=row.video,
@@ -394,10 +260,3 @@ def _tracklet_entries(session: Session, ids: Sequence[str]) -> list[TrackletEntr
         for row in rows
     }
     return [found[id_] for id_ in ids]
-
-
-def _first_piece(session: Session, piece: str | None) -> str | None:
-    """That a piece's tracklet begins with."""
-    while piece and (earlier := session.scalar(select(schema.Tracklet.continues).filter_by(id=piece))):
-        piece = earlier
-    return piece

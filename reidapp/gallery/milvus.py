@@ -110,6 +110,7 @@ class Collection:
 
     @property
     def name(self) -> str:
+        """What Milvus calls it."""
         return f"{self.base}_{self.erasures or 0}" if self.renewed else self.base
 
     def make(self) -> bool:

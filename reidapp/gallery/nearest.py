@@ -211,9 +211,11 @@ class Found:
 class AnyPart(Protocol):
     """Rows that one thread goes through."""
 
-    def top(self, query: np.ndarray, k: int, kept: np.ndarray | None) -> Found: ...
+    def top(self, query: np.ndarray, k: int, kept: np.ndarray | None) -> Found:
+        """As `Part.top`."""
 
-    def reaching(self, query: np.ndarray, least: float, kept: np.ndarray | None) -> Found: ...
+    def reaching(self, query: np.ndarray, least: float, kept: np.ndarray | None) -> Found:
+        """As `Part.reaching`."""
 
 
 @dataclass(frozen=True)

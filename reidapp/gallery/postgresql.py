@@ -81,6 +81,7 @@ def place(engine: Engine) -> str:
 
 
 def name(engine: Engine) -> str:
+    """How a user calls it who knows the server."""
     return f"database {engine.url.database or engine.url.username}"
 
 

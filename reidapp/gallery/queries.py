@@ -20,11 +20,12 @@ from scipy.special import expit
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from reidapp.errors import ReidappError, UnknownError, UserError
+from reidapp.errors import ReidappError, UserError
 from reidapp.gallery import schema, vectors
 from reidapp.gallery.camera_means import current_means
+from reidapp.gallery.pieces import first_pieces, roots
 from reidapp.gallery.snapshot import Snapshot
-from reidapp.gallery.store import Gallery, roots
+from reidapp.gallery.store import Gallery
 
 COMBINE = ("mean", "max", "set")
 
@@ -237,31 +238,6 @@ def tracklets_of_shots(gallery: Gallery, crops: Sequence[str]) -> frozenset[str]
     with Session(gallery.engine) as session:
         pieces = session.scalars(select(schema.Crop.tracklet_id).where(schema.Crop.id.in_(crops))).all()
     return frozenset(first_pieces(gallery, pieces).values())
-
-
-def first_pieces(gallery: Gallery, tracklets: Sequence[str], missing_ok: bool = False) -> dict[str, str]:
-    """{id as given: first piece's id}; an id may be the beginning of one, 6 digits at least.
-
-    Raises:
-        UserError: no such tracklet, or several begin so.
-    """
-    found = {}
-    with Session(gallery.engine) as session:
-        before = roots(session) if tracklets else {}
-        for given in tracklets:
-            known = session.get(schema.Tracklet, given) is not None
-            if not known and len(given) >= 6:
-                begins = schema.Tracklet.id.startswith(given.lower(), autoescape=True)
-                several = session.scalars(select(schema.Tracklet.id).where(begins).limit(2)).all()
-                if len(several) > 1:
-                    raise UserError(f"tracklet {given}: several begin so, such as {' and '.join(several)}")
-                id_, known = (several[0], True) if several else (given, False)
-            else:
-                id_ = given
-            if not known and not missing_ok:
-                raise UnknownError(f"tracklet {given}: not in this gallery; `reidapp search` prints their ids")
-            found[given] = before.get(id_, id_)
-    return found
 
 
 def unmoved(gallery: Gallery, read: Callable[[], Read]) -> Read:

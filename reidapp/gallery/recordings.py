@@ -53,6 +53,7 @@ class Recordings:
         return {video.id: answers.get(video.id, SILENT) for video in videos}
 
     def state(self, video: VideoInfo) -> str:
+        """Of one video."""
         return self.states([video])[video.id]
 
     def elsewhere(self, gallery: Gallery, video_id: str, path: Path) -> Path | None:

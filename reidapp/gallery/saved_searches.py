@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 from reidapp import files
 from reidapp.errors import UnknownError, UserError
 from reidapp.gallery import database, schema
+from reidapp.gallery.naming import not_there
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import encode_crop
-from reidapp.registry import suggestion
 from reidapp.wording import counted
 
 FOLDER = "queries"
@@ -166,9 +166,7 @@ class SavedSearches:
     def _called(session: Session, name: str) -> schema.SavedSearch:
         if row := session.scalar(select(schema.SavedSearch).filter_by(name=name)):
             return row
-        known = sorted(session.scalars(select(schema.SavedSearch.name)))
-        hint, each = suggestion(name, known), ", ".join(known) or "none"
-        raise UnknownError(f'saved search "{name}" is not in this gallery{hint}; known: {each}')
+        raise UnknownError(not_there("saved search", name, session.scalars(select(schema.SavedSearch.name))))
 
 
 def picture_path(gallery: Gallery, search_id: str, number: int) -> Path:

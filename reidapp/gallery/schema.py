@@ -24,6 +24,8 @@ def now(timespec: str = "seconds") -> str:
 
 
 class Base(DeclarativeBase):
+    """What the tables have in common: lists and dicts are JSON."""
+
     type_annotation_map: ClassVar = {
         dict[str, Any]: JSON,
         list[list[float]]: JSON,
@@ -51,6 +53,8 @@ class Model(Base):
 
 
 class Camera(Base):
+    """A camera and its clock."""
+
     __tablename__ = "camera"
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -70,6 +74,8 @@ class CameraAlias(Base):
 
 
 class Video(Base):
+    """A recording: a video, or a picture, which has one chunk."""
+
     __tablename__ = "video"
 
     id: Mapped[str] = mapped_column(primary_key=True)  # from the content: see files.fingerprint
@@ -105,6 +111,8 @@ class Chunk(Base):
 
 
 class Tracklet(Base):
+    """One person in one chunk; the piece of the chunk before that it continues, if it does (`pieces`)."""
+
     __tablename__ = "tracklet"
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -116,6 +124,8 @@ class Tracklet(Base):
 
 
 class Crop(Base):
+    """A best shot of a tracklet."""
+
     __tablename__ = "crop"
     __table_args__ = (UniqueConstraint("chunk_id", "position"),)
 
@@ -193,7 +203,7 @@ class IdentityAction(Base):
     kind: Mapped[str]  # new, add, remove, rename, merge, unmerge, delete; undo, redo
     told: Mapped[str]  # in words
     of: Mapped[int | None] = mapped_column(ForeignKey("identity_action.id"))  # that it undoes, redoes or unmerges
-    changes: Mapped[list[dict[str, Any]]]  # see identities.Change
+    changes: Mapped[list[dict[str, Any]]]  # {table, before, after}, a row each: see `identities`
 
 
 class SavedSearch(Base):

@@ -13,7 +13,7 @@ from reidapp.box import Box
 from reidapp.embedding import Embeds
 from reidapp.errors import UserError
 from reidapp.gallery import database
-from reidapp.gallery.calibration import SHOWN, Calibration, calibration_for, standing
+from reidapp.gallery.calibration import Calibration, calibration_for
 from reidapp.gallery.facts import TrackletInfo, iso
 from reidapp.gallery.gpu import Copies
 from reidapp.gallery.queries import combined, mean_of, ranked, unmoved
@@ -21,6 +21,7 @@ from reidapp.gallery.recordings import Recordings
 from reidapp.gallery.snapshot import Snapshot, Snapshots
 from reidapp.gallery.store import Gallery
 from reidapp.gallery.travel_times import Sightings, TravelTimes, current_travel_times, middles_s
+from reidapp.gallery.trials import SHOWN, standing
 from reidapp.kreciprocal import Reranking
 
 RERANKED = 200  # first tracklets that are re-ranked, or ordered by travel times

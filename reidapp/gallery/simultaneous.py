@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from reidapp.box import Box
 from reidapp.gallery import schema
-from reidapp.gallery.store import Gallery, roots
+from reidapp.gallery.pieces import roots
+from reidapp.gallery.store import Gallery
 
 
 def simultaneous(gallery: Gallery) -> list[tuple[str, str]]:

@@ -22,10 +22,11 @@ from reidapp.gallery.coarse import SAMPLE, Coarse
 from reidapp.gallery.derived import ERASURES, SUFFIX, Columns, Segment, outdate
 from reidapp.gallery.gpu import Copies, GpuIndex
 from reidapp.gallery.milvus import MilvusIndex
+from reidapp.gallery.naming import not_there
 from reidapp.gallery.nearest import Centring, ExactIndex, decoded
-from reidapp.gallery.store import Gallery, first_piece
+from reidapp.gallery.pieces import continuations, first_piece
+from reidapp.gallery.store import Gallery
 from reidapp.gallery.writer import next_generation
-from reidapp.registry import suggestion
 
 _WORTH = 20_000  # rows without a derived file that are worth one: reading them costs about a millisecond
 _AT_ONCE = 500  # chunks whose crops one question asks for
@@ -80,6 +81,7 @@ class Snapshot:
 
     @property
     def crops(self) -> np.ndarray:
+        """Of each row its crop's id: uint64 ``[rows]``; 0 where it has none."""
         return self.columns.crop
 
     @property
@@ -89,6 +91,7 @@ class Snapshot:
 
     @property
     def fresh_rows(self) -> int:
+        """How many rows are in no derived file."""
         return len(self.crops) - sum(len(segment.codes) for segment in self.segments)
 
     @property
@@ -181,10 +184,7 @@ class Snapshot:
 
     def _cameras(self, name: str) -> list[int]:
         if name not in self.cameras:
-            known = ", ".join(sorted(self.cameras)) or "none"
-            raise UserError(
-                f'camera "{name}" is not in this gallery{suggestion(name, list(self.cameras))}; known: {known}'
-            )
+            raise UserError(not_there("camera", name, self.cameras))
         return self.cameras[name]
 
 
@@ -297,7 +297,7 @@ class Snapshots:
             known = before.fresh if before else {}
             # A segment of another process may have tracklets whose rows were never read here.
             same = before and [s.path for s in before.segments] == [s.path for s in segments]
-            links = dict(before.links) if before and same else _links(session)
+            links = dict(before.links) if before and same else continuations(session)
             read = _columns(session, [block for block in others if block.chunk not in known], links)
         same_means = before and before.means and means and before.means.digest == means.digest
         fresh = {block.chunk: known.get(block.chunk) or read[block.chunk] for block in others}
@@ -440,11 +440,6 @@ def _fitting(segments: Sequence[Segment], blocks: dict[str, _Block]) -> tuple[tu
             used.append(segment)
             coded |= dict.fromkeys(segment.chunks)
     return tuple(used), coded
-
-
-def _links(session: Session) -> dict[str, str]:
-    links = select(schema.Tracklet.id, schema.Tracklet.continues).where(schema.Tracklet.continues.is_not(None))
-    return {piece: before for piece, before in session.execute(links) if before}
 
 
 def _columns(session: Session, blocks: Sequence[_Block], links: dict[str, str]) -> dict[str, Columns]:

@@ -60,6 +60,7 @@ def place(engine: Engine) -> str:
 
 
 def name(engine: Engine) -> str:
+    """How a user calls it who knows the folder."""
     return Path(place(engine)).name
 
 

@@ -36,9 +36,8 @@ from reidapp.gallery.facts import (
     VideoInfo,
     utc,
 )
-from reidapp.gallery.writer import (
-    GalleryWriter,
-)
+from reidapp.gallery.pieces import joined_pieces
+from reidapp.gallery.writer import GalleryWriter
 from reidapp.model_card import ModelCard
 
 
@@ -110,6 +109,7 @@ class Gallery:
 
     @property
     def model_file(self) -> Path:
+        """The ONNX file of the model whose vectors are searched."""
         return self.model_path(self.model_id)
 
     @database.blames_rows
@@ -216,7 +216,7 @@ class Gallery:
             UnknownError: there is no such tracklet.
         """
         with Session(self.engine) as session:
-            found = _pieces(session, ids)
+            found = joined_pieces(session, ids)
             chunks = {pieces[0].chunk_id for pieces in found.values()}
             of_chunks = select(schema.Chunk.id, schema.Chunk.video_id).where(
                 schema.Chunk.id.in_(database.listed(chunks))
@@ -263,10 +263,12 @@ class Gallery:
             return cameras.name_in_model(session, found[1], known)
 
     def crop_path(self, chunk_id: str, crop_id: str) -> Path:
-        return self._chunk_folder(chunk_id) / f"{crop_id}.webp"
+        """Where a best shot is, or is to be."""
+        return self.chunk_folder(chunk_id) / f"{crop_id}.webp"
 
     @database.blames_rows
     def summary(self) -> GallerySummary:
+        """What is in it, in numbers."""
         cameras = self.cameras()
         unfinished = select(func.count()).select_from(schema.Video).where(~schema.Video.done)
         with Session(self.engine) as session:
@@ -284,6 +286,7 @@ class Gallery:
 
     @database.blames_rows
     def facts(self) -> GalleryFacts:
+        """What `reidapp gallery info` tells. Looks at every file of it."""
         return GalleryFacts(database.place(self.engine), self.summary(), self.models(), self.sizes())
 
     def sizes(self) -> dict[str, int]:
@@ -394,34 +397,12 @@ class Gallery:
         return crops
 
     def model_path(self, model_id: str) -> Path:
+        """Where a model's ONNX file is, or is to be."""
         return self.path / "models" / f"{model_id[:16]}.onnx"
 
-    def _chunk_folder(self, chunk_id: str) -> Path:
+    def chunk_folder(self, chunk_id: str) -> Path:
+        """Where a chunk's best shots are, or are to be."""
         return self.path / "crops" / chunk_id[:2] / chunk_id
-
-
-def roots(session: Session) -> dict[str, str]:
-    """{piece: first piece} of every tracklet that continues another."""
-    links = select(schema.Tracklet.id, schema.Tracklet.continues).where(schema.Tracklet.continues.is_not(None))
-    before = dict(session.execute(links).all())
-    return {id_: first_piece(id_, before) for id_ in before}
-
-
-def first_piece(piece: str, before: Mapping[str, str | None]) -> str:
-    """What a piece's tracklet begins with.
-
-    Args:
-        before: what pieces continue.
-
-    Raises:
-        ReidappError: it continues itself.
-    """
-    first, steps = piece, 0
-    while earlier := before.get(first):
-        first, steps = earlier, steps + 1
-        if steps > len(before):
-            raise ReidappError(f"tracklet {piece}: continues itself; restore a back-up of the gallery")
-    return first
 
 
 def _of_creation(entry: Path) -> bool:
@@ -430,34 +411,6 @@ def _of_creation(entry: Path) -> bool:
         return all(file.name.endswith((".onnx", ".onnx.new")) for file in entry.iterdir())
     half_made = tuple(f"{name}.new" for name in (database.FILE_NAME, database.REFERENCE))
     return entry.name == "files.lock" or entry.name.startswith(half_made)
-
-
-def _pieces(session: Session, ids: Collection[str]) -> dict[str, list[schema.Tracklet]]:
-    """{id: all pieces of its tracklet in order of time}; the id may be any piece's."""
-    piece = schema.Tracklet
-    found = dict[str, schema.Tracklet]()
-    waiting = set(ids)
-    while waiting:  # back to where they begin
-        rows = session.scalars(select(piece).where(piece.id.in_(database.listed(waiting)))).all()
-        found |= {row.id: row for row in rows}
-        waiting = {row.continues for row in rows if row.continues} - found.keys()
-    if unknown := set(ids) - found.keys():
-        raise UnknownError(f"tracklet {min(unknown)}: not in this gallery")
-    waiting = set(found)
-    while waiting:  # and on to where they end
-        rows = session.scalars(select(piece).where(piece.continues.in_(database.listed(waiting)))).all()
-        waiting = {row.id for row in rows} - found.keys()
-        found |= {row.id: row for row in rows}
-    following = {row.continues: row for row in found.values() if row.continues}
-    before = {row.id: row.continues for row in found.values()}
-
-    def joined(row: schema.Tracklet) -> list[schema.Tracklet]:
-        pieces = [found[first_piece(row.id, before)]]
-        while later := following.get(pieces[-1].id):
-            pieces.append(later)
-        return pieces
-
-    return {id_: joined(found[id_]) for id_ in ids}
 
 
 def _tracklet_info(

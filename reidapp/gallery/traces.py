@@ -50,6 +50,7 @@ class Traces:
     equal: int = 0
 
     def add(self, what: str, data: bytes) -> None:
+        """Look for this, too; what is too short would stand in any file by chance."""
         if len(data) >= _KEY:
             self.data[data] = what
 

@@ -203,7 +203,7 @@ class _Inspection:
             remedy = f"{_REPAIR} cuts them out of the recording again"
         else:
             remedy = f"they are lost, unless {video.path} comes back as it was; then {_REPAIR}"
-        folder = self.gallery.crop_path(chunk_id, lost[0]).parent.relative_to(self.gallery.path)
+        folder = self.gallery.chunk_folder(chunk_id).relative_to(self.gallery.path)
         count = f"{len(lost)} of {self.crops_of[chunk_id]} pictures"
         self._fault(f"{folder}: {count} missing or damaged ({camera}, {video.path.name})", remedy)
 
@@ -305,7 +305,7 @@ def leftovers(session: Session, gallery: Gallery) -> list[Leftover]:
         for model_id, day, end in session.execute(ends)
         if model_id in models
     }
-    named = {gallery.crop_path(id_, "").parent for id_ in session.scalars(select(schema.Crop.chunk_id).distinct())}
+    named = {gallery.chunk_folder(id_) for id_ in session.scalars(select(schema.Crop.chunk_id).distinct())}
     of_models = {gallery.model_path(id_) for id_ in models}
     others = [
         *(file for name in (database.FILE_NAME, database.REFERENCE) for file in path.glob(f"{name}.new*")),

@@ -42,6 +42,8 @@ class NewCrop:
 
 @dataclass(frozen=True)
 class NewTracklet:
+    """A tracklet on its way into the gallery. ``continues``: the id of the piece that it goes on."""
+
     path: list[PathPoint]
     crops: list[NewCrop]
     continues: str | None = None
@@ -103,6 +105,7 @@ class GalleryWriter:
         self.model_id = gallery.model_id
 
     def video(self, video_id: str) -> schema.Video | None:
+        """A recording's row; None where it is not here."""
         with Session(self.gallery.engine, expire_on_commit=False) as session:
             return session.get(schema.Video, video_id)
 
@@ -384,7 +387,7 @@ class GalleryWriter:
         chunk_id = schema.identifier(video_id, chunk.number)
         if not (rows := _crop_rows(chunk_id, chunk)):
             return
-        folder = self.gallery._chunk_folder(chunk_id)
+        folder = self.gallery.chunk_folder(chunk_id)
         half_made = folder.with_suffix(".new")
         for leftover in (half_made, folder):  # of a run that was killed before its commit
             shutil.rmtree(leftover, ignore_errors=True)
@@ -413,6 +416,7 @@ class GalleryWriter:
 
 
 def next_generation(session: Session) -> None:
+    """Let every reader know that there is something new, once this is committed."""
     generation = session.get_one(schema.Setting, "generation")
     generation.value = str(int(generation.value) + 1)
 

@@ -1,1 +1,1 @@
-"""The web server: one FastAPI application for media, queries and, later, the REST API. The page itself is in ``ui``."""
+"""The web server: the REST API and all that guards it, as one FastAPI application. The page itself is in ``ui``."""

@@ -18,7 +18,7 @@ from fastapi import Depends, Request
 from reidapp.errors import UnknownError, UserError
 from reidapp.gallery import listing
 from reidapp.gallery.between import camera_between, seconds_between, tracklet_between
-from reidapp.gallery.facts import CameraInfo, CropInfo, TrackletInfo, VideoInfo
+from reidapp.gallery.facts import CameraInfo, TrackletInfo, VideoInfo
 from reidapp.gallery.listing import TrackletEntry
 from reidapp.gallery.store import Gallery
 from reidapp.server.askers import Asker, RefusedError, Role
@@ -50,6 +50,7 @@ class Desk:
 
     @property
     def gallery(self) -> Gallery:
+        """What is looked into."""
         return self.service.gallery
 
     def url(self, *parts: str | int) -> str:
@@ -151,8 +152,7 @@ class Desk:
         if self.period(entry.start, entry.end) == (entry.start, entry.end):
             return entry
         info = self.tracklet(entry.id)
-        best = best_shot(info)
-        return replace(entry, start=info.start, end=info.end, crop=best.id if best else None)
+        return replace(entry, start=info.start, end=info.end, crop=info.best_shot.id if info.best_shot else None)
 
     def sees(self, tracklet_id: str) -> bool:
         """Whether a tracklet is there and may be seen."""
@@ -221,11 +221,6 @@ class Desk:
         return not (asker.after and end < asker.after) and not (asker.before and start > asker.before)
 
 
-def best_shot(info: TrackletInfo) -> CropInfo | None:
-    """The best of the shots that may be seen."""
-    return max(info.crops, key=lambda crop: crop.quality, default=None)
-
-
 def asker_of(request: Request) -> Asker:
     """Who asks, as `reidapp.server.security.Gate` has found out."""
     asker: Asker = request.state.asker
@@ -233,6 +228,7 @@ def asker_of(request: Request) -> Asker:
 
 
 def galleries_of(request: Request) -> Galleries:
+    """Those that the server has."""
     galleries: Galleries = request.app.state.galleries
     return galleries
 

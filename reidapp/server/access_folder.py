@@ -53,6 +53,7 @@ class AccessFolder:
         return cls(path.with_name(f"{path.name}-access"))
 
     def has(self, name: str) -> bool:
+        """Whether a file of it is there."""
         return (self.path / name).is_file()
 
     def secret(self, name: str) -> bytes:

@@ -51,4 +51,5 @@ class Asker:
 
     @property
     def sees_all(self) -> bool:
+        """Whether they may see all cameras at all times."""
         return self.cameras is None and self.after is None and self.before is None

@@ -22,10 +22,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from reidapp.errors import ReidappError, UserError
+from reidapp.gallery.schema import now
 from reidapp.server.access_folder import AccessFolder
 
 FILE_NAME, TEXTS, KEY, HEAD = "audit.db", "texts.db", "audit.key", "audit.head"
@@ -107,7 +107,7 @@ class Audit:
             about: ids and the like; what is none is hashed.
         """
         said = {key: self._stands_for(key, value) for key, value in about.items() if value}
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = now("milliseconds")
         with self._rows() as rows:
             last = rows.execute("SELECT n, mac FROM entry ORDER BY n DESC LIMIT 1").fetchone()
             n, before = (last["n"] + 1, last["mac"]) if last else (1, "")

@@ -32,8 +32,7 @@ class Window:
         """A tracklet with some seconds before and after it; of one that is too long the part around its best shot."""
         start_s, end_s = max(0.0, tracklet.start_s - around_s), tracklet.end_s + around_s
         if end_s - start_s > LONGEST_S:
-            best = max(tracklet.crops, key=lambda crop: crop.quality, default=None)
-            middle_s = best.time_s if best else tracklet.start_s
+            middle_s = tracklet.best_shot.time_s if tracklet.best_shot else tracklet.start_s
             start_s = min(max(start_s, middle_s - LONGEST_S / 2), end_s - LONGEST_S)
             end_s = start_s + LONGEST_S
         return cls(round(start_s, 3), round(end_s, 3))

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 
+from reidapp.gallery.facts import iso
+
 _events = logging.getLogger("reidapp.events")
 # Their messages are the same whatever they are about: what they are about stands apart, in the record's arguments.
 _PLAIN = ("reidapp.", "uvicorn.")
@@ -35,7 +37,7 @@ class JsonLines(logging.Formatter):
     """A record as an object: when, how bad, what, and of a fault its type and where it came about."""
 
     def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = iso(datetime.fromtimestamp(record.created, UTC))
         told: dict[str, object] = {"time": at, "level": record.levelname.lower()}
         if facts := getattr(record, "facts", None):
             told |= {"event": record.msg, **facts}

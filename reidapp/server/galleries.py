@@ -32,6 +32,7 @@ class Galleries:
 
     @property
     def default(self) -> SearchService:
+        """The one that is meant where no name is said."""
         return next(iter(self._services.values()))
 
     def __iter__(self) -> Iterator[tuple[str, SearchService]]:

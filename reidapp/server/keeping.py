@@ -59,9 +59,11 @@ class Keeper:
         self._thread = threading.Thread(target=self._work, name="retention", daemon=True)
 
     def start(self) -> None:
+        """Look from now on, in a thread."""
         self._thread.start()
 
     def close(self) -> None:
+        """Look no more, once it has ended the look that it is at."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()

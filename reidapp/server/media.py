@@ -162,6 +162,11 @@ def preview(image: np.ndarray) -> bytes:
 
 
 def send_file(path: Path, media_type: str, caching: str) -> FileResponse:
+    """A file, or the part of it that is asked for.
+
+    Raises:
+        UnknownError: it is not there any more.
+    """
     _check_there(path)
     return FileResponse(path, media_type=media_type, headers={"Cache-Control": caching} | _VARIES)
 

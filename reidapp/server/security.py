@@ -300,6 +300,7 @@ def cookie_name(scope: Scope) -> str:
 
 
 def with_headers(scope: Scope, send: Send) -> Send:
+    """Answers that tell browsers to load nothing from elsewhere, and to keep nothing of the API's."""
     is_data = path_inside(scope).startswith("/api/")
 
     async def send_with_headers(message: Message) -> None:

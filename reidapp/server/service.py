@@ -56,6 +56,7 @@ class Query:
     owner: str = ""
 
     def image(self) -> np.ndarray:
+        """The picture, decoded: RGB uint8 ``[H, W, 3]``, upright."""
         return read_image(io.BytesIO(self.data), "query")
 
 
@@ -102,6 +103,7 @@ class Kept(Generic[Item]):
         self._kept: OrderedDict[str, tuple[float, Item]] = OrderedDict()
 
     def keep(self, id_: str, item: Item) -> None:
+        """Put one in, or another in its place; the oldest go where it is too much."""
         with self._lock:
             self._kept[id_] = (self._clock(), item)
             self._kept.move_to_end(id_)
@@ -156,6 +158,7 @@ class Queries(Kept[Query]):
         super().__init__(gone, lifetime_s, max_bytes, lambda query: len(query.data), clock)
 
     def add(self, query: Query) -> None:
+        """Keep a picture by its id."""
         self.keep(query.id, query)
 
 

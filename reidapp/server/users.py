@@ -81,6 +81,7 @@ class Account:
 
     @property
     def asker(self) -> Asker:
+        """As routes know them."""
         return Asker(self.name, self.role, self.cameras, self.after, self.before, self.id, self.heads)
 
     def to_dict(self) -> dict[str, Any]:

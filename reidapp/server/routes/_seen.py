@@ -15,7 +15,7 @@ from reidapp.errors import UnknownError
 from reidapp.gallery.cases import CaseHit, CaseInfo, Cases
 from reidapp.gallery.identities import Identities, IdentityInfo, Judged
 from reidapp.gallery.saved_searches import SavedSearches, SavedSearchInfo
-from reidapp.server.access import Desk, best_shot
+from reidapp.server.access import Desk
 from reidapp.server.askers import RefusedError
 
 Info = TypeVar("Info")
@@ -56,8 +56,7 @@ def _judged_part(desk: Desk, judged: Judged) -> Judged | None:
         return None
     if not judged.start:
         return judged
-    best = best_shot(info)
-    return replace(judged, start=info.start, end=info.end, crop=best.id if best else None)
+    return replace(judged, start=info.start, end=info.end, crop=info.best_shot.id if info.best_shot else None)
 
 
 def saved_search(desk: Desk, name: str) -> SavedSearchInfo:
@@ -116,6 +115,5 @@ def _part(desk: Desk, hit: CaseHit) -> CaseHit | None:
     if info is None:
         return None
     if all(crop.id != hit.crop for crop in info.crops):
-        best = best_shot(info)
-        return replace(hit, info=info, crop=best.id if best else None)
+        return replace(hit, info=info, crop=info.best_shot.id if info.best_shot else None)
     return replace(hit, info=info)

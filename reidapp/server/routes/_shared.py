@@ -9,8 +9,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerialize
 
 from reidapp.box import Box
 from reidapp.errors import UserError
+from reidapp.gallery.coverage import Stretch
 from reidapp.gallery.facts import iso
-from reidapp.gallery.listing import Stretch
 from reidapp.server.jobs import Jobs
 
 Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]

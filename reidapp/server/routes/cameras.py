@@ -5,7 +5,7 @@ from collections import defaultdict
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from reidapp.gallery import listing
+from reidapp.gallery import coverage as covering
 from reidapp.gallery.facts import CameraInfo
 from reidapp.server.access import Admin, Desk, Viewer
 from reidapp.server.routes._shared import After, Before, Model, Name, NameInPath, Period, Utc, periods
@@ -82,7 +82,7 @@ def cameras(desk: Viewer) -> CameraList:
 def coverage(desk: Viewer, name: NameInPath, after: After = None, before: Before = None) -> CameraCoverage:
     """What of a camera's time is indexed, the gaps in between, and the minutes of each day and hour."""
     camera = desk.camera(name)
-    found = listing.coverage(desk.gallery, camera.name, *desk.period(after, before))
+    found = covering.coverage(desk.gallery, camera.name, *desk.period(after, before))
     return CameraCoverage(
         camera=camera.name,
         zone=camera.zone,

@@ -1,5 +1,4 @@
-"""Whether the server lives, and whether it can answer; both are open to everybody, and say nothing of what it holds.
-Its figures are not."""
+"""Whether the server lives and can answer, which everybody may ask; and its figures, which say what it holds."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response

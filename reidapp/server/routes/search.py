@@ -17,7 +17,7 @@ from reidapp.gallery.calibration import Calibration
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.search import Hit as FoundHit
-from reidapp.server.access import Desk, Viewer, best_shot
+from reidapp.server.access import Desk, Viewer
 from reidapp.server.routes import _seen
 from reidapp.server.routes._shared import (
     Fractions,
@@ -381,7 +381,7 @@ def _shown(desk: Desk, hits: Iterable[FoundHit]) -> Iterator[FoundHit]:
     for hit in hits:
         if desk.period(hit.start, hit.end) == (hit.start, hit.end):
             yield hit
-        elif best := best_shot(info := desk.tracklet(hit.tracklet)):
+        elif best := (info := desk.tracklet(hit.tracklet)).best_shot:
             best = next((crop for crop in info.crops if crop.id == hit.crop), best)
             time = info.video.start + timedelta(seconds=best.time_s)
             inside = replace(hit, start=info.start, end=info.end, crop=best.id, box=best.box)

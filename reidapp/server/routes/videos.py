@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 
 from reidapp.gallery import listing, schema
 from reidapp.gallery.between import tracklets_between
-from reidapp.gallery.listing import Stretch, VideoEntry
+from reidapp.gallery.coverage import Stretch, gaps
+from reidapp.gallery.listing import VideoEntry
 from reidapp.imaging import is_picture
 from reidapp.server.access import Desk, Viewer
 from reidapp.server.clips import LONGEST_S, Window
@@ -142,7 +143,7 @@ def _told(desk: Desk, entry: VideoEntry) -> Video:
         tracklets=tracklets,
         indexed_minutes=round(sum(each.seconds for each in indexed) / 60, 2),
         indexed=periods(indexed),
-        gaps=periods(listing.gaps(seen, indexed)),
+        gaps=periods(gaps(seen, indexed)),
         url=desk.url("videos", info.id),
         file_url=desk.url("videos", info.id, "file"),
     )

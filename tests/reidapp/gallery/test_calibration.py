@@ -17,7 +17,6 @@ from reidapp.gallery import schema
 from reidapp.gallery.calibration import (
     Calibration,
     Point,
-    Trial,
     calibrate,
     calibrated,
     calibration_error,
@@ -26,13 +25,13 @@ from reidapp.gallery.calibration import (
     keep,
     presence,
     reliability,
-    standing,
 )
 from reidapp.gallery.facts import PathPoint
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery
+from reidapp.gallery.trials import Trial, standing
 from reidapp.gallery.writer import NewChunk, NewCrop, NewTracklet
 from tests.reidapp.gallery.test_search import DIM, START_MS, WEBP, Model, add_video, chunk_of, new_gallery, unit
 

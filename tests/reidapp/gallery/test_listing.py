@@ -7,8 +7,9 @@ import pytest
 from reidapp.box import Box
 from reidapp.errors import UserError
 from reidapp.gallery import schema
+from reidapp.gallery.coverage import coverage
 from reidapp.gallery.facts import PathPoint
-from reidapp.gallery.listing import coverage, tracklets, video, videos
+from reidapp.gallery.listing import tracklets, video, videos
 from reidapp.gallery.store import Gallery
 from reidapp.gallery.writer import NewChunk, NewTracklet
 from reidapp.settings import CameraSettings

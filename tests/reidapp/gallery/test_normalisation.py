@@ -207,7 +207,7 @@ def test_nothing_is_kept_of_a_model_that_is_not_searched_any_more(
         normalise(gallery)
     back()
     monkeypatch.setattr(calibration, "calibrated", _then(lambda *_: None, moved))
-    monkeypatch.setattr(calibration, "_of_people", lambda *_: [])
+    monkeypatch.setattr(calibration, "of_people", lambda *_: [])
     with pytest.raises(ReidappError, match="moved to another model meanwhile"):
         calibrate(gallery, Model, "identities")
     assert _keys(gallery) == before

@@ -7,7 +7,8 @@ import pytest
 
 from reidapp.errors import UserError
 from reidapp.gallery import schema
-from reidapp.gallery.queries import asked, first_pieces, refined, tracklet_vectors
+from reidapp.gallery.pieces import first_pieces
+from reidapp.gallery.queries import asked, refined, tracklet_vectors
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery
 from tests.reidapp.gallery.test_search import DIM, START_MS, Model, add_video, chunk_of, new_gallery, unit

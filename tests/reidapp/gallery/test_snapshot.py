@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from reidapp.gallery import schema, snapshot, vectors
@@ -95,18 +95,28 @@ def reembed(gallery: Gallery, model: type[Model]) -> None:
 
 def truth(gallery: Gallery) -> list[tuple[str, str, float, float, np.ndarray]]:
     """(first piece, camera, first and last ms, stored vector) of each crop, row by row from the database."""
-    found = []
+    of_crops = (
+        select(schema.Crop, schema.Block, schema.Video, schema.Camera.name)
+        .join(schema.Chunk, schema.Chunk.id == schema.Crop.chunk_id)
+        .join(schema.Video, schema.Video.id == schema.Chunk.video_id)
+        .join(schema.Camera, schema.Camera.id == schema.Video.camera_id)
+        .join(schema.Block, schema.Block.chunk_id == schema.Crop.chunk_id)
+        .where(schema.Block.model_id == gallery.model_id)
+    )
+    found, shards = [], {}
     with Session(gallery.engine) as session:
-        for crop in session.scalars(select(schema.Crop)).all():
-            block = session.get_one(schema.Block, (crop.chunk_id, gallery.model_id))
-            video = session.get_one(schema.Video, session.get_one(schema.Chunk, crop.chunk_id).video_id)
-            file = vectors.shard_path(gallery.path, gallery.model_id, block.day)
-            row = np.fromfile(file, "<f2").reshape(-1, DIM)[block.first_row + crop.position].astype(np.float64)
-            piece = session.get_one(schema.Tracklet, crop.tracklet_id)
+        pieces = {piece.id: piece for piece in session.scalars(select(schema.Tracklet))}
+        for crop, block, video, camera in session.execute(of_crops):
+            if block.day not in shards:
+                file = vectors.shard_path(gallery.path, gallery.model_id, block.day)
+                shards[block.day] = np.fromfile(file, "<f2").reshape(-1, DIM)
+            row = shards[block.day][block.first_row + crop.position].astype(np.float64)
+            piece = pieces[crop.tracklet_id]
             span = (video.start_ms + piece.start_s * 1000, video.start_ms + piece.end_s * 1000)
             while piece.continues:
-                piece = session.get_one(schema.Tracklet, piece.continues)
-            found.append((piece.id, session.get_one(schema.Camera, video.camera_id).name, *span, row))
+                piece = pieces[piece.continues]
+            found.append((piece.id, camera, *span, row))
+        assert len(found) == session.scalar(select(func.count()).select_from(schema.Crop))
     return found
 
 
