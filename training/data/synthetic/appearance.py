@@ -82,12 +82,10 @@ class Appearance:
     upper: Upper
     lower: Lower
     shoes: str
-    shoe_name: str
     shoe_colour: RGB
     sole: RGB
     socks: RGB
     bag: str
-    bag_name: str
     bag_colour: RGB
     bag_side: int  # +1 right, -1 left
     bag_size: float
@@ -99,21 +97,6 @@ class Appearance:
         if side != self.bag_side:
             return None
         return {"handbag": "hang", "carrier": "hang", "suitcase": "hang", "umbrella": "front"}.get(self.bag)
-
-    def outfit(self) -> tuple[str, str, str, str]:
-        """Kind and colour name of what is worn above and below: what a witness would say first."""
-        return self.upper.kind, self.upper.cloth.name, self.lower.kind, self.lower.cloth.name
-
-    def marks(self) -> dict[str, str]:
-        """What tells two people in the same outfit apart."""
-        return {
-            "bag": f"{self.bag_name} {self.bag}" if self.bag != "none" else "none",
-            "hat": self.hat,
-            "hair": self.hair_style,
-            "shoes": f"{self.shoe_name} {self.shoes}",
-            "pattern": self.upper.cloth.pattern,
-            "build": f"{self.build.height:.2f} m, girth {self.build.girth:.2f}",
-        }
 
 
 def draw_build(rng: np.random.Generator) -> Build:
@@ -246,8 +229,7 @@ def draw_appearance(rng: np.random.Generator) -> Appearance:
         if female
         else {"short": 46, "buzz": 18, "side": 18, "bald": 8, "curly": 6, "long": 3, "bun": 1},
     )
-    shoe_name, shoe_colour = draw_named(rng, SHOES)
-    bag_name, bag_colour = draw_named(rng, BAGS)
+    shoe_colour, bag_colour = (draw_named(rng, colours)[1] for colours in (SHOES, BAGS))
     upper = draw_upper(rng, female)
     hats = {"none": 84.0, "cap": 9.0, "beanie": 4.0, "brim": 3.0, "hood": 18.0 if upper.collar == "hood" else 0.0}
     return Appearance(
@@ -263,12 +245,10 @@ def draw_appearance(rng: np.random.Generator) -> Appearance:
         upper=upper,
         lower=draw_lower(rng, female),
         shoes=weighted(rng, {"sneaker": 55, "leather": 22, "boot": 14, "sandal": 9}),
-        shoe_name=shoe_name,
         shoe_colour=shoe_colour,
         sole=(0.85, 0.85, 0.83) if rng.random() < 0.5 else (0.12, 0.11, 0.10),
         socks=(0.85, 0.85, 0.84) if rng.random() < 0.5 else (0.13, 0.13, 0.14),
         bag=weighted(rng, BAG_KINDS),
-        bag_name=bag_name,
         bag_colour=bag_colour,
         bag_side=int(rng.choice([-1, 1])),
         bag_size=float(rng.uniform(0.8, 1.2)),

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tests.training.data.synthetic.wearing import marks, outfit
 from training.data.synthetic.appearance import Appearance, draw_appearance, look_alike
 from training.data.synthetic.build import build_body
 from training.data.synthetic.camera import View, draw_light
@@ -44,8 +45,8 @@ def test_a_look_alike_wears_the_same_and_differs_in_marks() -> None:
         rng = np.random.default_rng([9, seed])
         first = draw_appearance(rng)
         second = look_alike(rng, first)
-        assert second.outfit() == first.outfit()
-        ours, theirs = first.marks(), second.marks()
+        assert outfit(second) == outfit(first)
+        ours, theirs = marks(first), marks(second)
         assert ours["bag"] != theirs["bag"]
         assert ours["hair"] != theirs["hair"]
 
