@@ -39,7 +39,6 @@ from reidapp.embedding import Embedder
 from reidapp.errors import UserError
 from reidapp.gallery.calibration import (
     FALSE_ALARMS,
-    SHOWN,
     Point,
     calibrate,
     calibration_error,
@@ -53,6 +52,7 @@ from reidapp.gallery.queries import asked
 from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.search import Searcher, SearchResult
 from reidapp.gallery.store import Gallery
+from reidapp.gallery.trials import SHOWN
 from reidapp.imaging import read_image
 from reidapp.measures import Followed, best_crop
 from reidapp.truth import Truth
