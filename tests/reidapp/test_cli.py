@@ -24,9 +24,9 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     ("missing", "command", "extra"),
     [
-        ("torch", ["train", "small", "--data", "folder:people", "--out", "run"], "'.[train]' in a copy"),
-        ("torch", ["demo", "--out", "new"], "'.[train]' in a copy"),
-        ("faiss", ["search", "--gallery", "gallery", "--image", "query.png"], "'.[cpu]' in a copy"),
+        ("torch", ["train", "small", "--data", "folder:people", "--out", "run"], "'.[train]'`"),
+        ("torch", ["demo", "--out", "new"], "'.[train]'`"),
+        ("faiss", ["search", "--gallery", "gallery", "--image", "query.png"], "'.[cpu]'`"),
     ],
 )
 def test_a_package_that_is_not_installed_is_named(tmp_path: Path, missing: str, command: list[str], extra: str) -> None:
