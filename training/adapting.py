@@ -1,4 +1,4 @@
-"""A model adapts to the cameras of a gallery, from the crops that indexing has stored and without labels."""
+"""A model adapts to the cameras of a gallery, from the crops that indexing has stored; no labels are needed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,8 +13,11 @@ from models.export import export_network, run_card
 from models.network import Network
 from models.onnx_weights import load_onnx
 from models.run_folder import load_network, read_facts
+from reidapp.embedding import Embedder
 from reidapp.errors import UserError
 from reidapp.gallery.adapted import adapted_models
+from reidapp.gallery.comparison import NamedScores, compare_named
+from reidapp.gallery.identities import Identities
 from reidapp.gallery.label_free import LabelFreeScores, label_free_scores
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import decode_crop, resize
@@ -48,6 +51,8 @@ class AdaptResult:
         cameras: {camera: crops whose statistics it has; 0 where it has the common ones}.
         before, after: of the same crops.
         tried: {batch-norm statistics: scores with these}, where there was a choice.
+        named: how well the gallery's model and the new one find named people; None where too few have a name.
+        learnt_names: these names were labels in training, so they flatter the new model.
     """
 
     model: Path
@@ -57,6 +62,8 @@ class AdaptResult:
     after: LabelFreeScores
     warnings: list[str] = field(default_factory=list)
     tried: dict[str, LabelFreeScores] = field(default_factory=dict)
+    named: NamedScores | None = None
+    learnt_names: bool = False
 
     @property
     def improved(self) -> bool:
@@ -66,7 +73,8 @@ class AdaptResult:
         named = {"model": str(self.model), "name": self.card.name, "version": self.card.version}
         measured = {"before": self.before.to_dict(), "after": self.after.to_dict(), "improved": self.improved}
         tried = {"tried": {name: scores.to_dict() for name, scores in self.tried.items()}} if self.tried else {}
-        return named | {"cameras": self.cameras} | measured | tried | {"warnings": self.warnings}
+        people = {"named": self.named.to_dict() | {"learnt": self.learnt_names}} if self.named else {}
+        return named | {"cameras": self.cameras} | measured | tried | people | {"warnings": self.warnings}
 
     def __str__(self) -> str:
         title = (
@@ -88,6 +96,9 @@ class AdaptResult:
             f"with {name}: {_number(scores.auc)}, and {_number(scores.same_camera)} from the own camera"
             for name, scores in self.tried.items()
         ]
+        if self.named:
+            learnt = "; training learnt from these names, which flatters the new one" if self.learnt_names else ""
+            choices.append(f"{self.named}, with the gallery's model → with the new one{learnt}")
         verdict = [] if self.improved else ["not better, as far as that can be known: keep the old model"]
         return "\n  ".join([*lines, *measured, *choices, *verdict])
 
@@ -122,7 +133,7 @@ def adapt_quick(gallery: Gallery, out: Path, start: Path | None = None) -> Adapt
     card = _adapted(card, gallery, fitted, what, f"adapt --quick to version {card.version}")
     statistics.put_into(network, 0)
     export_network(network, card, out, statistics=statistics)
-    return AdaptResult(out, card, fitted, before, after, _warnings(counts))
+    return AdaptResult(out, card, fitted, before, after, _warnings(counts), named=_named(gallery, out))
 
 
 def adapt(
@@ -139,11 +150,12 @@ def adapt(
     quiet: bool = False,
     lines: bool = False,
 ) -> AdaptResult:
-    """Train a model on a gallery's crops, without labels, and export the new version as ``model.onnx`` in the run.
+    """Train a model on a gallery's crops and export the new version as ``model.onnx`` in the run.
 
-    Crops are clustered by features with each camera's batch norm statistics, clusters agree with the tracklets, and
-    batches show a cluster from as many cameras as there are. Afterwards batch norms get the statistics of the gallery's
-    crops: of each camera where that improves on common ones, as far as can be known without labels.
+    Crops are clustered by features with each camera's batch norm statistics, clusters agree with the tracklets and with
+    what users said of them, and batches show a cluster from as many cameras as there are. Afterwards batch norms get
+    the statistics of the gallery's crops: of each camera where that improves on common ones, as far as can be known
+    without labels.
 
     Args:
         out: the run folder.
@@ -181,11 +193,14 @@ def adapt(
         statistics, after, tried = None, _scores(look(network, images, network.embed).numpy(), records, data), {}
     if statistics is None:
         fitted = dict.fromkeys(fitted, 0)
-    what = f"{len(data.train)} unlabelled crops of one's own cameras: {_counted(counts)}"
+    known = sum(map(len, data.together))
+    labels = f"; by users' words {known} tracklets of {len(data.together)} people" if known else ""
+    what = f"{len(data.train)} unlabelled crops of one's own cameras: {_counted(counts)}{labels}"
     how = f"adapt --recipe {' '.join([recipe, *changes])} to version {card.version}, {run.images} images"
     card = _adapted(card, gallery, fitted, "; ".join([what, *source]), how)
     export_network(network, card, out / _MODEL, statistics=statistics)
-    return AdaptResult(out / _MODEL, card, fitted, before, after, run.warnings, tried)
+    named = _named(gallery, out / _MODEL)
+    return AdaptResult(out / _MODEL, card, fitted, before, after, run.warnings, tried, named, learnt_names=True)
 
 
 def _better_statistics(
@@ -279,7 +294,13 @@ def _embedded(network: Network, statistics: CameraStatistics, images: np.ndarray
 
 def _scores(embeddings: np.ndarray, records: Sequence[Record], data: GalleryData) -> LabelFreeScores:
     tracklets, cameras = (np.array([getattr(record, key) for record in records]) for key in ("tracklet", "camid"))
-    return label_free_scores(embeddings, tracklets, cameras, data.apart)
+    return label_free_scores(embeddings, tracklets, cameras, data.at_once)
+
+
+def _named(gallery: Gallery, model: Path) -> NamedScores | None:
+    if not Identities(gallery, by="").of():
+        return None
+    return compare_named(gallery, [Embedder(gallery.model_file), Embedder(model)])
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -36,7 +36,7 @@ from reidapp import registry
 from reidapp.errors import ReidappError, UserError
 from training.data.augmentation import Augmentation
 from training.data.cache import decode
-from training.data.datasets import UNLABELLED, Record, load_datasets
+from training.data.datasets import UNLABELLED, Dataset, Record, load_datasets
 from training.data.samplers import split
 from training.distributed import Team, average_statistics, from_first, join, leave, parallel
 from training.optimization import Optimization, build_optimizer
@@ -158,7 +158,7 @@ def check(recipe: Recipe) -> None:
     network = _network(recipe, None, Notes(silent=True)) if recipe.start else Network(recipe.network())
     split_batch_norm(network, recipe.bn_split)
     registry.build(Augmentation, recipe.augmentation, f"{recipe.where}, augmentation")
-    method = _method(recipe, list(_made_up(recipe.sampler)), (), network)
+    method = _method(recipe, Dataset(_made_up(recipe.sampler)), network)
     check_splits(method.sampler.batch_size, recipe.bn_split)
     build_optimizer(recipe, network, method)
 
@@ -210,7 +210,9 @@ def _set_up(
     dataset = load_datasets(specs, source)
     if not dataset.train:
         raise UserError(f"data {dataset.spec}: no training images")
-    method = _method(recipe, dataset.train, dataset.apart, network)
+    method = _method(recipe, dataset, network)
+    for remark in dataset.remarks if hasattr(method, "together") else ():
+        notes.say(remark)
     own = split(np.arange(method.sampler.batch_size), method.sampler, team.world, team.rank)
     check_splits(len(own), recipe.bn_split)
     build_optimizer(recipe, network, method)
@@ -234,7 +236,8 @@ def _set_up(
         if skipped := dataset.skipped + crops.skipped:
             notes.warn_left_out(skipped, out / LEFT_OUT)
             writer.left_out(skipped)
-            method = _method(recipe, crops.records, dataset.apart, network)
+            dataset.train = crops.records
+            method = _method(recipe, dataset, network)
     except (ReidappError, KeyboardInterrupt):
         writer.discard()
         raise
@@ -342,19 +345,20 @@ def _network(recipe: Recipe, resumed: Path | None, notes: Notes) -> Network:
     return network
 
 
-def _method(recipe: Recipe, records: Sequence[Record], apart: Sequence[tuple[int, int]], network: Network) -> Any:
+def _method(recipe: Recipe, dataset: Dataset, network: Network) -> Any:
     ((name, options),) = recipe.method.items()
     method = registry.find("training.methods", name)
     if recipe.loss and "losses" not in inspect.signature(method).parameters:
         raise UserError(f"{recipe.where}: method {name} has a loss of its own; take {', '.join(recipe.loss)} away")
-    if any(record.source for record in records) and not getattr(method, "takes_source", False):
+    if any(record.source for record in dataset.train) and not getattr(method, "takes_source", False):
         raise UserError(f"{recipe.where}: method {name} takes no --source; give labelled data as --data")
     return registry.build(
         method,
         options,
         f"{recipe.where}, method",
-        records=records,
-        apart=apart,
+        records=dataset.train,
+        together=dataset.together,
+        apart=dataset.apart,
         losses=recipe.loss,
         sampler=recipe.sampler,
         schedule=recipe.schedule,

@@ -42,7 +42,7 @@ def adapt(
     progress: ProgressOption = "bar",
     json: JsonOption = False,
 ) -> None:
-    """Adapt a model to a gallery's own cameras, from its stored crops, without labels."""
+    """Adapt a model to a gallery's own cameras, from its stored crops; no labels are needed."""
     from reidapp.embedding import Embedder
     from reidapp.gallery.store import Gallery
     from training.adapting import adapt as adapt_by_training

@@ -142,6 +142,38 @@ def compare(
     return Comparison(len(chosen), len(np.unique(pids[pids >= 0])), scores)
 
 
+@dataclass(frozen=True)
+class NamedScores:
+    """How well models find named people again in other cameras, in the order of the models."""
+
+    people: int
+    models: list[RetrievalScores]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {"people": self.people, "models": [scores.to_dict() for scores in self.models]}
+
+    def __str__(self) -> str:
+        found = " → ".join(f"{scores.mAP:.1%}" for scores in self.models)
+        return f"{found}  mAP of {self.people} named, from camera to camera"
+
+
+def compare_named(gallery: Gallery, embedders: Sequence[Embeds]) -> NamedScores | None:
+    """Measure each model on the crops of named people alone; None where nobody named was seen by two cameras.
+
+    Raises:
+        UserError: a crop cannot be read.
+    """
+    person_of = Identities(gallery, by="").of()
+    crops = [crop for crop in stored_crops(gallery) if crop.tracklet in person_of]
+    people = [person_of[crop.tracklet] for crop in crops]
+    images = [read_image(crop.file) for crop in crops]
+    pids, camids = (np.unique(each, return_inverse=True)[1] for each in (people, [crop.camera for crop in crops]))
+    found = [_named(_embedded(gallery, embedder, crops, images), pids, camids) for embedder in embedders]
+    scores = [each for each in found if each]
+    return NamedScores(len(set(people)), scores) if scores else None
+
+
 def _chosen(crops: Sequence[StoredCrop], person_of: dict[str, str], most: int) -> list[StoredCrop]:
     """All crops of named people, and those of every n-th of the other tracklets."""
     others = dict.fromkeys(crop.tracklet for crop in crops if crop.tracklet not in person_of)
@@ -155,7 +187,7 @@ def _embedded(
     embedder: Embeds,
     crops: Sequence[StoredCrop],
     images: Sequence[np.ndarray],
-    at: Callable[[int], None],
+    at: Callable[[int], None] = lambda _: None,
 ) -> np.ndarray:
     """As `reembed` would, with each camera's statistics where the model has some."""
     with Session(gallery.engine) as session:

@@ -15,7 +15,9 @@ from reidapp.box import Box
 from reidapp.embedding import Embedder
 from reidapp.errors import UserError
 from reidapp.gallery import schema
+from reidapp.gallery.comparison import compare
 from reidapp.gallery.facts import PathPoint
+from reidapp.gallery.identities import Identities
 from reidapp.gallery.reembedding import model_called, reembed
 from reidapp.gallery.search import Searcher
 from reidapp.gallery.store import Gallery
@@ -176,17 +178,32 @@ def test_training_on_a_gallery(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gallery, short = new_gallery(tmp_path, model, {"gate": PEOPLE, "hall": PEOPLE, "yard": PEOPLE}), SHORT
+    for number, name in enumerate(["Zdenka", "Otakar"]):
+        Identities(gallery, "ana").new(name, [t.id for t in gallery.tracklets() if t.path[0].box.x1 == number / 10])
     result = adapt(gallery, tmp_path / "run", changes=short, lines=True)
     said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     *_, last = [line for line in said if line.get("step") == "training"]
     assert (last["done"], last["total"], last["text"].partition(" ")[0]) == (256, 256, "2/2")
     assert {"note": f"network starts from {gallery.model_file}"} in said
+    assert {"note": "labels that users gave: 6 tracklets of 2 people, 1 pair told apart"} in said
     assert result.model == tmp_path / "run" / "model.onnx"
     assert result.card.version == "1+1"
-    assert "108 unlabelled crops of one's own cameras: gate (36), hall (36), yard (36)" in result.card.training_data
+    what = (
+        "108 unlabelled crops of one's own cameras: gate (36), hall (36), yard (36); by users' words 6 tracklets of 2"
+    )
+    assert what in result.card.training_data
     assert result.card.recipe.endswith(f"adapt --recipe ise {' '.join(short)} to version 1, 256 images")
     assert set(result.tried) == {"common statistics", "statistics of each camera"}
     assert result.after in result.tried.values()
+    assert result.named is not None
+    own, new = compare(gallery, [Embedder(gallery.model_file), Embedder(result.model)]).models
+    assert result.named.models == [own.named, new.named]
+    assert "mAP of 2 named, from camera to camera" in str(result)
+    assert "which flatters the new one" in str(result)
+    assert result.to_dict()["named"]["learnt"]
+    assert not any(
+        name in file.read_bytes() for file in (tmp_path / "run").rglob("*.*") for name in (b"Zdenka", b"Otakar")
+    )
     assert reembed(gallery, Embedder(result.model), result.model).embedded == 108
 
     log = (tmp_path / "run" / "log.jsonl").read_text()

@@ -10,9 +10,9 @@ A method is a module that holds what only training needs (class weights, banks) 
     diagnose() -> [warnings]              what is wrong with training, once an epoch
     report() -> {name: number}            of the epoch, for the log; ``clusters`` and ``ari`` stand beside the bar too
 
-Its constructor may name ``records`` (the crops' labels and cameras), ``apart`` (pairs of tracklets that are of two
-people), ``losses``, ``sampler``, ``schedule``, ``dims``, ``weights`` and ``recipe``, and gets them. One that names no
-``losses`` has a loss of its own, and recipes give none.
+Its constructor may name ``records`` (the crops' labels and cameras), ``together`` (groups of tracklets that are of one
+person), ``apart`` (pairs that are of two), ``losses``, ``sampler``, ``schedule``, ``dims``, ``weights`` and ``recipe``,
+and gets them. One that names no ``losses`` has a loss of its own, and recipes give none.
 The sampler may be another one in each epoch, of the same batches: where labels come and go, the recipe's
 ``sampler: {batches: 200}`` says how many an epoch has. Under several processes a batch is this process's part, and
 `training.distributed.gather` gives the whole. A method that can learn from labelled records besides (``source``) says

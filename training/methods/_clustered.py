@@ -35,8 +35,8 @@ class Clustered(nn.Module):
         dims: {output of the network: its dimension}.
         recipe: named in errors.
         camera_norm: crops are clustered by features with the batch-norm statistics of their camera.
-        apart: pairs of tracklets that are of two people. Clusters hold none of them, and split no tracklet
-            (`training.clustering._constraints`), where the crops have tracklets.
+        together, apart: groups of tracklets that are of one person, and pairs that are of two. Clusters split no group
+            and no tracklet, and hold no such pair (`training.clustering._constraints`), where the crops have tracklets.
 
     Raises:
         UserError: one crop, ``camera_norm`` without cameras, source data without identities; in an epoch, features or
@@ -56,6 +56,7 @@ class Clustered(nn.Module):
         dims: Mapping[str, int],
         recipe: str,
         camera_norm: bool = False,
+        together: Sequence[Sequence[int]] = (),
         apart: Sequence[tuple[int, int]] = (),
     ) -> None:
         super().__init__()
@@ -69,7 +70,8 @@ class Clustered(nn.Module):
         if UNLABELLED in self.pids[self.source]:
             raise UserError(f"{recipe}: some crops of --source have no identity; give these data as --data")
         self.cameras = np.array([r.camid for r in records])
-        self.tracklets, self.apart = np.array([r.tracklet for r in records])[~self.source], apart
+        self.tracklets = np.array([r.tracklet for r in records])[~self.source]
+        self.together, self.apart = together, apart
         if camera_norm and (self.cameras[~self.source] == NO_CAMERA).all():
             raise UserError(f"{recipe}: camera_norm needs cameras, and no crop's name or folder says one; take it away")
         self.camera_norm, self.dim, self.recipe = camera_norm, dims["features"], recipe
@@ -106,10 +108,10 @@ class Clustered(nn.Module):
         return self.constrain(from_first(self.clustering(features)), features)
 
     def constrain(self, clusters: np.ndarray, features: Tensor) -> np.ndarray:
-        """Clusters of the target's crops that agree with their tracklets; as they are, where there are none."""
+        """Clusters of the target's crops that agree with what is known; as they are, where no tracklet is."""
         if (self.tracklets == NO_TRACKLET).all():
             return clusters
-        return constrained(clusters, features.float().cpu().numpy(), self.tracklets, self.apart)
+        return constrained(clusters, features.float().cpu().numpy(), self.tracklets, self.together, self.apart)
 
     def use(self, clusters: np.ndarray) -> np.ndarray:
         """Say of what use clusters are, in the log or by an error, and `join` them."""

@@ -30,7 +30,7 @@ class ClusterContrast(Clustered):
     out of it.
 
     Args:
-        records, clustering, sampler, dims, recipe, camera_norm, apart: see `Clustered`.
+        records, clustering, sampler, dims, recipe, camera_norm, together, apart: see `Clustered`.
         memory: ``seq``, ``hard`` or ``mean``.
         momentum: m; 0.1 in the paper's code: the new counts for nine tenths.
         tau: τ; 0.05 in the paper.
@@ -47,9 +47,10 @@ class ClusterContrast(Clustered):
         momentum: BelowOne = 0.1,
         tau: Positive = 0.05,
         camera_norm: bool = False,
+        together: Sequence[Sequence[int]] = (),
         apart: Sequence[tuple[int, int]] = (),
     ) -> None:
-        super().__init__(records, clustering, sampler, dims, recipe, camera_norm, apart)
+        super().__init__(records, clustering, sampler, dims, recipe, camera_norm, together, apart)
         if memory not in RULES:
             raise UserError(f'{recipe}, method: memory is "{memory}"; {", ".join(RULES[:-1])} or {RULES[-1]} expected')
         self.rule, self.momentum, self.tau = memory, momentum, tau

@@ -32,7 +32,7 @@ class ISE(ClusterContrast):
     Gradients reach f, not the memory. At t = 0, or without its parts, this is Cluster-Contrast.
 
     Args:
-        records, clustering, sampler, dims, recipe, camera_norm, apart: see `Clustered`.
+        records, clustering, sampler, dims, recipe, camera_norm, together, apart: see `Clustered`.
         schedule: says T.
         memory, momentum, tau: see `ClusterContrast`; hard with 0.2 on Market-1501 in the paper's code.
         neighbours: K; the paper takes 1.
@@ -61,9 +61,12 @@ class ISE(ClusterContrast):
         beta: NotNegative = 0.1,
         tau_lp: Positive = 0.6,
         camera_norm: bool = False,
+        together: Sequence[Sequence[int]] = (),
         apart: Sequence[tuple[int, int]] = (),
     ) -> None:
-        super().__init__(records, clustering, sampler, dims, recipe, memory, momentum, tau, camera_norm, apart)
+        super().__init__(
+            records, clustering, sampler, dims, recipe, memory, momentum, tau, camera_norm, together, apart
+        )
         self.neighbours, self.lambda0, self.pli_gain = neighbours, lambda0, pli_gain
         self.expansion, self.beta, self.tau_lp = expansion, beta, tau_lp
         self._steps = schedule.steps(self.sampler.batch_size, self.sampler.batches)

@@ -36,8 +36,8 @@ class SpCL(Clustered):
     |A ∩ A_tight| / |A ∪ A_tight|, the compactness. Who has no cluster is a class of one.
 
     Args:
-        records, sampler, dims, recipe, camera_norm, apart: see `Clustered`; camera_norm is for the first features. In
-            place of a cluster, a group of the sampler may be K crops outside of all clusters.
+        records, sampler, dims, recipe, camera_norm, together, apart: see `Clustered`; camera_norm is for the first
+            features. In place of a cluster, a group of the sampler may be K crops outside of all clusters.
         clustering: DBSCAN; the paper has eps 0.6.
         gap: between eps and the tighter and looser one; the paper has 0.02.
         keep: share of the first epoch's clusters that are independent; the paper has 0.9. Its code keeps one cluster
@@ -63,9 +63,10 @@ class SpCL(Clustered):
         momentum: BelowOne = 0.2,
         tau: Positive = 0.05,
         camera_norm: bool = False,
+        together: Sequence[Sequence[int]] = (),
         apart: Sequence[tuple[int, int]] = (),
     ) -> None:
-        super().__init__(records, clustering, sampler, dims, recipe, camera_norm, apart)
+        super().__init__(records, clustering, sampler, dims, recipe, camera_norm, together, apart)
         if not isinstance(self.clustering, DBSCAN) or gap >= self.clustering.eps:
             raise UserError(f"{recipe}, method: clustering by dbscan, with an eps above gap, expected")
         if self.clustering.metric == "jaccard" and self.clustering.eps + gap >= 1:

@@ -11,13 +11,17 @@ import pytest
 
 from reidapp.box import Box
 from reidapp.errors import UserError
+from reidapp.gallery.erasure import Subject, erase
 from reidapp.gallery.facts import PathPoint
+from reidapp.gallery.identities import Identities
+from reidapp.gallery.saved_searches import SavedSearches
 from reidapp.gallery.simultaneous import simultaneous
 from reidapp.gallery.store import Gallery
 from reidapp.gallery.writer import NewChunk
 from tests.reidapp.gallery.test_search import DIM, START_MS, add_video, chunk_of, new_gallery
 from tests.small_gallery import FOOTAGE, START, make_gallery
 from training.data.datasets import NO_TRACKLET, UNLABELLED, load_dataset, load_datasets
+from training.data.datasets.gallery import Gallery as Crops
 
 
 def test_every_crop_with_camera_tracklet_and_time(tmp_path: Path) -> None:
@@ -74,6 +78,39 @@ def test_people_of_one_camera_and_time_are_apart(tmp_path: Path) -> None:
     assert [(dataset.tracklets[a], dataset.tracklets[b]) for a, b in dataset.apart] == pairs  # type: ignore[attr-defined]
 
 
+def test_what_users_say_counts_before_what_tracking_saw(tmp_path: Path) -> None:
+    gallery = new_gallery(tmp_path)
+    for number, camera in enumerate(["gate", "hall"]):
+        add_video(gallery, number, camera, [walk(0, [[LEFT, LEFT], [MIDDLE], [RIGHT, RIGHT]])], START_MS)
+    plain = Crops(gallery.path)
+    assert (plain.together, plain.remarks, plain.at_once) == ([], [], plain.apart)
+    by_place = {(t.camera, t.path[0].box): t.id for t in gallery.tracklets()}
+    left, right, there = (by_place[place] for place in (("gate", LEFT), ("gate", RIGHT), ("hall", LEFT)))
+    elsewhere = by_place["hall", RIGHT]
+    ana, at = Identities(gallery, "ana"), {id_: place for place, id_ in enumerate(plain.tracklets)}
+    ana.new("Zdenka", [left, right, there])  # the first two were seen at once: say, in a mirror
+    ana.add("Zdenka", [elsewhere], "no")
+    data = load_dataset(f"gallery:{gallery.path}")
+    assert isinstance(data, Crops)
+    assert data.together == [sorted(at[id_] for id_ in (left, right, there))]
+    mirrored = tuple(sorted((at[left], at[right])))
+    assert data.at_once == [pair for pair in plain.at_once if pair != mirrored] != plain.at_once
+    said = (at[elsewhere], data.together[0][0])
+    assert data.apart == sorted({*data.at_once, (min(said), max(said))})
+    assert data.remarks == [
+        "labels that users gave: 3 tracklets of 1 person, 1 pair told apart; not counted: 1 pair seen at the same "
+        "time, of whom a user says that they are one"
+    ]
+    SavedSearches(gallery, "ana").save("again", [], identity="Zdenka")
+    SavedSearches(gallery, "ana").answer("again", yes=[elsewhere], no=[left])
+    assert load_dataset(data.spec).remarks[0].endswith("they are one, 2 answers against names or other answers")
+
+    with gallery.writing() as writer:
+        erase(writer, Subject(identity="Zdenka"), "test")
+    left_over = Crops(gallery.path)
+    assert (left_over.together, left_over.remarks, left_over.apart) == ([], [], left_over.at_once)
+
+
 def test_a_double_detection_is_left_out_however_seldom_it_overlaps(tmp_path: Path) -> None:
     _, pairs = pairs_of(tmp_path, [walk(0, [[LEFT, LEFT], [RIGHT, MIDDLE]])])
     assert pairs == []
@@ -127,6 +164,19 @@ def test_two_galleries_share_no_camera_and_no_tracklet(tmp_path: Path) -> None:
     assert len(both.apart) == 2 * len(alone.apart) > 0
     places = {r.tracklet: r.domain for r in both.train}
     assert all(places[a] == places[b] for a, b in both.apart)
+
+
+def test_what_is_said_in_one_of_two_galleries_stays_there(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        gallery = new_gallery(tmp_path / name)
+        for number, camera in enumerate(["gate", "hall"]):
+            add_video(gallery, number, camera, [walk(0, [[LEFT], [RIGHT]])], START_MS)
+        Identities(gallery, "ana").new("Zdenka", [t.id for t in gallery.tracklets() if t.path[0].box == LEFT])
+    both = load_datasets([f"gallery:{tmp_path / name / 'gallery'}" for name in ("one", "two")])
+    places = {record.tracklet: (record.domain, record.camid) for record in both.train}
+    assert [sorted(places[each] for each in group) for group in both.together] == [[(0, 0), (0, 1)], [(1, 2), (1, 3)]]
+    assert len(both.remarks) == 2
 
 
 def test_other_kinds_have_no_tracklets() -> None:

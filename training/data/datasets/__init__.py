@@ -51,12 +51,17 @@ class Dataset:
         train, query, gallery: the records; a list may be empty. A query image may be in the gallery too.
         protocol: what a score on it is called.
         skipped: (file, reason) of every image that was left out.
-        apart: pairs of tracklets that are of two people for certain, each pair once.
+        together: groups of tracklets that are of one person for certain; no tracklet is in two groups.
+        apart: pairs of tracklets that are of two people for certain, each pair once; what holds for one of a group
+            holds for all of it.
+        remarks: for whoever trains on it.
     """
 
     spec: str = ""
     protocol: str = ""
+    together: Sequence[Sequence[int]] = ()
     apart: Sequence[tuple[int, int]] = ()
+    remarks: Sequence[str] = ()
 
     def __init__(
         self,
@@ -137,8 +142,10 @@ def load_datasets(specs: Sequence[str], sources: Sequence[str] = ()) -> Dataset:
         joined.train += renumbered(dataset.train, domain)
         joined.query += renumbered(dataset.query, domain)
         joined.gallery += renumbered(dataset.gallery, domain)
+        groups = ([number(tracklets, domain, each) for each in group] for group in dataset.together)
         pairs = ((number(tracklets, domain, one), number(tracklets, domain, other)) for one, other in dataset.apart)
-        joined.apart = [*joined.apart, *pairs]
+        joined.together, joined.apart = [*joined.together, *groups], [*joined.apart, *pairs]
+        joined.remarks = [*joined.remarks, *dataset.remarks]
     joined.spec = ", ".join([*specs, *sources])
     joined.protocol = " + ".join(dataset.protocol for dataset in datasets)
     return joined
