@@ -74,20 +74,16 @@ class Sessions:
     Args:
         secret: signs the cookies.
         lifetime_s: from signing in to having to do it again.
-        clock: seconds since 1970, for tests.
     """
 
-    def __init__(
-        self, users: Users, secret: bytes, lifetime_s: float = LIFETIME_S, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, users: Users, secret: bytes, lifetime_s: float = LIFETIME_S) -> None:
         self.users = users
         self.lifetime_s = lifetime_s
         self._secret = secret
-        self._clock = clock
 
     def begin(self, account: Account) -> str:
         """A new session's cookie."""
-        expires = int(self._clock() + self.lifetime_s)
+        expires = int(self.users.now() + self.lifetime_s)
         said = f"{secrets.token_hex(16)}.{account.id}.{account.generation}.{expires}"
         return f"{said}.{self._mac(said)}"
 
@@ -108,7 +104,7 @@ class Sessions:
         if not hmac.compare_digest(mac.encode(), self._mac(said).encode()):
             return None
         id_, user, generation, expires = said.split(".")
-        return (id_, user, int(generation), int(expires)) if self._clock() < int(expires) else None
+        return (id_, user, int(generation), int(expires)) if self.users.now() < int(expires) else None
 
     def _mac(self, said: str) -> str:
         return hmac.new(self._secret, said.encode(), hashlib.sha256).hexdigest()

@@ -11,6 +11,7 @@ import json
 import secrets
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -23,6 +24,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from reidapp.errors import UnknownError, UserError
 from reidapp.registry import suggestion
+from reidapp.server import lasting_clock
 from reidapp.server.access_folder import AccessFolder
 from reidapp.server.askers import HEADS, ROLES, Asker, HeadsRight, Role
 
@@ -38,7 +40,7 @@ CREATE TABLE account (
 
 CREATE TABLE ended_session (id TEXT PRIMARY KEY, expires REAL NOT NULL)
 """.strip()
-_LATER = ("ALTER TABLE account ADD COLUMN heads TEXT",)
+_LATER = ("ALTER TABLE account ADD COLUMN heads TEXT", lasting_clock.TABLE)
 _hasher = PasswordHasher()
 _hashing = threading.BoundedSemaphore(2)  # each takes 64 MiB
 
@@ -107,15 +109,26 @@ class Users:
 
     Args:
         note: writes a change down, in words and with whom it is of; where it fails, nothing is changed.
+        clock: seconds since 1970, which may be set back.
     """
 
-    def __init__(self, folder: AccessFolder, note: Note = lambda what, account: None) -> None:
+    def __init__(
+        self,
+        folder: AccessFolder,
+        note: Note = lambda what, account: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.folder = folder
         self._note = note
+        self._clock = lasting_clock.LastingClock(self._rows, clock)
 
     def noted(self, note: Note) -> "Users":
         """The same, of which changes are written down."""
-        return Users(self.folder, note)
+        return Users(self.folder, note, self.now)
+
+    def now(self) -> float:
+        """Seconds since 1970 that do not become less where the clock is set back."""
+        return self._clock.now()
 
     def all(self, kind: Kind = "user") -> list[Account]:
         """Those who are not removed, by name."""
@@ -166,7 +179,7 @@ class Users:
         """
         self._check_free(name)
         secret = secrets.token_urlsafe(32)
-        account = self._new("key", name, _digest(secret), datetime.now(UTC) + timedelta(days=days), rights)
+        account = self._new("key", name, _digest(secret), self._today() + timedelta(days=days), rights)
         return account, f"{_KEY}_{account.id}_{secret}"
 
     def change_password(self, name: str, password: str) -> None:
@@ -223,7 +236,7 @@ class Users:
         if not row or not secrets.compare_digest(_digest(secret), row["secret"] or ""):
             return None
         account = _account(row)
-        return account if account.expires and datetime.now(UTC) < account.expires else None
+        return account if account.expires and self._today() < account.expires else None
 
     def of_system(self, name: str) -> Asker:
         """An account of the system, which may do all here, with an id for the log."""
@@ -233,8 +246,9 @@ class Users:
 
     def end_session(self, id_: str, expires: float) -> None:
         """A session's cookie counts no more; it is remembered until it would have expired (seconds since 1970)."""
+        surely = self.now() - lasting_clock.EVERY_S  # the next process may know no later time
         with self._rows() as rows:
-            rows.execute("DELETE FROM ended_session WHERE expires < ?", [datetime.now(UTC).timestamp()])
+            rows.execute("DELETE FROM ended_session WHERE expires < ?", [surely])
             rows.execute("INSERT OR REPLACE INTO ended_session VALUES (?, ?)", [id_, expires])
 
     def in_session(self, id_: str, user: str, generation: int) -> Account | None:
@@ -245,6 +259,9 @@ class Users:
         if ended or not row or row["generation"] != generation or not row["secret"]:
             return None
         return _account(row)
+
+    def _today(self) -> datetime:
+        return datetime.fromtimestamp(self.now(), UTC)
 
     def _rows(self) -> AbstractContextManager[sqlite3.Connection]:
         return self.folder.rows(FILE_NAME, _TABLES, later=_LATER)

@@ -27,8 +27,8 @@ class Clock:
 
 
 @pytest.fixture
-def users(tmp_path: Path) -> Users:
-    users = Users(AccessFolder(tmp_path / "access"))
+def users(tmp_path: Path, clock: Clock) -> Users:
+    users = Users(AccessFolder(tmp_path / "access"), clock=clock)
     users.add("ann", WORDS, role="admin")
     return users
 
@@ -40,7 +40,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def door(users: Users, clock: Clock) -> UserDoor:
-    door = UserDoor(users, Sessions(users, users.folder.secret("session.key"), clock=clock), Audit(users.folder))
+    door = UserDoor(users, Sessions(users, users.folder.secret("session.key")), Audit(users.folder))
     door.limits = Limits(5, 3, 8, clock)
     return door
 
@@ -92,10 +92,36 @@ def test_sessions_end_by_time_and_by_another_password(client: TestClient, users:
     assert client.get(f"{API}/me").status_code == 200
     clock.now += 13 * 3600
     assert client.get(f"{API}/me").status_code == 401
-    clock.now -= 13 * 3600
+    sign_in(client)
     assert client.get(f"{API}/me").status_code == 200
     users.change_password("ann", WORDS + " more")
     assert client.get(f"{API}/me").status_code == 401
+
+
+def test_a_clock_that_is_set_back_brings_no_session_back(client: TestClient, door: UserDoor, clock: Clock) -> None:
+    sign_in(client)
+    old = dict(client.cookies)
+    clock.now += 13 * 3600
+    assert client.get(f"{API}/me").status_code == 401
+    clock.now -= 13 * 3600
+    assert client.get(f"{API}/me").status_code == 401
+    assert sign_in(client) == 303  # and who signs in now gets in
+    assert client.get(f"{API}/me").status_code == 200
+    # The next process knows it too.
+    later = Sessions(Users(door.users.folder, clock=clock), door.users.folder.secret("session.key"))
+    assert [later.account(value) for value in old.values()] == [None]
+
+
+def test_who_has_signed_out_stays_so_when_the_clock_is_set_back(users: Users, clock: Clock) -> None:
+    secret = users.folder.secret("session.key")
+    sessions = Sessions(users, secret)
+    ended = sessions.begin(users.named("user", "ann"))
+    sessions.end(ended)
+    clock.now += 14 * 3600
+    sessions.end(sessions.begin(users.named("user", "ann")))  # forgets those that have expired
+    clock.now -= 14 * 3600
+    for each in (sessions, Sessions(Users(users.folder, clock=clock), secret)):
+        assert each.account(ended) is None
 
 
 def test_who_changes_the_own_password_signs_in_again(client: TestClient, door: UserDoor) -> None:

@@ -1,7 +1,7 @@
 import os
 import sqlite3
 import stat
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,11 +9,19 @@ import pytest
 from argon2 import PasswordHasher
 
 from reidapp.errors import ReidappError, UnknownError, UserError
+from reidapp.server import lasting_clock
 from reidapp.server import users as module
 from reidapp.server.access_folder import VARIABLE, AccessFolder
 from reidapp.server.users import _TABLES, Account, Users, _digest
 
 WORDS = "seven green bottles"
+
+
+class Clock:
+    now = 1e9
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @pytest.fixture
@@ -171,6 +179,38 @@ def test_a_key_holds_until_it_expires_or_is_revoked(users: Users) -> None:
     assert users.with_key(key) is None
     _, late = users.add_key("late", -1)
     assert users.with_key(late) is None
+
+
+def test_a_key_that_has_expired_stays_so_when_the_clock_is_set_back(tmp_path: Path) -> None:
+    clock = Clock()
+    users = Users(AccessFolder(tmp_path / "access"), clock=clock)
+    _, key = users.add_key("recorder", 30)
+    assert users.with_key(key)
+    clock.now += 31 * 86_400
+    assert users.with_key(key) is None
+    clock.now -= 31 * 86_400
+    assert users.with_key(key) is None
+    assert Users(users.folder, clock=clock).with_key(key) is None  # the next process
+    _, new = users.add_key("new", 30)
+    assert users.with_key(new)
+
+
+def test_time_goes_on_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    """Else nothing would expire until the clock has caught up."""
+    folder, clock, passing = AccessFolder(tmp_path / "access"), Clock(), Clock()
+
+    def rows() -> AbstractContextManager[sqlite3.Connection]:
+        return folder.rows("users.db", lasting_clock.TABLE)
+
+    lasting = lasting_clock.LastingClock(rows, clock, passing)
+    first = lasting.now()
+    clock.now -= 1e6
+    passing.now += 500
+    assert lasting.now() == first + 500
+    other = lasting_clock.LastingClock(rows, clock, passing)
+    assert other.now() == first + 500
+    clock.now = first + 1000  # it is right again
+    assert lasting.now() == other.now() == first + 1000
 
 
 def test_accounts_of_the_system_have_one_id_and_no_way_in(users: Users) -> None:

@@ -1,0 +1,58 @@
+"""A clock by which what has expired stays so, also when the machine's clock is set back."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+EVERY_S = 60.0  # the latest time is kept, so that few requests wait for a disk
+TABLE = "CREATE TABLE latest_time (row INTEGER PRIMARY KEY CHECK (row = 1), at REAL NOT NULL)"
+
+
+class LastingClock:
+    """Seconds since 1970 that never become less, also from one process to the next, to `EVERY_S`.
+
+    After the machine's clock was set back it goes on by the time that passes, so that sessions still end. Safe from
+    several threads.
+
+    Args:
+        rows: a transaction on an SQLite file that has `TABLE`, to write to.
+        clock: seconds since 1970.
+        passing: seconds that nobody sets.
+    """
+
+    def __init__(
+        self,
+        rows: Callable[[], AbstractContextManager[sqlite3.Connection]],
+        clock: Callable[[], float] = time.time,
+        passing: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rows = rows
+        self._clock = clock
+        self._passing = passing
+        self._lock = threading.Lock()
+        self._latest, self._at = 0.0, passing()
+        self._due = 0.0
+
+    def now(self) -> float:
+        """
+        Raises:
+            ReidappError: the file cannot be read or written.
+        """
+        with self._lock:
+            at = self._passing()
+            latest = max(self._clock(), self._latest + at - self._at)
+            if latest >= self._due:
+                latest = self._kept(latest)
+                self._due = latest + EVERY_S
+            self._latest, self._at = latest, at
+            return latest
+
+    def _kept(self, latest: float) -> float:
+        """The time, or what was kept where that is later."""
+        with self._rows() as rows:
+            kept = rows.execute("SELECT at FROM latest_time").fetchone()
+            latest = max(latest, kept["at"] if kept else latest)
+            rows.execute("INSERT OR REPLACE INTO latest_time VALUES (1, ?)", [latest])
+        return latest
