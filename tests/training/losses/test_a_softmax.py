@@ -5,11 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.training.losses.classified import LABELS, W, X
 from training.losses.a_softmax import ASoftmaxLoss
 
-X = [[0.5, -1.2, 0.3], [-0.7, 0.4, 1.1], [1.3, 0.2, -0.6], [-0.9, -0.8, -0.2]]
-W = [[0.8, -0.9, 0.1], [0.5, -0.6, 0.7], [1.1, -0.2, -0.3]]
-LABELS = torch.tensor([0, 1, 2, 0])
 GRADIENT = [
     [-0.585705313361, -0.281562901661, 0.348734518374],
     [-0.427764864419, 0.372151744532, 0.282845150412],

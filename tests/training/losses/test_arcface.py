@@ -5,13 +5,11 @@ import torch
 from torch import Tensor
 
 from reidapp.errors import UserError
+from tests.training.losses.classified import LABELS, W, X
 from training.losses.arcface import ArcFaceLoss
 from training.losses.sphere import SphereLoss
 
-X = [[0.5, -1.2, 0.3], [-0.7, 0.4, 1.1], [1.3, 0.2, -0.6], [-0.9, -0.8, -0.2]]
 FAR = [[-0.8, 0.85, -0.05], [0.3, -0.7, 0.2]]  # the first image: θ > π − m
-W = [[0.8, -0.9, 0.1], [0.5, -0.6, 0.7], [1.1, -0.2, -0.3]]
-LABELS = torch.tensor([0, 1, 2, 0])
 GRADIENT = [
     [-2.86357441448, -0.137176471515, 4.223918145474],
     [-0.011919246035, -0.003512682145, -0.006307635303],

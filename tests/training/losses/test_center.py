@@ -1,10 +1,9 @@
 import pytest
 import torch
 
+from tests.training.losses.paired import LABELS, F
 from training.losses.center import CenterLoss
 
-F = [[0.2, 0.1, -0.3], [0.5, -0.2, 0.1], [-0.4, 0.3, 0.2], [-0.1, 0.6, 0.0], [0.3, 0.4, -0.5], [0.0, -0.5, 0.4]]
-LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
 CENTRES = [[-0.3471, -0.179, -0.5747], [-0.8818, -0.7177, -0.2737], [0.4727, -0.3327, 0.9472]]
 
 

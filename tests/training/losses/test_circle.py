@@ -4,11 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.training.losses.classified import LABELS, W, X
 from training.losses.circle import CircleLoss
-
-X = [[0.5, -1.2, 0.3], [-0.7, 0.4, 1.1], [1.3, 0.2, -0.6], [-0.9, -0.8, -0.2]]
-W = [[0.8, -0.9, 0.1], [0.5, -0.6, 0.7], [1.1, -0.2, -0.3]]
-LABELS = torch.tensor([0, 1, 2, 0])
 
 
 def circle(weight: list[list[float]] | Tensor) -> CircleLoss:

@@ -3,10 +3,8 @@ import math
 import pytest
 import torch
 
+from tests.training.losses.paired import LABELS, F
 from training.losses.circle_pairs import CirclePairsLoss
-
-F = [[0.2, 0.1, -0.3], [0.5, -0.2, 0.1], [-0.4, 0.3, 0.2], [-0.1, 0.6, 0.0], [0.3, 0.4, -0.5], [0.0, -0.5, 0.4]]
-LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
 
 
 def test_fixed_case() -> None:

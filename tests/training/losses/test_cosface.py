@@ -4,12 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.training.losses.classified import LABELS, W, X
 from training.losses.cosface import CosFaceLoss
 from training.losses.sphere import SphereLoss
 
-X = [[0.5, -1.2, 0.3], [-0.7, 0.4, 1.1], [1.3, 0.2, -0.6], [-0.9, -0.8, -0.2]]
-W = [[0.8, -0.9, 0.1], [0.5, -0.6, 0.7], [1.1, -0.2, -0.3]]
-LABELS = torch.tensor([0, 1, 2, 0])
 GRADIENT = [
     [-0.844799331823, 0.498786446368, 3.403144676284],
     [-0.000237448283, 1.5541346e-05, -0.000156754609],

@@ -1,11 +1,8 @@
 import pytest
 import torch
 
+from tests.training.losses.classified import LABELS, W, X
 from training.losses.identity import IdentityLoss
-
-X = [[0.5, -1.2, 0.3], [-0.7, 0.4, 1.1], [1.3, 0.2, -0.6], [-0.9, -0.8, -0.2]]
-W = [[0.8, -0.9, 0.1], [0.5, -0.6, 0.7], [1.1, -0.2, -0.3]]
-LABELS = torch.tensor([0, 1, 2, 0])
 
 
 def identity(weight: list[list[float]] | torch.Tensor, smoothing: float, bias: bool = False) -> IdentityLoss:

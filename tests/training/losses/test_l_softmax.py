@@ -6,11 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reidapp.errors import UserError
+from tests.training.losses.classified import LABELS, W, X
 from training.losses.l_softmax import LSoftmaxLoss
 
-X = [[0.5, -1.2, 0.3], [-0.7, 0.4, 1.1], [1.3, 0.2, -0.6], [-0.9, -0.8, -0.2]]
-W = [[0.8, -0.9, 0.1], [0.5, -0.6, 0.7], [1.1, -0.2, -0.3]]
-LABELS = torch.tensor([0, 1, 2, 0])
 GRADIENT = [
     [-0.155498765753, -0.010495746383, 0.105363223368],
     [0.021668019379, 0.00100305686, 0.085712886455],

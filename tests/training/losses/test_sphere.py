@@ -3,11 +3,9 @@ import math
 import pytest
 import torch
 
+from tests.training.losses.classified import LABELS, W, X
 from training.losses.sphere import SphereLoss
 
-X = [[0.5, -1.2, 0.3], [-0.7, 0.4, 1.1], [1.3, 0.2, -0.6], [-0.9, -0.8, -0.2]]
-W = [[0.8, -0.9, 0.1], [0.5, -0.6, 0.7], [1.1, -0.2, -0.3]]
-LABELS = torch.tensor([0, 1, 2, 0])
 GRADIENT_X = [
     [-0.082789148578, 0.049861460114, 0.337427755182],
     [-5.9183644e-05, 1.2000886e-05, -4.2026257e-05],

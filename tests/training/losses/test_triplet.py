@@ -5,10 +5,9 @@ import torch
 from torch import Tensor
 
 from reidapp.errors import UserError
+from tests.training.losses.paired import LABELS, F
 from training.losses.triplet import TripletLoss
 
-F = [[0.2, 0.1, -0.3], [0.5, -0.2, 0.1], [-0.4, 0.3, 0.2], [-0.1, 0.6, 0.0], [0.3, 0.4, -0.5], [0.0, -0.5, 0.4]]
-LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
 GRADIENT = [
     [-0.158660789673, 0.565841968947, -0.330589656261],
     [-0.082665698731, -0.323997155438, 0.381163350549],

@@ -5,10 +5,8 @@ import torch
 from torch import Tensor
 
 from reidapp.errors import UserError
+from tests.training.losses.paired import LABELS, F
 from training.losses.triplet_all import TripletAllLoss
-
-F = [[0.2, 0.1, -0.3], [0.5, -0.2, 0.1], [-0.4, 0.3, 0.2], [-0.1, 0.6, 0.0], [0.3, 0.4, -0.5], [0.0, -0.5, 0.4]]
-LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
 
 
 @pytest.mark.parametrize(("reduction", "expected"), [("mean", 0.313439534846), ("nonzero", 0.501503255754)])

@@ -4,10 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.training.losses.paired import LABELS, F
 from training.losses.triplet_weighted import TripletWeightedLoss
-
-F = [[0.2, 0.1, -0.3], [0.5, -0.2, 0.1], [-0.4, 0.3, 0.2], [-0.1, 0.6, 0.0], [0.3, 0.4, -0.5], [0.0, -0.5, 0.4]]
-LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
 
 
 def test_fixed_case() -> None:

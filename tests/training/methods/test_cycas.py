@@ -8,19 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidapp.errors import UserError
+from tests.training.methods.images_as_classes import DIM, Features
 from training.data.datasets import UNLABELLED, Record
 from training.losses._cycle import cycle_loss
 from training.methods.cycas import CycAs
 
-DIM = 6
 FRAMES = [[0, 1, 2], [1, 2, 0, 3], [2, 3], [3, 0, 1, 2, 4], [4, 1]]  # who is in them, one a second
-
-
-class Features(nn.Module):
-    """Every image is its own vector."""
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        return {"features": images, "pooled": images}
 
 
 def build(frames: list[list[int]] = FRAMES, known: bool = True, batch: int = 16, **options: Any) -> CycAs:
