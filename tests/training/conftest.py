@@ -48,6 +48,26 @@ def tiny() -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def run(crops: Path, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run to read; a test that writes into one trains its own."""
+    from training.engine import train
+    from training.recipe import load_recipe
+
+    out = tmp_path_factory.mktemp("runs") / "run"
+    train(load_recipe("small", [*tiny, "schedule.epochs=1"]), f"market1501:{crops}", out, quiet=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def onnx_file(run: Path) -> Path:
+    """The run's model."""
+    from models.export import export_run
+
+    export_run(run, run.parent / "model.onnx", name="tiny")
+    return run.parent / "model.onnx"
+
+
+@pytest.fixture(scope="session")
 def one_batch(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two data sets of four people with two images each, all in one camera: a batch of eight and no more."""
     folders = [tmp_path_factory.mktemp("batch") for _ in range(2)]

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.export import export_run
 from reidapp.embedding import Embedder
 from reidapp.errors import UserError
 from reidapp.imaging import read_image
@@ -15,19 +14,6 @@ from training.data.datasets import load_dataset
 from training.engine import train
 from training.evaluation import evaluate
 from training.recipe import load_recipe
-
-
-@pytest.fixture(scope="module")
-def run(crops: Path, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "run"
-    train(load_recipe("small", [*tiny, "schedule.epochs=1"]), f"market1501:{crops}", out, quiet=True)
-    return out
-
-
-@pytest.fixture(scope="module")
-def onnx_file(run: Path) -> Path:
-    export_run(run, run.parent / "model.onnx", name="tiny")
-    return run.parent / "model.onnx"
 
 
 def test_run_and_export_score_the_same(run: Path, onnx_file: Path, crops: Path) -> None:

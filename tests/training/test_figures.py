@@ -5,22 +5,12 @@ import pytest
 from matplotlib.text import Annotation
 from PIL import Image
 
-from models.export import export_run
 from reidapp.errors import UserError
 from reidapp.metrics import People, RetrievalScores
 from tests.training.conftest import write_crops
 from training.data.datasets import Record
-from training.engine import train
 from training.evaluation import evaluate
 from training.figures import NAMES, Shown, draw_cmc, draw_ranked, energy, evenly, make_folder
-from training.recipe import load_recipe
-
-
-@pytest.fixture(scope="module")
-def run(crops: Path, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "run"
-    train(load_recipe("small", [*tiny, "schedule.epochs=1"]), f"market1501:{crops}", out, quiet=True)
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +35,13 @@ def test_all_of_a_run_and_the_same_twice(run: Path, people: Path, tmp_path: Path
 
 @pytest.mark.slow
 def test_what_is_missing_is_said_and_nothing_old_left(
-    run: Path, crops: Path, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, onnx_file: Path, crops: Path, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evaluate(run, f"market1501:{people}", figures=tmp_path, quiet=True)
     assert {path.name for path in tmp_path.iterdir()} == set(NAMES)
     (tmp_path / "notes.txt").write_text("mine")
-    export_run(run, run.parent / "model.onnx", name="tiny")
     capsys.readouterr()
-    evaluate(run.parent / "model.onnx", f"market1501:{crops}", figures=tmp_path, quiet=True)
+    evaluate(onnx_file, f"market1501:{crops}", figures=tmp_path, quiet=True)
     said = " ".join(capsys.readouterr().err.split())
     assert "activation.png not drawn: an exported model gives no feature map" in said
     assert "roc.png not drawn: it needs a genuine pair and a thousand impostor pairs" in said
