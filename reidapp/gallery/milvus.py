@@ -373,11 +373,11 @@ def _client(address: str) -> Any:
         UserError: the client's package is not there.
     """
     if importlib.util.find_spec("pymilvus") is None:
-        raise UserError(f'{address}: pymilvus is not installed; pip install "reidapp[milvus]"')
+        raise UserError(f'{address}: pymilvus is not installed; pip install ".[milvus]" in a copy of the repository')
     if _is_file(address) and importlib.util.find_spec("milvus_lite") is None:
         raise UserError(
             f"{address}: milvus-lite is not installed; it needs faiss-cpu, which overwrites faiss-gpu, so in an "
-            'environment for it: pip install "reidapp[cpu,milvus-lite]"'
+            'environment for it: pip install ".[cpu,milvus-lite]" in a copy of the repository'
         )
 
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it logs, is raised as well

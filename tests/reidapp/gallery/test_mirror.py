@@ -40,7 +40,7 @@ def test_a_password_is_neither_taken_nor_said() -> None:
 @pytest.mark.parametrize(
     ("missing", "address", "said"),
     [
-        ("pymilvus", "milvus://host:19530", r'pymilvus is not installed; pip install "reidapp\[milvus\]"'),
+        ("pymilvus", "milvus://host:19530", r'pymilvus is not installed; pip install "\.\[milvus\]"'),
         ("milvus_lite", "milvus:///none/copy.db", "it needs faiss-cpu, which overwrites faiss-gpu"),
     ],
 )
