@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import ColumnElement, Double, Select, SQLColumnExpression, and_, func, literal, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from reidapp.errors import UserError
+from reidapp.errors import UnknownError, UserError
 from reidapp.gallery import database, schema
 from reidapp.gallery.between import begins, first_since, milliseconds, overlapping
 from reidapp.gallery.coverage import CHUNK_S, Stretch, indexed_of
@@ -143,6 +143,26 @@ def tracklet_of(gallery: Gallery, crop_id: str) -> str | None:
     """The tracklet's piece that a best shot is of; None for a crop that is not here."""
     with Session(gallery.engine) as session:
         return session.scalar(select(schema.Crop.tracklet_id).filter_by(id=crop_id))
+
+
+def shown_in(gallery: Gallery, crop_id: str) -> tuple[str, datetime]:
+    """The camera that a best shot is of, and when.
+
+    Raises:
+        UnknownError: no such best shot.
+    """
+    shot = (
+        select(schema.Camera.name, schema.Video.start_ms, schema.Crop.time_s)
+        .join(schema.Chunk, schema.Chunk.id == schema.Crop.chunk_id)
+        .join(schema.Video, schema.Video.id == schema.Chunk.video_id)
+        .join(schema.Camera, schema.Camera.id == schema.Video.camera_id)
+        .where(schema.Crop.id == crop_id)
+    )
+    with Session(gallery.engine) as session:
+        found = session.execute(shot).one_or_none()
+    if found is None:
+        raise UnknownError(f"crop {crop_id}: not in this gallery")
+    return found[0], utc(found[1] + found[2] * 1000)
 
 
 def _of_cameras(session: Session, names: Sequence[str] | None) -> list[ColumnElement[bool]]:

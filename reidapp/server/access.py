@@ -207,8 +207,25 @@ class Desk:
 
     def note_view(self, video: VideoInfo) -> None:
         """Write down that a recording is looked at; once where it comes in parts."""
+        self._note_once(video=video.id)
+
+    def note_shot(self, crop_id: str) -> None:
+        """Write down that a camera's best shots of a day are looked at; once, since a page has many.
+
+        Raises:
+            UnknownError: there is no such best shot.
+        """
         if self.audit:
-            self.audit.add_once("view", self.asker.id, self.gallery.path.name, video=video.id)
+            camera, at = listing.shown_in(self.gallery, crop_id)
+            self._note_once(what="best shots", camera=camera, day=f"{at:%Y-%m-%d}")
+
+    def note_saved_picture(self, name: str) -> None:
+        """Write down that a saved search's pictures are looked at; once."""
+        self._note_once(what="saved search", name=name)
+
+    def _note_once(self, **about: str) -> None:
+        if self.audit:
+            self.audit.add_once("view", self.asker.id, self.gallery.path.name, **about)
 
     def _allows(self, camera: CameraInfo) -> bool:
         allowed = self.asker.cameras

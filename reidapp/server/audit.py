@@ -30,7 +30,7 @@ from reidapp.server.access_folder import AccessFolder
 
 FILE_NAME, TEXTS, KEY, HEAD = "audit.db", "texts.db", "audit.key", "audit.head"
 GONE = "(erased)"
-_PLAIN = frozenset({"video", "tracklet", "search", "job", "heads", "kind", "account", "what"})
+_PLAIN = frozenset({"video", "tracklet", "search", "job", "heads", "kind", "account", "what", "day"})
 _WRITTEN = "purpose"  # kept in a file of its own
 _OF_TEXT = "text:"  # what its digest begins with in a row
 _TABLES = """
@@ -44,6 +44,7 @@ CREATE TRIGGER entry_remains BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'e
 """.strip()
 _TABLE_OF_TEXTS = "CREATE TABLE text (digest TEXT PRIMARY KEY, salt TEXT NOT NULL, text TEXT NOT NULL)"
 _AT_ONCE = 10_000  # rows
+_ONCE_WITHIN_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -129,11 +130,11 @@ class Audit:
         self.folder.compact(TEXTS)
         return len(gone)
 
-    def add_once(self, action: str, by: str, gallery: str, within_s: float = 600, **about: str) -> None:
+    def add_once(self, action: str, by: str, gallery: str, **about: str) -> None:
         """Write a row, unless the same was written just now: a player asks for a recording in many parts."""
         key, now = (action, by, gallery, *sorted(about.values())), time.monotonic()
         with self._lock:
-            self._seen = {each: at for each, at in self._seen.items() if now - at < within_s}
+            self._seen = {each: at for each, at in self._seen.items() if now - at < _ONCE_WITHIN_S}
             if key not in self._seen:
                 self.add(action, by, gallery, **about)
                 self._seen[key] = now  # not before: what could not be written down is tried again

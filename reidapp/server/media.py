@@ -67,15 +67,17 @@ def send_crop(desk: Desk, crop_id: str) -> Response:
     """A best shot."""
     # An hour only: what is erased from the gallery must not live on in browsers.
     caching, file = "private, max-age=3600", desk.crop_file(crop_id)
+    desk.note_shot(crop_id)
     if desk.asker.sees_heads:
         return send_file(file, "image/webp", caching)
     _check_there(file)
     return _send_picture(blurred_shot(desk.gallery, crop_id), caching)
 
 
-def send_saved_picture(desk: Desk, file: Path) -> Response:
+def send_saved_picture(desk: Desk, name: str, file: Path) -> Response:
     """A picture that a saved search asks with."""
     caching = "private, no-cache"
+    desk.note_saved_picture(name)
     if desk.asker.sees_heads:
         return send_file(file, "image/webp", caching)
     _check_there(file)

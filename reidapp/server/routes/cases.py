@@ -155,6 +155,7 @@ def change_case(desk: Investigator, name: NameInPath, change: CaseChange) -> Cas
 def remove_case_hit(desk: Investigator, name: NameInPath, tracklet_id: TrackletId) -> CaseWithHits:
     """Take a hit out of a case."""
     _check_seen(desk, name, tracklet_id)
+    desk.note("delete", what="case hit", name=name, tracklet=tracklet_id)
     _cases(desk).remove(name, [tracklet_id])
     return _told(desk, name)
 

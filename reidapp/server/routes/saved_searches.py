@@ -75,7 +75,7 @@ def saved_picture(desk: Viewer, name: NameInPath, number: int) -> Response:
     pictures = _seen.saved_search(desk, name).pictures
     if not 0 <= number < len(pictures):
         raise UnknownError(f'saved search "{name}": it has no picture {number}')
-    return send_saved_picture(desk, pictures[number])
+    return send_saved_picture(desk, name, pictures[number])
 
 
 @router.get("/{name:path}")

@@ -402,6 +402,49 @@ def test_searches_and_views_stand_in_the_log_and_a_purpose_is_demanded(service: 
     assert told[1]["about"] == {"purpose": "case 12", "search": found["search"]}
 
 
+def test_who_leafs_through_best_shots_and_saved_pictures_stands_in_the_log(tmp_path: Path) -> None:
+    service = make_service(tmp_path)
+    audit = Audit(AccessFolder(tmp_path / "access"))
+    ann, bob = (build_app(service, asker=Asker(name, "admin", id=name), audit=audit) for name in ("ann", "bob"))
+    with TestClient(ann, base_url=BASE) as first, TestClient(bob, base_url=BASE) as second:
+        for camera in ("Hall", "Gate"):
+            for entry in first.get(f"{API}/tracklets?camera={camera}").json()["tracklets"]:
+                assert first.get(entry["thumbnail"]).status_code == 200
+        assert second.get(entry["thumbnail"]).status_code == 200
+        assert second.get(f"{API}/crops/{'0' * 16}").status_code == 404
+        picture = first.post(f"{API}/queries", content=png(query_crop("red"))).json()["id"]
+        search = first.post(f"{API}/search", json={"pictures": [{"id": picture}]}).json()["search"]
+        saved = first.post(f"{API}/saved-searches", json={"name": "Ann's", "search": search}).json()
+        for _ in range(2):
+            assert second.get(saved["pictures"][0]).status_code == 200
+    told = [(entry.by, entry.action, entry.about) for entry in reversed(audit.last())]
+
+    def shots(camera: str) -> dict[str, str]:
+        return {"what": "best shots", "camera": audit.opaque(camera), "day": f"{START:%Y-%m-%d}"}
+
+    pictures = {"what": "saved search", "name": audit.opaque("Ann's")}
+    assert told == [
+        ("ann", "view", shots("Hall")),
+        ("ann", "view", shots("Gate")),
+        ("bob", "view", shots("Gate")),
+        ("ann", "search", {"search": search}),
+        ("bob", "view", pictures),
+    ]
+
+
+def test_what_is_taken_out_of_a_case_stands_in_the_log(tmp_path: Path) -> None:
+    audit = Audit(AccessFolder(tmp_path / "access"))
+    app = build_app(make_service(tmp_path), asker=Asker("ann", "admin", id="ann"), audit=audit)
+    with TestClient(app, base_url=BASE) as client:
+        tracklet = client.get(f"{API}/tracklets").json()["tracklets"][0]["id"]
+        client.post(f"{API}/cases", json={"name": "12"})
+        client.post(f"{API}/cases/12/hits", json={"hits": [{"tracklet": tracklet}]})
+        assert client.delete(f"{API}/cases/12/hits/{tracklet}").json()["hits"] == []
+    (entry,) = audit.last()
+    assert (entry.by, entry.action) == ("ann", "delete")
+    assert entry.about == {"what": "case hit", "name": audit.opaque("12"), "tracklet": tracklet}
+
+
 def test_an_error_does_not_say_where_a_gallery_is(
     shared: tuple[SearchService, Jobs], monkeypatch: pytest.MonkeyPatch
 ) -> None:
