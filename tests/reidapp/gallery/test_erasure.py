@@ -133,6 +133,7 @@ def spoken_of(gallery: Gallery) -> list[str]:
     cases.add(f"{NAME}'s day", hits)
     for folder in ("exports", "clips"):
         (gallery.path / folder).mkdir()
+    (gallery.path / "clips" / "0.mp4").write_bytes(b"shows them")
     export_case(gallery, f"{NAME}'s day", gallery.path / "exports" / "0.zip", "me")
     return mine
 
@@ -167,6 +168,7 @@ def test_nothing_of_a_person_is_in_any_file(gallery: Gallery) -> None:
 
     assert (gallery.path / "gallery.db-wal").stat().st_size == 0
     assert left(gallery.path, gone) == []
+    assert not list(gallery.path.glob("clips/*")) + list(gallery.path.glob("exports/*"))
     assert {what.split(" in ")[0] for what in left(gallery.path, others)} == set(others)
     found = verify(gallery)
     assert (found.faults, found.leftovers) == ([], [])

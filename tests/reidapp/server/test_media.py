@@ -169,3 +169,27 @@ def test_a_still_is_sent_upright_as_browsers_know_it(tmp_path: Path) -> None:
         assert np.abs(shirt[shirt.shape[0] // 3, shirt.shape[1] // 2].astype(int) - SHIRTS["red"]).max() < 20
         hit.video.unlink()
         assert client.get(f"{API}/videos/{hit.video_id}/frame").status_code == 404
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_where_an_uploaded_picture_was_taken_is_nowhere_afterwards(form: str, tmp_path: Path) -> None:
+    exif, said = Image.Exif(), b"taken at home by Ann"
+    exif[0x010E] = said.decode()  # ImageDescription
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.0), 29: "1999:12:31"})  # GPS: where and when
+    buffer = BytesIO()
+    Image.fromarray(query_crop("red")).save(buffer, form, exif=exif)
+    assert said in buffer.getvalue()
+    with TestClient(build_app(make_service(tmp_path)), base_url="http://127.0.0.1:7860") as client:
+        picture = client.post(f"{API}/queries", content=buffer.getvalue()).json()
+        search = client.post(f"{API}/search", json={"pictures": [{"id": picture["id"]}]})
+        saved = client.post(f"{API}/saved-searches", json={"name": f"who in {form}", "search": search.json()["search"]})
+        (kept,) = saved.json()["pictures"]
+        answers = [search, saved, client.get(f"{API}/queries/{picture['id']}"), client.get(kept)]
+        assert [answer.status_code for answer in answers] == [200, 201, 200, 200]
+        for answer in answers[2:]:
+            assert dict(Image.open(BytesIO(answer.content)).getexif()) == {}
+    stored = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
+    assert len(stored) > 5
+    for each in [*stored, *(answer.content for answer in answers)]:
+        assert said not in each
+        assert b"1999:12:31" not in each

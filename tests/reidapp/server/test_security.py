@@ -132,3 +132,36 @@ def test_a_public_address_is_as_browsers_send_it() -> None:
     for address in ("cams.example", "ftp://cams.example", "https://", "https://x:y", "https://[", "https://a@b"):
         with pytest.raises(UserError, match="--behind-proxy"):
             origin_of(address)
+
+
+def directives(policy: str) -> dict[str, set[str]]:
+    """{directive: what it allows}."""
+    return {name: set(allowed) for name, *allowed in (part.split() for part in policy.split(";"))}
+
+
+def test_answers_of_the_api_run_nothing_and_load_nothing_from_elsewhere(service: SearchService) -> None:
+    with TestClient(build_app(service), base_url=BASE) as client:
+        entry = client.get("/api/v1/tracklets").json()["tracklets"][0]
+        video = f"/api/v1/videos/{entry['video']}"
+        paths = {entry["thumbnail"], entry["clip_url"], f"{video}/file", f"{video}/frame?at_s=2", "/api/v1/cameras"}
+        answers = [client.get(path) for path in sorted(paths)]
+        types = {answer.headers["content-type"] for answer in answers if answer.status_code == 200}
+        assert types == {"image/webp", "video/mp4", "image/jpeg", "application/json"}
+        for answer in [*answers, client.get("/api/v1/crops/none"), client.get("/api/v1/nothing")]:
+            allowed = directives(answer.headers["content-security-policy"])
+            assert allowed.pop("default-src") == {"'none'"}  # scripts too, since nothing else is said of them
+            assert allowed["frame-ancestors"] == allowed["base-uri"] == allowed["form-action"] == {"'none'"}
+            assert not [
+                name for name in allowed if name.startswith(("script", "connect", "object", "worker", "frame-src"))
+            ]
+            assert set().union(*allowed.values()) <= {"'none'", "'self'", "'unsafe-inline'"}
+            assert allowed["style-src"] == {"'unsafe-inline'"}  # of the browser's own viewer
+            assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_page_asks_no_server_but_its_own(client: TestClient) -> None:
+    allowed = directives(client.post("/page/run", headers={"Origin": BASE}).headers["content-security-policy"])
+    assert allowed["connect-src"] == {"'self'", "data:", "blob:"}
+    assert allowed["default-src"] == allowed["form-action"] == {"'self'"}
+    assert allowed["object-src"] == allowed["frame-ancestors"] == {"'none'"}
+    assert set().union(*allowed.values()) <= {"'self'", "'none'", "data:", "blob:", "'unsafe-inline'", "'unsafe-eval'"}
