@@ -317,7 +317,7 @@ def _rewrite(session: Session, gallery: Gallery, model_id: str, day: str, gone: 
             stored = np.frombuffer(data.ljust(block.rows * width, b"\0"), np.uint8).reshape(block.rows, width)
             data = stored[kept].tobytes()
             block.day, block.first_row, block.rows = new_day, target.tell() // width, len(kept)
-            block.sha256 = hashlib.sha256(data).hexdigest() if sound else ""
+            block.sha256 = hashlib.sha256(data).hexdigest() if sound else block.sha256 and vectors.DAMAGED
             target.write(data)
         target.flush()
         os.fsync(target.fileno())

@@ -19,6 +19,7 @@ import numpy as np
 from reidapp.errors import UserError
 from reidapp.gallery.coarse import Coarse
 from reidapp.gallery.nearest import AnyPart, ExactIndex, Found, decoded
+from reidapp.gallery.seals import Seals
 
 _MOST = 2_048  # rows that Faiss gives on a GPU
 _MORE = 1_024  # rows beyond those asked for, of each file: what is left open costs a pass over all its rows
@@ -170,8 +171,9 @@ class GpuIndex(ExactIndex):
         coded: Sequence[tuple[Coarse, np.ndarray]],
         copies: Copies,
         names: Sequence[str],
+        seals: Seals | None = None,
     ) -> None:
-        super().__init__(stretches, ids, coded)
+        super().__init__(stretches, ids, coded, seals)
         ends = np.cumsum([0, *(len(codes) for _, codes in coded)]).tolist()
         files = {name: range(*ends[n : n + 2]) for n, name in enumerate(names) if ends[n] < ends[n + 1]}
         if files:

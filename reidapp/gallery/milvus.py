@@ -31,6 +31,7 @@ import numpy as np
 from reidapp.errors import ReidappError, UserError
 from reidapp.gallery.coarse import Coarse
 from reidapp.gallery.nearest import ExactIndex, Found, decoded, float_error
+from reidapp.gallery.seals import Seals
 
 VECTORS, COLLECTION = "vectors", "collection"  # settings: the address, and what the names of the collections begin with
 TOKEN = "REIDAPP_MILVUS_TOKEN"  # noqa: S105 - in the environment; never stored
@@ -253,8 +254,9 @@ class MilvusIndex(ExactIndex):
         collection: Collection,
         blocks: np.ndarray,
         rows: np.ndarray,
+        seals: Seals | None = None,
     ) -> None:
-        super().__init__(stretches, ids, coded)
+        super().__init__(stretches, ids, coded, seals)
         self.collection = collection
         self.blocks = blocks
         self._rows = rows

@@ -24,6 +24,7 @@ import faiss
 import numpy as np
 
 from reidapp.gallery.coarse import Coarse
+from reidapp.gallery.seals import Seals
 
 _PART = 131_072  # rows at most
 _SHORT = 20_000  # rows that are not worth a second thread
@@ -72,14 +73,23 @@ class ExactIndex:
         stretches: fp16 ``[rows, D]`` each, memory-mapped; the index's rows are numbered through them.
         ids: uint64 ``[rows]``.
         coded: codes of the first rows: uint8 ``[N, width]``, one after the other, each ending where a stretch does.
+        seals: ask before rows are read, and know them by the same numbers; None for rows that are as they are.
+
+    Raises:
+        ReidappError: of rows without codes, some are not as they were committed.
     """
 
     def __init__(
-        self, stretches: Sequence[np.ndarray], ids: np.ndarray, coded: Sequence[tuple[Coarse, np.ndarray]] = ()
+        self,
+        stretches: Sequence[np.ndarray],
+        ids: np.ndarray,
+        coded: Sequence[tuple[Coarse, np.ndarray]] = (),
+        seals: Seals | None = None,
     ) -> None:
         self._stretches = list(stretches)
         self._firsts = np.cumsum([0, *(len(stretch) for stretch in stretches)])
         self._ids = ids
+        self._seals = seals
         self._parts: list[Part] = []
         done = 0
         for coarse, codes in coded:
@@ -88,6 +98,8 @@ class ExactIndex:
         for first, stretch in zip(self._firsts.tolist(), stretches, strict=False):
             if first >= done:
                 self._parts += _parts(first, stretch, None)
+        if seals:
+            seals.check(np.arange(done, len(ids)))  # each search goes through all of these
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -120,7 +132,13 @@ class ExactIndex:
         return self._best(query, k, self._reaching(query, least, kept, found))
 
     def stored(self, rows: np.ndarray) -> np.ndarray:
-        """The vectors of rows: fp16 ``[N, D]``."""
+        """The vectors of rows: fp16 ``[N, D]``.
+
+        Raises:
+            ReidappError: they are not as they were committed.
+        """
+        if self._seals:
+            self._seals.check(rows)
         where = np.searchsorted(self._firsts, rows, "right") - 1
         order = np.argsort(where, kind="stable")
         found = np.empty((len(rows), self._stretches[0].shape[1]), np.float16)
@@ -195,6 +213,8 @@ class ExactIndex:
 
     def _near(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Scores of rows, no further off than `float_error`: float32 ``[N]``."""
+        if self._seals:
+            self._seals.check(rows)  # those of all pieces together
         pieces = np.array_split(rows, min(_CORES * -(-len(rows) // _BLOCK), -(-len(rows) // 256)))
         return np.concatenate(list(_threads.map(lambda some: _scores(self.stored(some), query), pieces)))
 

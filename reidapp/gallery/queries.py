@@ -214,8 +214,8 @@ def tracklet_vectors(gallery: Gallery, model_id: str, tracklets: Sequence[str]) 
             select(
                 schema.Crop.tracklet_id,
                 schema.Video.camera_id,
-                schema.Block.day,
-                schema.Block.first_row + schema.Crop.position,
+                schema.Block,
+                schema.Crop.position,
             )
             .join(schema.Block, schema.Block.chunk_id == schema.Crop.chunk_id)
             .join(schema.Chunk, schema.Chunk.id == schema.Crop.chunk_id)
@@ -224,9 +224,9 @@ def tracklet_vectors(gallery: Gallery, model_id: str, tracklets: Sequence[str]) 
             .order_by(schema.Block.day, schema.Block.first_row, schema.Crop.position)
         ).all()
         means = current_means(gallery, model_id)
-        for piece, camera, day, row in rows:
-            shard = vectors.read(vectors.shard_path(gallery.path, model_id, day), row + 1, dim)
-            shot = shard[row].astype(np.float32)
+        blocks = {block.chunk_id: vectors.read_block(gallery.path, block, dim) for _, _, block, _ in rows}
+        for piece, camera, block, position in rows:
+            shot = blocks[block.chunk_id][position].astype(np.float32)
             found[pieces[piece]].append(means.moved(shot[None], np.array([camera]))[0] if means else shot)
     if empty := [id_ for id_, each in found.items() if not each]:
         raise UserError(f"tracklet {empty[0]}: the model in use has no vector of it; `reidapp reembed` makes them")

@@ -160,7 +160,7 @@ class _Mending:
             # those of this picture, and count as damaged until they are made of it.
             with database.changing(self.gallery.engine) as session:
                 session.get_one(schema.Crop, crop.id).digest = digest(webp)
-                session.execute(update(schema.Block).filter_by(chunk_id=crop.chunk_id).values(sha256=""))
+                session.execute(update(schema.Block).filter_by(chunk_id=crop.chunk_id).values(sha256=vectors.DAMAGED))
         file = self.gallery.crop_path(crop.chunk_id, crop.id)
         files.make_folder(file.parent)
         files.write_whole(file, webp)
@@ -182,7 +182,7 @@ class _Mending:
                         break
                     first_row = block.first_row + block.rows
                 placed = {"model_id": model_id, "day": day, "first_row": first_row, "rows": rows}
-                session.add(schema.Block(chunk_id=chunk_id, **placed, sha256=""))
+                session.add(schema.Block(chunk_id=chunk_id, **placed, sha256=vectors.DAMAGED))
 
     @staticmethod
     def _start_s(session: Session, chunk_id: str, video: schema.Video) -> float:
@@ -209,7 +209,7 @@ class _Mending:
                 made, complete = self._embedded(block, data)
                 data = made.astype("<f2").tobytes()
                 # Where a crop is lost, its vector stays a damaged one.
-                digests[block.chunk_id] = hashlib.sha256(data).hexdigest() if complete else ""
+                digests[block.chunk_id] = hashlib.sha256(data).hexdigest() if complete else vectors.UNKNOWN
                 self.report.vectors += block.rows
                 self.report.exact_vectors += block.rows * (digests[block.chunk_id] == block.sha256)
             content[block.first_row * width : block.first_row * width + len(data)] = data

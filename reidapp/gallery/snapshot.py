@@ -2,13 +2,12 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from sqlalchemy import func, select
@@ -25,6 +24,7 @@ from reidapp.gallery.milvus import MilvusIndex
 from reidapp.gallery.naming import not_there
 from reidapp.gallery.nearest import Centring, ExactIndex, decoded
 from reidapp.gallery.pieces import continuations, first_piece
+from reidapp.gallery.seals import Block, Seals
 from reidapp.gallery.store import Gallery
 from reidapp.gallery.writer import next_generation
 
@@ -33,17 +33,6 @@ _AT_ONCE = 500  # chunks whose crops one question asks for
 _STEP = 2_048  # rows coded together
 _ROUNDS = 20  # in which a copy is at one with a gallery that others write to
 _SAMPLE = 1_024  # rows that tell how high a query scores with anybody: mean and deviation to some 3 %
-
-
-class _Block(NamedTuple):
-    """Where a chunk's vectors are (`schema.Block`); the digest is the beginning of the sha256."""
-
-    chunk: str
-    day: str
-    first_row: int
-    rows: int
-    digest: str
-    video: str
 
 
 @dataclass(frozen=True)
@@ -61,6 +50,7 @@ class Snapshot:
         links: {piece: the piece that it continues}.
         means: of cameras, that scores are without (`camera_means`); None where normalisation is off.
         lengths: float32 ``[rows]`` of blocks without these means, by chunk and camera, as far as they are known.
+        held: chunks whose vectors have been held against their sha256, see `seals`.
     """
 
     generation: int
@@ -74,10 +64,11 @@ class Snapshot:
     cameras: dict[str, list[int]]
     segments: tuple[Segment, ...]
     fresh: dict[str, Columns]
-    blocks: dict[str, _Block]
+    blocks: dict[str, Block]
     links: dict[str, str]
     means: CameraMeans | None
     lengths: dict[tuple[str, int], np.ndarray]
+    held: set[str]
 
     @property
     def crops(self) -> np.ndarray:
@@ -307,14 +298,19 @@ class Snapshots:
         collection = milvus.collection_of(settings, erasures, self.model_id, dim)
         collection = self._collection = self._collection if self._collection == collection else collection
         start_ms = np.repeat(np.array([clocks[block.video][1] for block in order], np.float64), rows)
-        stretches = self._stretches(order, len(coded), dim)
+        shards = self._shards(order, dim)
+        held = before.held if before else set()
+        seals = Seals(self.folder, shards, order, held)
+        stretches = _stretches(order, shards, len(coded))
         found = (stretches, columns.crop, [(segment.coarse, segment.codes) for segment in segments])
-        index = ExactIndex(*found)
         if collection:
-            index = MilvusIndex(*found, collection, _states(order, erasures), rows)
+            index: ExactIndex = MilvusIndex(*found, collection, _states(order, erasures), rows, seals)
         elif self._copies:
             # Rows that were mended are in files of the same names, and another erasure tells.
-            index = GpuIndex(*found, self._copies, [f"{erasures} {segment.path.name}" for segment in segments])
+            names = [f"{erasures} {segment.path.name}" for segment in segments]
+            index = GpuIndex(*found, self._copies, names, seals)
+        else:
+            index = ExactIndex(*found, seals)
         return Snapshot(
             generation=int(settings["generation"]),
             erasures=erasures,
@@ -331,6 +327,7 @@ class Snapshots:
             links=links,
             means=means,
             lengths=before.lengths if before and same_means else {},
+            held=held,
         )
 
     def _segments(self) -> list[Segment]:
@@ -343,20 +340,13 @@ class Snapshots:
                 continue  # just now another process has put a larger one in its place
             return sorted(filter(None, self._opened.values()), key=lambda segment: -len(segment.codes))
 
-    def _stretches(self, order: Sequence[_Block], coded: int, dim: int) -> list[np.ndarray]:
-        """The shards' parts that blocks lie in, as long as they follow each other; one begins after the coded ones."""
+    def _shards(self, order: Sequence[Block], dim: int) -> dict[str, np.ndarray]:
+        """Those that blocks lie in, by day."""
         ends: dict[str, int] = defaultdict(int)
         for block in order:
             ends[block.day] = max(ends[block.day], block.first_row + block.rows)
         paths = {day: vectors.shard_path(self.gallery.path, self.model_id, day) for day in ends}
-        shards = {day: np.asarray(vectors.read(paths[day], end, dim)) for day, end in ends.items()}
-        stretches, start = [], 0
-        for i, block in enumerate(order, start=1):
-            end = block.first_row + block.rows
-            if i in (coded, len(order)) or _place(order[i]) != (block.day, end):
-                stretches.append(shards[block.day][order[start].first_row : end])
-                start = i
-        return stretches
+        return {day: np.asarray(vectors.read(paths[day], end, dim)) for day, end in ends.items()}
 
     def _derive_one(self, snapshot: Snapshot) -> bool:
         """Make one file of what is in none and in smaller ones, if that is worth it; whether it was."""
@@ -395,7 +385,18 @@ class Snapshots:
         return True
 
 
-def _place(block: _Block) -> tuple[str, int]:
+def _stretches(order: Sequence[Block], shards: Mapping[str, np.ndarray], coded: int) -> list[np.ndarray]:
+    """The shards' parts that blocks lie in, as long as they follow each other; one begins after the coded ones."""
+    stretches, start = [], 0
+    for i, block in enumerate(order, start=1):
+        end = block.first_row + block.rows
+        if i in (coded, len(order)) or _place(order[i]) != (block.day, end):
+            stretches.append(shards[block.day][order[start].first_row : end])
+            start = i
+    return stretches
+
+
+def _place(block: Block) -> tuple[str, int]:
     return block.day, block.first_row
 
 
@@ -403,13 +404,13 @@ def _number(hexadecimal: str) -> int:
     return int(hexadecimal or "0", 16)  # a block that `gallery repair` is to make anew has no digest
 
 
-def _states(blocks: Sequence[_Block], erasures: str) -> np.ndarray:
+def _states(blocks: Sequence[Block], erasures: str) -> np.ndarray:
     """int64 ``[blocks]``: numbers that stand for chunks and what is left of them."""
     numbers = [2 * _number(block.chunk) + _number(block.digest or erasures) for block in blocks]
     return np.array([number % 2**64 for number in numbers], np.uint64).view(np.int64)
 
 
-def _blocks(session: Session, model_id: str, known: dict[str, _Block]) -> dict[str, _Block]:
+def _blocks(session: Session, model_id: str, known: dict[str, Block]) -> dict[str, Block]:
     """All blocks; those that are known are not asked for again, since only what is behind them can be new."""
     block = schema.Block
     ends: dict[str, int] = defaultdict(int)
@@ -426,11 +427,11 @@ def _blocks(session: Session, model_id: str, known: dict[str, _Block]) -> dict[s
             .join(schema.Chunk, schema.Chunk.id == block.chunk_id)
             .where(block.model_id == model_id, block.day == day, block.first_row >= ends[day])
         )
-        found |= {row[0]: _Block(*row) for row in rows}
+        found |= {row[0]: Block(*row) for row in rows}
     return found
 
 
-def _fitting(segments: Sequence[Segment], blocks: dict[str, _Block]) -> tuple[tuple[Segment, ...], dict[str, None]]:
+def _fitting(segments: Sequence[Segment], blocks: dict[str, Block]) -> tuple[tuple[Segment, ...], dict[str, None]]:
     """The segments whose blocks are all as they were, none in two of them; and the chunks, in the rows' order."""
     used, coded = [], dict[str, None]()
     for segment in segments:
@@ -442,7 +443,7 @@ def _fitting(segments: Sequence[Segment], blocks: dict[str, _Block]) -> tuple[tu
     return tuple(used), coded
 
 
-def _columns(session: Session, blocks: Sequence[_Block], links: dict[str, str]) -> dict[str, Columns]:
+def _columns(session: Session, blocks: Sequence[Block], links: dict[str, str]) -> dict[str, Columns]:
     """Columns of blocks, by chunk; what their tracklets continue is added to the links."""
     found = {block.chunk: Columns.empty(block.rows) for block in blocks}
     crop, piece = schema.Crop, schema.Tracklet

@@ -352,9 +352,8 @@ class GalleryWriter:
             block = session.get(schema.Block, (chunk_id, self.model_id))
             if chunk is None or block is None or chunk.last_s is None:
                 return []
-            file = vectors.shard_path(self.gallery.path, self.model_id, block.day)
             dim = session.get_one(schema.Model, self.model_id).card["dim"]
-            rows = vectors.read(file, block.first_row + block.rows, dim)[block.first_row :].astype(np.float32)
+            rows = vectors.read_block(self.gallery.path, block, dim).astype(np.float32)
             late = select(schema.Tracklet).filter_by(chunk_id=chunk_id).order_by(schema.Tracklet.id)
             reaching = []
             for tracklet in session.scalars(late.where(schema.Tracklet.end_s > chunk.last_s - CONTINUES_WITHIN_S)):

@@ -1,5 +1,6 @@
 """Searches of a gallery that grows, shrinks and moves to another model, with and without derived files."""
 
+import hashlib
 import subprocess
 import sys
 import time
@@ -233,7 +234,7 @@ def test_vectors_made_anew_outdate_their_codes(derived: tuple[Gallery, Path]) ->
         rows = unit(np.random.default_rng(5).normal(size=(block.rows, DIM))).astype("<f2").tobytes()
         data[block.first_row * DIM * 2 : block.first_row * DIM * 2 + len(rows)] = rows
         file.write_bytes(data)
-        block.sha256 = "ab" * 32
+        block.sha256 = hashlib.sha256(rows).hexdigest()
         outdate(session)
         next_generation(session)
     for opened in (snapshots, Snapshots(gallery, gallery.model_id)):
