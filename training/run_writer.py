@@ -129,11 +129,13 @@ class RunWriter:
         save_file(_tensors(network), partial / TRUNK)
         save_file(_tensors(method), partial / CLASSIFIER)
         torch.save(optimizer, partial / OPTIMIZER)
-        for path in [*partial.iterdir(), partial]:
-            _sync(path)
+        for path in partial.iterdir():
+            with path.open("r+b") as file:
+                os.fsync(file.fileno())
+        files.flush_folder(partial)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial, final)
-        _sync(self.run)
+        files.flush_folder(self.run)
         for old in epochs(self.run):
             if old != final and (self._keep_every is None or epoch_number(old) % self._keep_every):
                 shutil.rmtree(old, ignore_errors=True)
@@ -183,11 +185,3 @@ def _tensorboard(run: Path) -> Any:
 
         return SummaryWriter(str(run / "tensorboard"))
     return None
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
