@@ -2,11 +2,11 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from docs.code_blocks import ROOT, pages
+
 DOCS = ROOT / "docs"
 
 
@@ -17,6 +17,15 @@ def test_what_holds_a_promise_is_there(page: str) -> None:
     assert len(named) > 10
     tests = {path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
     assert [name for name in named if not any(path == name or path.endswith(f"/{name}") for path in tests)] == []
+
+
+def test_nobody_is_told_to_install_reidapp_by_its_name() -> None:
+    """It is on no package index, where anybody could take the name."""
+    told = [
+        *pages(),
+        *(file for package in ("reidapp", "training", "models", "ui") for file in (ROOT / package).rglob("*.py")),
+    ]
+    assert [str(file) for file in told if "reidapp[" in file.read_text("utf-8")] == []
 
 
 def test_how_often_it_fails_is_what_was_measured() -> None:
