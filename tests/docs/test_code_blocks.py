@@ -139,6 +139,12 @@ def test_what_is_not_tried_is_listed_and_what_is_tried_elsewhere_is() -> None:
         assert f'"{Path(page).name}"' in (ROOT / test).read_text("utf-8")
 
 
+def test_every_example_is_run_by_a_page() -> None:
+    run = "".join(block.text for page in TRIED for block in blocks(page) if block.kind in ("run", "run-small"))
+    examples = sorted((ROOT / "examples").glob("*.py"))
+    assert [path.name for path in examples if f"python examples/{path.name} " not in run] == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", TRIED, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_does_as_it_says(page: Path, terminal: Terminal, world: World, tmp_path: Path) -> None:
