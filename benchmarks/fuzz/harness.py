@@ -2,7 +2,8 @@
 
 Inputs are changed copies of valid ones. An input that reaches lines of the reader which none before did is itself
 changed later on, as AFL does it. What counts as a finding: the process dies, takes too long or too much memory, raises
-anything but the one line that users are told (`ReidappError`), or touches a file outside the reader's folder.
+anything but the one line that users are told (`ReidappError`), in whichever thread, or touches a file outside the
+reader's folder.
 """
 
 import faulthandler
@@ -27,6 +28,7 @@ from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any, ClassVar
 
+from benchmarks.machine import resident_mb
 from reidapp.errors import ReidappError
 
 READERS = ("images", "parameters", "templates", "videos", "models", "galleries")
@@ -228,17 +230,21 @@ def _work(name: str, place: Path, numbers: range, seed: int, pipe: Connection) -
     seeds = reader.seeds()
     corpus = [*seeds, *(file.read_bytes() for file in sorted(corpus_at.iterdir()))]
     lines, writes = _Lines(reader.code), _Writes((place, Path("/dev")))
+    died: list[BaseException] = []  # threads that an input ended; nobody asks those how they did
+    threading.excepthook = lambda ended: died.append(ended.exc_value or SystemExit())
     os.chdir(elsewhere)
     there = set(elsewhere.rglob("*"))
     for number in numbers:
         draw = random.Random(f"{seed}/{number}")
         data = seeds[number] if number < len(seeds) else reader.changed(draw.choice(corpus), draw.choice(corpus), draw)
         (place / "current").write_bytes(data)
-        before, began = _resident_mb(), time.process_time()
+        before, began = resident_mb(), time.process_time()
         _forget_peak()
         lines.on = number < _TRACED or number % _EACH == 0
         with lines, writes:
             past, fault = _judged(reader, data)
+        if died:
+            fault = _raised(died.pop())
         seconds, megabytes = time.process_time() - began, max(0.0, _peak_mb() - before)
         if strange := [*writes.elsewhere, *map(str, set(elsewhere.rglob("*")) - there)]:
             fault = ("file", f"touched {strange[0]}")
@@ -262,9 +268,13 @@ def _judged(reader: Reader, data: bytes) -> tuple[bool, tuple[str, str] | None]:
         line = str(refusal)
         return True, ("traceback", f"several lines: {line!r}") if "Traceback" in line else None
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames[-4:]))
-        return True, ("traceback", f"{type(error).__name__}: {' '.join(str(error).split())[:200]} at {where}")
+        return True, _raised(error)
+
+
+def _raised(error: BaseException) -> tuple[str, str]:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames[-4:]))
+    return "traceback", f"{type(error).__name__}: {' '.join(str(error).split())[:200]} at {where}"
 
 
 class _Writes:
@@ -360,10 +370,6 @@ def _functions(code: CodeType) -> Iterator[CodeType]:
 
 def _file_of(module: ModuleType) -> str:
     return str(module.__file__)
-
-
-def _resident_mb() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _peak_mb() -> float:

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import ClassVar
@@ -82,6 +83,13 @@ class Raising(_Numbers):
         raise KeyError("seven")
 
 
+class RaisingElsewhere(_Numbers):
+    def go_wrong(self) -> None:
+        thread = threading.Thread(target=int, args=["seven"])
+        thread.start()
+        thread.join()
+
+
 class Greedy(_Numbers):
     def go_wrong(self) -> None:
         bytearray(os.urandom(1) * 200_000_000)
@@ -108,6 +116,7 @@ def asked(kind: type[Reader], inputs: int, keep: Path | None = None) -> Tally:
         (Crashing, "crash", "SIGSEGV"),
         (Hanging, "hang", "more than 5 s"),
         (Raising, "traceback", "KeyError: 'seven'"),
+        (RaisingElsewhere, "traceback", "ValueError: invalid literal"),
         (Greedy, "memory", "MB"),
         (Straying, "file", "seven"),
     ],
