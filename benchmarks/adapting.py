@@ -9,8 +9,6 @@ python -m benchmarks.adapting --out FOLDER [--worlds 0 1 2] > docs/results/adapt
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import sys
 import time
@@ -18,19 +16,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from models import zoo
+from benchmarks.galleries import footage_in, index_with_shipped
+from benchmarks.machine import machine
 from reidapp.bench import retrieval
 from reidapp.embedding import Embedder
-from reidapp.footage.detection import open_detector
-from reidapp.footage.indexing import find_footage, index_footage
 from reidapp.gallery.reembedding import reembed
 from reidapp.gallery.store import Gallery
-from reidapp.settings import IndexSettings
 from training.adapting import AdaptResult, adapt, adapt_quick
-from training.data.synthetic.footage import write_footage
 from training.data.synthetic.seeds import bench_seed
 
-CAMERAS, PEOPLE, SECONDS = 4, 40, 120
+SIZE: dict[str, Any] = {"cameras": 4, "people": 40, "seconds": 120}
 
 
 def main() -> None:
@@ -41,24 +36,18 @@ def main() -> None:
     rows = [_row(arguments.out / f"world-{number}", number) for number in arguments.worlds]
     worlds = " ".join(map(str, arguments.worlds))
     result = {
+        "benchmark": "adapting",
         "command": f"python -m benchmarks.adapting --out FOLDER --worlds {worlds}",
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-        "size": {"cameras": CAMERAS, "people": PEOPLE, "seconds": SECONDS},
+        "size": SIZE,
         "worlds": rows,
+        "machine": machine(),
     }
     print(json.dumps(result, indent=1))
 
 
 def _row(folder: Path, number: int) -> dict[str, Any]:
-    footage, indexed = folder / "footage", folder / "gallery"
-    if not footage.is_dir():
-        half = folder / "footage.new"
-        shutil.rmtree(half, ignore_errors=True)
-        write_footage(half, cameras=CAMERAS, people=PEOPLE, seconds=SECONDS, seed=bench_seed(number), workers=1)
-        half.rename(footage)
-    if not indexed.is_dir():
-        _index(footage, indexed)
-    gallery = Gallery.open(indexed)
+    footage, indexed = footage_in(folder / "footage", **SIZE, seed=bench_seed(number)), folder / "gallery"
+    gallery, _ = index_with_shipped(footage, indexed, "hog")
     row: dict[str, Any] = {"world": number, "crops": gallery.summary().crops, "before": _found(gallery, footage)}
     _note(str(row))
     for name, work in (
@@ -68,16 +57,6 @@ def _row(folder: Path, number: int) -> dict[str, Any]:
         row[name] = _after(folder, footage, indexed, work)
         _note(f"{name}: {row[name]}")
     return row
-
-
-def _index(footage: Path, out: Path) -> None:
-    half = out.with_name("gallery.new")
-    shutil.rmtree(half, ignore_errors=True)
-    embedder, settings = Embedder(zoo.path_of(zoo.DEFAULT)), IndexSettings(zone="UTC")
-    gallery = Gallery.create(half, embedder.path, embedder.card, embedder.identity)
-    index_footage(find_footage(footage, settings), gallery, embedder, open_detector(settings.detector), settings)
-    gallery.engine.dispose()
-    half.rename(out)
 
 
 def _after(folder: Path, footage: Path, indexed: Path, work: Callable[[Gallery], AdaptResult]) -> dict[str, Any]:

@@ -29,14 +29,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.galleries import index_with_shipped
+from benchmarks.galleries import footage_in, index_with_shipped
 from benchmarks.machine import machine, without_folder
 from reidapp.footage.decoding import frames
 from reidapp.gallery.blurring import Blurring
 from reidapp.gallery.facts import TrackletInfo
-from reidapp.gallery.store import Gallery
 from reidapp.truth import Truth
-from training.data.synthetic.footage import camera_name, write_footage
+from training.data.synthetic.footage import camera_name
 from training.data.synthetic.plan import plan_visits
 from training.data.synthetic.seeds import FOOTAGE_PLAN, stream
 from training.data.synthetic.studio import Studio, footage_appearances, footage_view
@@ -91,27 +90,16 @@ def with_detector(folder: Path, detector: str, crowds: list[int], seeds: list[in
 def measure(folder: Path, seed: int, crowd: int, seconds: int, detector: str) -> Counter[str]:
     """One world: pixels of heads, and blurred ones, of each kind; and of the frames as a whole."""
     counts = Counter[str]()
-    if not (folder / "footage").is_dir():
-        write_footage(folder / "new", cameras=CAMERAS, people=PEOPLE, seconds=seconds, crowd=crowd, seed=seed)
-        (folder / "new").rename(folder / "footage")
-    gallery = indexed(folder / "footage", folder / detector.partition(":")[0], detector)
-    truth, tracklets = Truth.read(folder / "footage"), gallery.tracklets()
+    size = {"cameras": CAMERAS, "people": PEOPLE, "seconds": seconds, "crowd": crowd, "seed": seed}
+    footage = footage_in(folder / "footage", **size)
+    gallery, _ = index_with_shipped(footage, folder / detector.partition(":")[0], detector)
+    truth, tracklets = Truth.read(footage), gallery.tracklets()
     for camera, studio in studios(seed, crowd, seconds):
         own = [tracklet for tracklet in tracklets if tracklet.camera == camera]
         video = own[0].video
         count_camera(counts, studio, video.path, Blurring(gallery, video, 0, seconds), spans(truth, own))
     gallery.engine.dispose()
     return counts
-
-
-def indexed(footage: Path, folder: Path, detector: str) -> Gallery:
-    """The footage's gallery; a run that was stopped leaves none."""
-    if not folder.is_dir():
-        new = folder.with_name(f"{folder.name}.new")
-        gallery, _ = index_with_shipped(footage, new, detector)
-        gallery.engine.dispose()
-        new.rename(folder)
-    return Gallery.open(folder)
 
 
 def studios(seed: int, crowd: int, seconds: int) -> Iterator[tuple[str, Studio]]:

@@ -19,23 +19,17 @@ Rows `by` two pictures and `after two answers` say for which searches a calibrat
 not after answers, so `reidapp search` says no P(match) then.
 """
 
-import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.galleries import index_with_shipped
-from benchmarks.machine import machine, without_folder
-from models import zoo
-from reidapp.embedding import Embedder
+from benchmarks.machine import machine
+from benchmarks.worlds import World, named, opened, options, world_facts
 from reidapp.errors import UserError
 from reidapp.gallery.calibration import (
     FALSE_ALARMS,
@@ -46,44 +40,14 @@ from reidapp.gallery.calibration import (
     presence,
     reliability,
 )
-from reidapp.gallery.facts import CropInfo
-from reidapp.gallery.identities import Identities
 from reidapp.gallery.queries import asked
 from reidapp.gallery.saved_searches import SavedSearches
-from reidapp.gallery.search import Searcher, SearchResult
-from reidapp.gallery.store import Gallery
+from reidapp.gallery.search import SearchResult
 from reidapp.gallery.trials import SHOWN
 from reidapp.imaging import read_image
-from reidapp.measures import Followed, best_crop
-from reidapp.truth import Truth
-from training.data.synthetic.footage import write_footage
-from training.data.synthetic.seeds import bench_seed
 
-CAMERAS, PEOPLE, SECONDS, CROWD = 4, 24, 120, 2
-DETECTOR, SEEDS = "hog", [30, 31, 32]
 ERROR, TOLD = 0.05, 0.8
 ANSWERED = 10  # hits of each saved search
-
-
-@dataclass(frozen=True)
-class World:
-    """An indexed world: who is on which tracklet, and the best crop of each person in each camera, embedded."""
-
-    gallery: Gallery
-    searcher: Searcher
-    who: dict[str, int | None]
-    camera_of: dict[str, str]
-    crops: dict[tuple[int, str], tuple[CropInfo, np.ndarray]]
-
-    def half(self, number: int) -> list[int]:
-        return [person for person in sorted({person for person, _ in self.crops}) if person % 2 == number]
-
-    def tracklets(self, person: int, cameras: Sequence[str] | None = None) -> list[str]:
-        of = [id_ for id_, each in self.who.items() if each == person]
-        return [id_ for id_ in of if cameras is None or self.camera_of[id_] in cameras]
-
-    def others(self, *cameras: str) -> list[str]:
-        return sorted(set(self.camera_of.values()) - set(cameras))
 
 
 @dataclass
@@ -115,72 +79,13 @@ def main() -> None:
     rows = {way: row(each) for way, each in found.items()}
     goals = {f"{way}, error": rows[way]["ece"] <= ERROR for way in ("identities", "answers")}
     goals |= {f"{way}, absent": rows[way]["told_at_10_percent"] >= TOLD for way in ("identities", "answers")}
-    result = world_facts("calibration", arguments.detector, arguments.seeds, worlds) | {
+    result = world_facts("calibration", arguments, worlds) | {
         "goals": {"ece": ERROR, "told_at_10_percent": TOLD},
         "reached": goals,
         "rows": rows,
         "machine": machine(),
     }
     print(json.dumps(result, indent=1))
-
-
-def options(description: str | None) -> argparse.ArgumentParser:
-    """Those of all that is measured on these worlds."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--detector", default=DETECTOR)
-    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="worlds of reidapp bench")
-    parser.add_argument("--work", type=Path, help="folder that keeps the worlds, for another run")
-    return parser
-
-
-@contextmanager
-def opened(arguments: argparse.Namespace) -> Iterator[list[World]]:
-    """The worlds of `options`."""
-    with tempfile.TemporaryDirectory() as name:
-        work = arguments.work or Path(name)
-        yield [indexed(work / str(seed), seed, arguments.detector) for seed in arguments.seeds]
-
-
-def world_facts(
-    benchmark: str, detector: str, seeds: Sequence[int], worlds: Sequence[World], options: str = ""
-) -> dict[str, Any]:
-    """What a result was measured on."""
-    numbers = " ".join(map(str, seeds))
-    return {
-        "benchmark": benchmark,
-        "command": f"python -m benchmarks.{benchmark}{options} --detector {without_folder(detector)} --seeds {numbers}",
-        "worlds": {"seeds": list(seeds), "cameras": CAMERAS, "people": PEOPLE, "seconds": SECONDS, "crowd": CROWD},
-        "tracklets": [len(world.who) for world in worlds],
-        "model": zoo.DEFAULT,
-    }
-
-
-def indexed(folder: Path, seed: int, detector: str) -> World:
-    if not (footage := folder / "footage").exists():
-        half_made = folder / "footage.new"
-        size: dict[str, Any] = {"cameras": CAMERAS, "people": PEOPLE, "seconds": SECONDS, "crowd": CROWD}
-        write_footage(half_made, **size, seed=bench_seed(seed), workers=1)
-        half_made.rename(footage)
-    gallery, embedder = index_with_shipped(footage, folder / "gallery", detector)
-    return known(gallery, embedder, Truth.read(footage))
-
-
-def known(gallery: Gallery, embedder: Embedder, truth: Truth) -> World:
-    """A gallery, and who is who in it."""
-    followed = [Followed(one, tuple(truth.people_in(one.camera, one.path))) for one in gallery.tracklets()]
-    best = {(p, camera): best_crop(truth, followed, p, camera) for p in truth.people for camera in truth.cameras}
-    # It takes most of a search's time, and is no part of this.
-    gallery.tracklet = cache(gallery.tracklet)  # type: ignore[method-assign]
-    crops = {
-        who: (crop, embedder.embed([read_image(crop.file)], who[1])) for who, crop in best.items() if crop is not None
-    }
-    return World(
-        gallery,
-        Searcher(gallery, embedder),
-        {one.tracklet.id: one.person for one in followed},
-        {one.tracklet.id: one.tracklet.camera for one in followed},
-        crops,
-    )
 
 
 def measured(world: World, before: World) -> dict[str, Found]:
@@ -207,16 +112,6 @@ def measured(world: World, before: World) -> dict[str, Found]:
         except UserError as error:
             print(error, file=sys.stderr)
     return {way: searches for way, searches in found.items() if searches.p_match}
-
-
-@contextmanager
-def named(world: World, people: Sequence[int]) -> Iterator[None]:
-    identities = Identities(world.gallery, "truth")
-    for person in people:
-        identities.new(f"person {person}", world.tracklets(person))
-    yield
-    for person in people:
-        identities.delete(f"person {person}")
 
 
 @contextmanager

@@ -6,7 +6,7 @@
 as of a tracklet that asks. ``shuffled``: the same crops with cameras drawn at random for tracklets, where there is
 nothing to gain. ``parts``: 60 small galleries of the first 500 identities: 15, 40 or 120 people, 2, 3 or 6 cameras, in
 half of them 70 % of the people before one camera alone. The check switches on or not; ``gain`` is of mAP; galleries
-have 20 queries or more. ``rows``: generated worlds, searched as users do, see `benchmarks.calibration`. The 10
+have 20 queries or more. ``rows``: generated worlds, searched as users do, see `benchmarks.worlds`. The 10
 tracklets that the mean of all weighs as much as were chosen on parts, and on other worlds.
 """
 
@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.calibration import World, opened, options, world_facts
 from benchmarks.machine import machine
 from benchmarks.market_crops import Crops, market_crops
+from benchmarks.worlds import World, opened, options, world_facts
 from reidapp.gallery.label_free import LabelFreeScores, label_free_scores
 from reidapp.gallery.normalisation import fitted, normalise, switch_off
-from reidapp.measures import Query, RankedHit
 
 PARTS, QUERIES = 60, 20
 
@@ -44,7 +43,7 @@ def main() -> None:
         for seed, world in zip(arguments.seeds, worlds, strict=True):
             rows.append({"world": seed} | searched(world))
             print(rows[-1], file=sys.stderr)
-        facts = world_facts("camera_normalisation", arguments.detector, arguments.seeds, worlds, " --market DIR")
+        facts = world_facts("camera_normalisation", arguments, worlds, " --market DIR")
     result = {"market": market, "shuffled": shuffled, "parts": summary(parts), "rows": rows}
     print(json.dumps(facts | result | {"machine": machine()}, indent=1))
 
@@ -113,13 +112,7 @@ def searched(world: World) -> dict[str, Any]:
 
 
 def _searched(world: World) -> dict[str, float]:
-    found = []
-    for (person, camera), (crop, image) in world.crops.items():
-        cameras = world.others(camera)
-        if world.tracklets(person, cameras):
-            hits = world.searcher.search(image, cameras=cameras, top=len(world.who)).hits
-            ranked = tuple(RankedHit(hit, world.who[hit.tracklet]) for hit in hits)
-            found.append(Query(person, camera, crop, ranked).precision_and_rank1)
+    found = [world.searched(*each).precision_and_rank1 for each in world.sought()]
     mAP, rank1 = np.mean(found, axis=0)  # noqa: N806
     return {"rank1": _percent(rank1), "mAP": _percent(mAP)}
 

@@ -16,49 +16,30 @@ import argparse
 import json
 import tempfile
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.calibration import World, known
 from benchmarks.drawing import INK, RIGHT, WRONG, save
 from benchmarks.figures import draw_map, draw_timeline
-from benchmarks.galleries import SMALL_WORLD, index_with_shipped
+from benchmarks.galleries import SMALL_WORLD, footage_in, index_with_shipped
 from benchmarks.machine import machine, without_folder
 from benchmarks.method_rows import DOCS
+from benchmarks.worlds import World, known
 from models import zoo
 from reidapp.embedding import Embedder
-from reidapp.gallery.search import Hit
 from reidapp.imaging import read_image, resize
+from reidapp.measures import Query
 from reidapp.metrics import evaluate_ranking
 from reidapp.truth import Truth
 from training.adapting import adapt_quick
-from training.data.synthetic.footage import write_footage
 from training.figures import Sheet
 
 QUERIES, HITS = 5, 8
 _CROP = (192, 96)  # height and width in a picture
 
 Result = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Search:
-    """Somebody searched for from one camera in all others.
-
-    Attributes:
-        hits: each with the person that it shows; None for nobody.
-        precision: average precision over the tracklets of the other cameras.
-    """
-
-    person: int
-    camera: str
-    query: Path
-    hits: list[tuple[Hit, int | None]]
-    precision: float
 
 
 def main() -> None:
@@ -76,12 +57,8 @@ def main() -> None:
         "detector": detector,
         "model": zoo.DEFAULT,
     }
-    with tempfile.TemporaryDirectory() as name, nullcontext(arguments.work or Path(name)) as work:
-        footage = work / f"footage-of-seed-{arguments.seed}"
-        if not footage.exists():
-            half_made = footage.with_suffix(".new")
-            write_footage(half_made, **size)
-            half_made.rename(footage)
+    with tempfile.TemporaryDirectory() as name:
+        footage = footage_in((arguments.work or Path(name)) / f"footage-of-seed-{arguments.seed}", **size)
         facts |= drawn_from(footage, Path(name), arguments.detector)
     text = json.dumps(facts | {"machine": machine()}, indent=1) + "\n"
     (DOCS / "gallery_figures.json").write_text(text, "utf-8")
@@ -98,16 +75,16 @@ def drawn_from(footage: Path, work: Path, detector: str) -> Result:
     truth = Truth.read(footage)
     gallery, embedder = index_with_shipped(footage, work / "gallery", detector)
     world = known(gallery, embedder, truth)
-    found = sorted(searches(world), key=lambda search: -search.precision)
+    found = sorted((world.searched(*each) for each in world.sought()), key=lambda search: -_precision(search))
     shown = [found[k] for k in np.linspace(0, len(found) - 1, QUERIES).round().astype(int)]
     ranked = {
         "searches": len(found),
-        "mAP": round(100 * float(np.mean([search.precision for search in found])), 1),
-        "rank1": round(100 * float(np.mean([search.hits[0][1] == search.person for search in found])), 1),
+        "mAP": round(100 * float(np.mean([_precision(search) for search in found])), 1),
+        "rank1": round(100 * float(np.mean([search.precision_and_rank1[1] for search in found])), 1),
         "shown": [_facts(search) for search in shown],
     }
     draw_ranked(shown, ranked)
-    most = max(found, key=lambda search: sum(who == search.person for _, who in search.hits))
+    most = max(found, key=lambda search: sum(hit.person == search.person for hit in search.hits))
     adapted = Embedder(adapt_quick(gallery, work / "adapted.onnx").model)
     return {
         "tracklets": len(world.who),
@@ -117,31 +94,23 @@ def drawn_from(footage: Path, work: Path, detector: str) -> Result:
     }
 
 
-def searches(world: World) -> list[Search]:
-    """Everybody from each camera, if the other cameras have a tracklet of theirs."""
-    found = []
-    for (person, camera), (crop, query) in world.crops.items():
-        cameras = world.others(camera)
-        if own := world.tracklets(person, cameras):
-            hits = world.searcher.search(query, cameras=cameras, top=len(world.who)).hits
-            people = [world.who[hit.tracklet] for hit in hits]
-            right = np.flatnonzero([who == person for who in people])
-            precision = float(((np.arange(len(right)) + 1) / (right + 1)).sum() / len(own))
-            found.append(Search(person, camera, crop.file, list(zip(hits, people, strict=True)), precision))
-    return found
+def _precision(search: Query) -> float:
+    return search.precision_and_rank1[0]
 
 
-def _facts(search: Search) -> Result:
-    hits = [{"score": round(float(hit.score), 2), "right": who == search.person} for hit, who in search.hits[:HITS]]
+def _facts(search: Query) -> Result:
+    hits = [
+        {"score": round(float(each.hit.score), 2), "right": each.person == search.person} for each in search.hits[:HITS]
+    ]
     return {
         "person": search.person,
         "camera": search.camera,
-        "precision": round(search.precision, 2),
+        "precision": round(_precision(search), 2),
         "hits": hits,
     }
 
 
-def draw_ranked(shown: Sequence[Search], ranked: Result) -> None:
+def draw_ranked(shown: Sequence[Query], ranked: Result) -> None:
     """
     Args:
         ranked: what is written at the pictures of ``shown``.
@@ -152,14 +121,15 @@ def draw_ranked(shown: Sequence[Search], ranked: Result) -> None:
     for column, heading in enumerate(["query", *range(1, HITS + 1)]):
         sheet.head(column, str(heading))
     for line, (search, facts) in enumerate(zip(shown, ranked["shown"], strict=True)):
-        sheet.put(line, 0, _picture(search.query), f"AP {facts['precision']:.2f}", INK)
-        pictures = [_picture(hit.thumbnail) for hit, _ in search.hits[:HITS]]
+        assert search.crop is not None
+        sheet.put(line, 0, _picture(search.crop.file), f"AP {facts['precision']:.2f}", INK)
+        pictures = [_picture(each.hit.thumbnail) for each in search.hits[:HITS]]
         for column, (picture, hit) in enumerate(zip(pictures, facts["hits"], strict=True), start=1):
             sheet.put(line, column, picture, f"{hit['score']:.2f}", RIGHT if hit["right"] else WRONG)
     save(sheet.figure, "ranked.webp", ranked)
 
 
-def timeline(search: Search, world: World, truth: Truth) -> Result:
+def timeline(search: Query, world: World, truth: Truth) -> Result:
     """The first hits of a search, and where the person really was; times in seconds after the first tracklet's start.
 
     As many hits as the person has tracklets in the other cameras. Spans: [camera, first, last].
@@ -179,8 +149,12 @@ def timeline(search: Search, world: World, truth: Truth) -> Result:
         "there": [span(stay.camera, stay.first.time, stay.last.time) for stay in stays],
         "tracklets": [span(one.camera, one.start, one.end) for one in tracklets],
         "hits": [
-            {"rank": hit.rank, "span": span(hit.camera, hit.start, hit.end), "right": who == search.person}
-            for hit, who in first
+            {
+                "rank": each.hit.rank,
+                "span": span(each.hit.camera, each.hit.start, each.hit.end),
+                "right": each.person == search.person,
+            }
+            for each in first
         ],
     }
 

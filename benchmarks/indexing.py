@@ -1,6 +1,6 @@
 """Seconds of 1080p25 video (a keyframe every two seconds) that become a gallery in a second, beside a plain loop.
 
-    python -m benchmarks.indexing [--detector hog | yolox:PATH] [--seconds 120] [--repeats 3]
+    python -m benchmarks.indexing [--detector hog | yolox:PATH] [--seconds 120] > docs/results/indexing.json
 
 The plain loop reads with OpenCV, runs the same detector, and embeds one crop at a time with the same model, each with
 all cores; it stores nothing and tracks nobody. "every frame" looks at each, "2 fps" at each 12th. Ours is `reidapp
@@ -20,16 +20,12 @@ from pathlib import Path
 import cv2
 
 from benchmarks.camera_video import FPS, GOP, HEIGHT, WIDTH, write_camera_video
+from benchmarks.galleries import index_into, new_gallery
 from benchmarks.machine import machine, turns, without_folder
 from models import zoo
 from reidapp.embedding import Embedder
 from reidapp.footage.detection import open_detector
-from reidapp.footage.indexing import find_footage, index_footage
-from reidapp.gallery.store import Gallery
 from reidapp.imaging import cut
-from reidapp.settings import IndexSettings
-
-MODEL = zoo.path_of(zoo.DEFAULT)
 
 
 def main() -> None:
@@ -69,7 +65,7 @@ def candidates(folder: Path, detector: str) -> dict[str, Callable[[], object]]:
 
 
 def plain(path: Path, detector: str, every: int) -> None:
-    finder, embedder = open_detector(detector), Embedder(MODEL, batch=1)
+    finder, embedder = open_detector(detector), Embedder(zoo.path_of(zoo.DEFAULT), batch=1)
     video, number, embeddings = cv2.VideoCapture(os.fspath(path)), 0, []
     while video.grab():
         if number % every == 0:
@@ -80,11 +76,10 @@ def plain(path: Path, detector: str, every: int) -> None:
 
 
 def ours(folder: Path, detector: str, sampling: str) -> None:
-    finder, embedder = open_detector(detector, threads=1), Embedder(MODEL, threads=1)
-    settings = IndexSettings(zone="UTC", sampling=sampling, detector=detector)
-    gallery = Gallery.create(folder / "gallery", embedder.path, embedder.card, embedder.identity)
+    finder = open_detector(detector, threads=1)
+    gallery, embedder = new_gallery(folder / "gallery", threads=1)
     try:
-        index_footage(find_footage(folder / "footage", settings), gallery, embedder, finder, settings)
+        index_into(gallery, embedder, folder / "footage", finder, sampling)
     finally:
         gallery.engine.dispose()
         shutil.rmtree(folder / "gallery")

@@ -1,6 +1,6 @@
 """Resident memory while two hours of video are indexed: the peak of all against the peak of the first ten minutes.
 
-    python -m benchmarks.indexing_memory [--detector hog | yolox:PATH] [--minutes 120]
+    python -m benchmarks.indexing_memory [--detector hog | yolox:PATH] > docs/results/indexing_memory.json
 
 One small video (320×180, 5 frames a second, generated people all the time), one frame a second, chunks of a minute.
 Reach: the peak at the end at most 1.1 times that after ten minutes; what the process held before is part of both.
@@ -18,12 +18,10 @@ import cv2
 import numpy as np
 
 from benchmarks.camera_video import people
+from benchmarks.galleries import new_gallery
 from benchmarks.machine import machine, resident_mb, without_folder
-from models import zoo
-from reidapp.embedding import Embedder
 from reidapp.footage.detection import open_detector
 from reidapp.footage.indexing import find_footage, index_footage
-from reidapp.gallery.store import Gallery
 from reidapp.settings import IndexSettings
 
 WIDTH, HEIGHT, FPS = 320, 180, 5
@@ -35,16 +33,19 @@ def main() -> None:
     parser.add_argument("--detector", default="hog")
     parser.add_argument("--minutes", type=int, default=120, help="length of the video")
     arguments = parser.parse_args()
-    embedder, finder = Embedder(zoo.path_of(zoo.DEFAULT), threads=1), open_detector(arguments.detector, threads=1)
+    finder = open_detector(arguments.detector, threads=1)
     held: list[tuple[float, float]] = []  # seconds of video done, megabytes
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "footage").mkdir()
         write_long_video(folder / "footage" / "camera.mp4", arguments.minutes * 60)
         settings = IndexSettings(zone="UTC", sampling="1fps", detector=arguments.detector)
-        gallery = Gallery.create(folder / "gallery", embedder.path, embedder.card, embedder.identity)
+        gallery, embedder = new_gallery(folder / "gallery", threads=1)
         footage = find_footage(folder / "footage", settings)
-        watch = lambda done, total, name: held.append((done, resident_mb()))  # noqa: E731
+
+        def watch(done: float, total: float, name: str) -> None:
+            held.append((done, resident_mb()))
+
         report = index_footage(footage, gallery, embedder, finder, settings, watch)
     early, peak = max(mb for done, mb in held if done <= EARLY_S), max(mb for _, mb in held)
     result = {

@@ -2,7 +2,7 @@
 
     python -m benchmarks.reranked_search [--detector yolox:PATH] [--seeds 30 31 32] > docs/results/reranked_search.json
 
-The worlds and searches of `benchmarks.calibration`, everybody from each camera in all others. Settings were chosen on
+The worlds of `benchmarks.worlds`, everybody from each camera in all others. Settings were chosen on
 other worlds. There is no goal: what re-ranking does is reported as it is.
 """
 
@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.calibration import World, opened, options, world_facts
 from benchmarks.machine import machine
-from reidapp.measures import Query, RankedHit
+from benchmarks.worlds import World, opened, options, world_facts
 
 
 def main() -> None:
@@ -25,19 +24,15 @@ def main() -> None:
             rows.append({"world": seed} | measured(world))
             print(rows[-1], file=sys.stderr)
     mean = {key: round(float(np.mean([row[key] for row in rows])), 2) for key in rows[0] if key != "world"}
-    facts = world_facts("reranked_search", arguments.detector, arguments.seeds, worlds)
+    facts = world_facts("reranked_search", arguments, worlds)
     print(json.dumps(facts | {"mean": mean, "rows": rows, "machine": machine()}, indent=1))
 
 
 def measured(world: World) -> dict[str, Any]:
     scores: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
-    for (person, camera), (crop, image) in world.crops.items():
-        cameras = world.others(camera)
-        if world.tracklets(person, cameras):
-            for rerank, each in scores.items():
-                hits = world.searcher.search(image, cameras=cameras, top=len(world.who), rerank=rerank).hits
-                ranked = tuple(RankedHit(hit, world.who[hit.tracklet]) for hit in hits)
-                each.append(Query(person, camera, crop, ranked).precision_and_rank1)
+    for person, camera in world.sought():
+        for rerank, each in scores.items():
+            each.append(world.searched(person, camera, rerank=rerank).precision_and_rank1)
     (mAP, rank1), (mAP_reranked, rank1_reranked) = (100 * np.mean(each, axis=0) for each in scores.values())  # noqa: N806
     better, worse = (sum(sign * (b[0] - a[0]) > 0 for a, b in zip(*scores.values(), strict=True)) for sign in (1, -1))
     numbers = {"mAP": mAP, "mAP_reranked": mAP_reranked, "rank1": rank1, "rank1_reranked": rank1_reranked}

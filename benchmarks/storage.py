@@ -15,12 +15,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from benchmarks.galleries import SMALL_WORLD, index_into, new_gallery
+from benchmarks.galleries import SMALL_WORLD, footage_in, index_into, new_gallery
 from benchmarks.machine import machine, without_folder
 from models import zoo
 from reidapp.footage.detection import open_detector
 from reidapp.truth import Truth
-from training.data.synthetic.footage import write_footage
 
 
 def main() -> None:
@@ -29,9 +28,7 @@ def main() -> None:
     parser.add_argument("--detector", default="hog")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        footage = arguments.footage or Path(name) / "footage"
-        if not footage.exists():
-            write_footage(footage, **SMALL_WORLD)
+        footage = arguments.footage or footage_in(Path(name) / "footage", **SMALL_WORLD)
         result = measured(footage, Path(name) / "gallery", arguments.detector)
     detector = without_folder(arguments.detector)
     facts = {

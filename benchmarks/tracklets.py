@@ -21,15 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.galleries import index_into, new_gallery
 from benchmarks.machine import machine, without_folder
 from models import zoo
-from reidapp.embedding import Embedder
 from reidapp.footage.detection import Detection, Detector, open_detector
-from reidapp.footage.indexing import find_footage, index_footage
 from reidapp.gallery.facts import PathPoint
-from reidapp.gallery.store import Gallery
 from reidapp.measures import Followed, Stay, measure_tracklets, stays
-from reidapp.settings import IndexSettings
 from reidapp.truth import Truth
 from training.data.synthetic.footage import write_footage
 from training.data.synthetic.seeds import bench_seed
@@ -84,9 +81,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             worlds = [draw(Path(name) / str(seed), crowd, bench_seed(seed)) for seed in range(arguments.seeds)]
             for detector in arguments.detectors:
-                finder, embedder = Remembering(open_detector(detector)), Embedder(zoo.path_of(zoo.DEFAULT))
+                finder = Remembering(open_detector(detector))
                 for sampling in arguments.sampling:
-                    indexed = [index(world, sampling, finder, embedder) for world in worlds]
+                    indexed = [index(world, sampling, finder) for world in worlds]
                     what = {"detector": detector.partition(":")[0], "crowd": crowd, "sampling": sampling}
                     rows.append(what | facts(indexed))
                     print(rows[-1], file=sys.stderr)
@@ -108,11 +105,10 @@ def draw(folder: Path, crowd: int, seed: int) -> Path:
     return folder
 
 
-def index(world: Path, sampling: str, detector: Detector, embedder: Embedder) -> World:
-    settings = IndexSettings(zone="UTC", sampling=sampling)
+def index(world: Path, sampling: str, detector: Detector) -> World:
     with tempfile.TemporaryDirectory() as name:
-        gallery = Gallery.create(Path(name) / "gallery", embedder.path, embedder.card, embedder.identity)
-        index_footage(find_footage(world / "footage", settings), gallery, embedder, detector, settings)
+        gallery, embedder = new_gallery(Path(name) / "gallery")
+        index_into(gallery, embedder, world / "footage", detector, sampling)
         truth = Truth.read(world / "footage")
         followed = [Followed(one, tuple(truth.people_in(one.camera, one.path))) for one in gallery.tracklets()]
         gallery.engine.dispose()

@@ -4,7 +4,7 @@
 
 ``market``: real crops of Market-500/251 as tracklets (a gap of 10 s begins another), the shipped model, times by the
 frames' numbers, learnt without labels; ``random``: the same with times changed about within each camera, so that they
-say nothing. ``rows``: generated worlds, searched as users do, see `benchmarks.calibration`; learnt without labels, and
+say nothing. ``rows``: generated worlds, searched as users do, see `benchmarks.worlds`; learnt without labels, and
 from names of the other half of the people. Generated people all take about the same time from camera to camera, which
 real ones do not: there it can only be said that it works. The weight of log r was chosen on other worlds and people.
 """
@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.calibration import World, named, opened, options, world_facts
 from benchmarks.machine import machine
 from benchmarks.market_crops import Crops, market_crops
+from benchmarks.worlds import World, named, opened, options, world_facts
 from reidapp.gallery.search import RERANKED, by_travel_times, placed
-from reidapp.gallery.travel_times import Sightings, TravelTimes, learn, learnt, mutual
-from reidapp.measures import Query, RankedHit
+from reidapp.gallery.travel_times import Sightings, learn, learnt, mutual
 
 
 def main() -> None:
@@ -38,7 +37,7 @@ def main() -> None:
         for seed, world in zip(arguments.seeds, worlds, strict=True):
             rows.append({"world": seed} | searched(world))
             print(rows[-1], file=sys.stderr)
-        facts = world_facts("travel_times", arguments.detector, arguments.seeds, worlds, " --market DIR")
+        facts = world_facts("travel_times", arguments, worlds, " --market DIR")
     print(json.dumps(facts | result | {"rows": rows, "machine": machine()}, indent=1))
 
 
@@ -83,26 +82,24 @@ def measured(crops: Crops) -> dict[str, Any]:
 
 def searched(world: World) -> dict[str, Any]:
     """Everybody from each camera in all others."""
-    plain = _searched(world, None, 0) + _searched(world, None, 1)
+    plain = _searched(world, 0, False) + _searched(world, 1, False)
     times = learn(world.gallery, "label-free")
-    free = _searched(world, times, 0) + _searched(world, times, 1)
+    free = _searched(world, 0, True) + _searched(world, 1, True)
     by_names = []
     for number in (0, 1):
         with named(world, world.half(1 - number)):
-            by_names += _searched(world, learn(world.gallery, "identities"), number)
+            learn(world.gallery, "identities")
+            by_names += _searched(world, number, True)
     return {"label-free": {"pairs": times.pairs} | compared(plain, free), "identities": compared(plain, by_names)}
 
 
-def _searched(world: World, times: TravelTimes | None, half: int) -> list[tuple[float, float]]:
+def _searched(world: World, half: int, with_times: bool) -> list[tuple[float, float]]:
     tracklet_of = {crop.id: one.id for one in world.gallery.tracklets() for crop in one.crops}
     found = []
-    for (person, camera), (crop, image) in world.crops.items():
-        cameras = world.others(camera)
-        if person in world.half(half) and world.tracklets(person, cameras):
-            asked: dict[str, Any] = {"travel_times": True, "seen": [tracklet_of[crop.id]]} if times else {}
-            hits = world.searcher.search(image, cameras=cameras, top=len(world.who), **asked).hits
-            ranked = tuple(RankedHit(hit, world.who[hit.tracklet]) for hit in hits)
-            found.append(Query(person, camera, crop, ranked).precision_and_rank1)
+    for person, camera in world.sought():
+        if person in world.half(half):
+            seen = [tracklet_of[world.crops[person, camera][0].id]] if with_times else []
+            found.append(world.searched(person, camera, travel_times=with_times, seen=seen).precision_and_rank1)
     return found
 
 
