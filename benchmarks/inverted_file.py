@@ -2,7 +2,7 @@
 
     python -m benchmarks.inverted_file [--rows 1000000] > docs/results/inverted_file.json
 
-The gallery, its rows and its queries are `benchmarks.search`'s ``people``. Rows are put into √N cells by k-means, as
+The gallery, its rows and its queries are `benchmarks.made_up`'s ``people``. Rows are put into √N cells by k-means, as
 Faiss does it; each search looks into 1, 2, 4, … of them, by one thread and by as many as there are cores. ``recall`` is
 the share of the 80 nearest rows, by our exact search, that it finds for new pictures; half of them are of people who
 are in the gallery. Both search in turns, and who is first changes; between two searches 128 MB of something else are
@@ -24,7 +24,8 @@ import faiss
 import numpy as np
 
 from benchmarks.machine import machine
-from benchmarks.search import MODEL, TOP, World, make_gallery
+from benchmarks.made_up import MODEL, MadeUp, make_gallery
+from benchmarks.search import TOP
 from reidapp.gallery.nearest import decoded
 from reidapp.gallery.snapshot import Snapshot, Snapshots
 
@@ -40,14 +41,14 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="for the gallery; the system's temporary one by default")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        world = World.of_kind("people", arguments.dim, arguments.rows)
-        gallery = make_gallery(world, Path(folder))
+        made_up = MadeUp.of_kind("people", arguments.dim, arguments.rows)
+        gallery = make_gallery(made_up, Path(folder))
         Snapshots(gallery, MODEL).derive()
         snapshot = Snapshots(gallery, MODEL).current()
         started = time.perf_counter()
         inverted = inverted_file(snapshot)
         made_s = round(time.perf_counter() - started, 1)
-        results = compared(snapshot, inverted, world.queries(arguments.queries))
+        results = compared(snapshot, inverted, made_up.queries(arguments.queries))
     facts = {"rows": arguments.rows, "dim": arguments.dim, "top": TOP, "cells": inverted.nlist, "made_s": made_s}
     print(json.dumps({"benchmark": "inverted_file"} | facts | results | {"machine": machine()}, indent=1))
 

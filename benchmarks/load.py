@@ -2,7 +2,7 @@
 
     python -m benchmarks.load [--rows 1000000] [--users 50] [--pause 10] [--seconds 600] > docs/results/load.json
 
-The gallery and the searches are `benchmarks.users`'s, over loopback. Five situations after one another:
+The gallery and the searches are `benchmarks.served`'s, over loopback. Five situations after one another:
 
     alone      one user, a search after the other
     busy       a few users (`--busy-users`), each a search after the other, ten minutes (`--busy`): how many a server
@@ -30,7 +30,7 @@ from typing import Any
 import httpx
 
 from benchmarks.machine import machine
-from benchmarks.users import TOP, Load, Query, filled, note, served
+from benchmarks.served import TOP, Load, Query, filled, note, served
 
 LOOK_S = 5.0
 RESIDENT = re.compile(r"^process_resident_memory_bytes (\S+)$", re.MULTILINE)

@@ -2,7 +2,7 @@
 
     .venv-milvus/bin/python -m benchmarks.milvus_search [--rows 20000] [--dim 512] > docs/results/milvus_search.json
 
-The galleries are those of `benchmarks.search` (distribution ``people``). The same snapshot is asked twice, rows found
+The galleries are `benchmarks.made_up`'s ``people``. The same snapshot is asked twice, rows found
 by our own pass and by Milvus Lite, in turns, query by query; rows and scores are held to be the same. Filters are masks
 of chunks, as a user's are, and of rows at random, the worst case: Milvus is told blocks, and ids where a block is kept
 in part. ``copying_s`` is how long the copy takes, ``alone_ms`` Milvus Lite without what is done around it.
@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import machine
-from benchmarks.search import CHUNK, MODEL, TOP, World, in_turns, make_gallery
+from benchmarks.made_up import CHUNK, MODEL, MadeUp, make_gallery
+from benchmarks.search import TOP, in_turns
 from reidapp.gallery import mirror
 from reidapp.gallery.milvus import MilvusIndex
 from reidapp.gallery.nearest import ExactIndex, Nearest
@@ -37,13 +38,13 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=10)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = measured(World.of_kind("people", arguments.dim, arguments.rows), Path(folder), arguments.queries)
+        found = measured(MadeUp.of_kind("people", arguments.dim, arguments.rows), Path(folder), arguments.queries)
     result = {"benchmark": "milvus_search", "dim": arguments.dim, "rows": arguments.rows, "top": TOP}
     print(json.dumps(result | found | {"machine": machine()}, indent=1))
 
 
-def measured(world: World, folder: Path, queries: int) -> dict[str, Any]:
-    gallery = make_gallery(world, folder)
+def measured(made_up: MadeUp, folder: Path, queries: int) -> dict[str, Any]:
+    gallery = make_gallery(made_up, folder)
     Snapshots(gallery, MODEL).derive()
     own = Snapshots(gallery, MODEL).current().index
     started = time.perf_counter()
@@ -53,11 +54,11 @@ def measured(world: World, folder: Path, queries: int) -> dict[str, Any]:
     assert isinstance(index, MilvusIndex)
     rng = np.random.default_rng(4)
     masks: dict[str, np.ndarray | None] = {"unfiltered": None}
-    chunks = -(-world.rows // CHUNK)
+    chunks = -(-made_up.rows // CHUNK)
     for share in (0.5, 0.99):
-        masks[f"{share:.0%} of the chunks"] = np.repeat(rng.random(chunks) < share, CHUNK)[: world.rows]
-        masks[f"{share:.0%} of the rows"] = rng.random(world.rows) < share
-    asked = world.queries(queries)
+        masks[f"{share:.0%} of the chunks"] = np.repeat(rng.random(chunks) < share, CHUNK)[: made_up.rows]
+        masks[f"{share:.0%} of the rows"] = rng.random(made_up.rows) < share
+    asked = made_up.queries(queries)
     return {"copying_s": round(copying_s, 1)} | {
         name: compared(own, index, asked, kept) for name, kept in masks.items()
     }

@@ -36,11 +36,10 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.galleries import new_gallery
 from benchmarks.machine import machine
-from benchmarks.search import TRACKLET, World, fill
-from benchmarks.users import give_pictures, note, serving
-from models import zoo
-from reidapp.embedding import Embedder
+from benchmarks.made_up import TRACKLET, MadeUp, fill
+from benchmarks.served import give_pictures, note, serving
 from reidapp.gallery.snapshot import Snapshots
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import encode_crop, read_image
@@ -133,10 +132,8 @@ def made(folder: Path, tracklets: int) -> tuple[Path, Path]:
 
 
 def _fill(folder: Path, tracklets: int, recording: Path) -> Gallery:
-    file = zoo.path_of(zoo.DEFAULT)
-    embedder = Embedder(file)
-    gallery = Gallery.create(folder, file, embedder.card, embedder.identity)
-    fill(gallery, World.of_kind("people", embedder.card.dim, tracklets * TRACKLET))
+    gallery, embedder = new_gallery(folder)
+    fill(gallery, MadeUp.of_kind("people", embedder.card.dim, tracklets * TRACKLET))
     stat = recording.stat()
     with gallery.engine.begin() as connection:
         for statement in SPREAD.split(";"):
