@@ -2,18 +2,17 @@
 
 Every seed has other people, other cameras and another training. The bar: 10 of 12 people on average over three seeds.
 
-python benchmarks/demo_seeds.py [--seeds 3] [--out FOLDER] > docs/results/demo_seeds.json
+    python -m benchmarks.demo_seeds [--seeds 3] [--out FOLDER] > docs/results/demo_seeds.json
 """
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.machine import machine
 from reidapp.demo import run_demo
 
 
@@ -37,13 +36,14 @@ def main() -> None:
             for report in reports
         ]
     result = {
-        "command": f"python benchmarks/demo_seeds.py --seeds {arguments.seeds}",
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "benchmark": "demo_seeds",
+        "command": f"python -m benchmarks.demo_seeds --seeds {arguments.seeds}",
         "mean_right": round(statistics.mean(report.right for report in reports), 2),
         "mean_right_by_shipped": round(statistics.mean(report.right_by_shipped for report in reports), 2),
         "shipped": reports[0].shipped,
         "of": len(reports[0].found),
         "runs": runs,
+        "machine": machine(),
     }
     print(json.dumps(result, indent=1))
 

@@ -2,16 +2,17 @@
 
 The processor's time stands beside it: where it is far less, other work on the machine was measured too.
 
-python benchmarks/help_time.py > help_time.json
+    python -m benchmarks.help_time > docs/results/help_time.json
 """
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
+
+from benchmarks.machine import machine
 
 RUNS = 9
 LIMIT_S = 0.5
@@ -40,9 +41,7 @@ def main() -> None:
         "runs_s": [round(run, 3) for run in runs],
         "limit_s": LIMIT_S,
         "within_limit": median < LIMIT_S,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
+        "machine": machine(),
     }
     print(json.dumps(result, indent=2))
 
