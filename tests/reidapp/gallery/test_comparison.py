@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reidapp.errors import UserError
-from reidapp.gallery.comparison import compare
+from reidapp.gallery.comparison import compare, compare_named
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.store import Gallery
 from tests.conftest import World
@@ -66,6 +66,18 @@ def test_without_names_only_the_rest_is_told(gallery: Gallery) -> None:
     assert compared.to_dict()["models"][0]["named"] is None
     name_shirts(gallery, "green")  # seen by one camera
     assert compare(gallery, [ColourEmbedder()]).models[0].named is None
+
+
+def test_by_names_alone_the_scores_are_the_same(gallery: Gallery) -> None:
+    models = [ColourEmbedder(), Blind()]
+    assert compare_named(gallery, models) is None
+    name_shirts(gallery, "green", "blue")  # each seen by one camera
+    assert compare_named(gallery, models) is None
+    name_shirts(gallery, "red")
+    named = compare_named(gallery, models)
+    assert named is not None
+    assert (named.people, named.models) == (3, [scores.named for scores in compare(gallery, models).models])
+    assert str(named).startswith("100.0% → ")
 
 
 def test_all_crops_of_named_people_and_a_part_of_the_others(gallery: Gallery) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from reidapp.box import Box
 from reidapp.errors import UserError
@@ -20,8 +21,13 @@ from reidapp.gallery.store import Gallery
 from reidapp.gallery.writer import NewChunk
 from tests.reidapp.gallery.test_search import DIM, START_MS, add_video, chunk_of, new_gallery
 from tests.small_gallery import FOOTAGE, START, make_gallery
+from tests.training.methods.clustered import SAMPLER
 from training.data.datasets import NO_TRACKLET, UNLABELLED, load_dataset, load_datasets
 from training.data.datasets.gallery import Gallery as Crops
+from training.methods.cluster_contrast import ClusterContrast
+from training.methods.ise import ISE
+from training.methods.spcl import SpCL
+from training.recipe import Schedule
 
 
 def test_every_crop_with_camera_tracklet_and_time(tmp_path: Path) -> None:
@@ -109,6 +115,35 @@ def test_what_users_say_counts_before_what_tracking_saw(tmp_path: Path) -> None:
         erase(writer, Subject(identity="Zdenka"), "test")
     left_over = Crops(gallery.path)
     assert (left_over.together, left_over.remarks, left_over.apart) == ([], [], left_over.at_once)
+
+
+@pytest.mark.parametrize("kind", [ClusterContrast, ISE, SpCL])
+def test_who_looks_like_a_camera_is_clustered_by_what_users_say(tmp_path: Path, kind: type) -> None:
+    gallery, cameras = new_gallery(tmp_path), ["gate", "hall", "yard"]
+    for number, camera in enumerate(cameras):
+        add_video(gallery, number, camera, [walk(0, [[LEFT], [RIGHT]])], START_MS)
+    left, right = (
+        [next(t.id for t in gallery.tracklets() if (t.camera, t.path[0].box) == (name, box)) for name in cameras]
+        for box in (LEFT, RIGHT)
+    )
+
+    def clusters() -> dict[str, int]:
+        data = Crops(gallery.path)
+        looks = torch.nn.functional.one_hot(torch.tensor([record.camid for record in data.train])).float()
+        facts = {"sampler": SAMPLER, "clustering": {"dbscan": {"eps": 0.2, "metric": "cosine", "min_samples": 2}}}
+        schedule = {"schedule": Schedule(lr=1e-3, epochs=1)} if kind is ISE else {}
+        known = {"together": data.together, "apart": data.apart}
+        method = kind(data.train, dims={"features": 3}, recipe="r", **facts, **known, **schedule)
+        found = method.cluster(looks).tolist()
+        return {data.tracklets[record.tracklet]: cluster for record, cluster in zip(data.train, found, strict=True)}
+
+    assert set(clusters().values()) == {-1}  # looks say two of a camera are one, tracking that they are not
+    Identities(gallery, "ana").new("Zdenka", left)
+    SavedSearches(gallery, "ana").save("a picture", [])
+    SavedSearches(gallery, "ana").answer("a picture", yes=right[:2], no=right[2:])
+    found = clusters()
+    assert [found[id_] for id_ in left] == [0, 0, 0]
+    assert [found[id_] for id_ in right] == [1, 1, -1]
 
 
 def test_a_double_detection_is_left_out_however_seldom_it_overlaps(tmp_path: Path) -> None:
