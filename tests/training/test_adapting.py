@@ -15,7 +15,6 @@ from reidapp.box import Box
 from reidapp.embedding import Embedder
 from reidapp.errors import UserError
 from reidapp.gallery import schema
-from reidapp.gallery.comparison import compare
 from reidapp.gallery.facts import PathPoint
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.reembedding import model_called, reembed
@@ -196,14 +195,12 @@ def test_training_on_a_gallery(
     assert set(result.tried) == {"common statistics", "statistics of each camera"}
     assert result.after in result.tried.values()
     assert result.named is not None
-    own, new = compare(gallery, [Embedder(gallery.model_file), Embedder(result.model)]).models
-    assert result.named.models == [own.named, new.named]
+    assert (result.named.people, len(result.named.models)) == (2, 2)
     assert "mAP of 2 named, from camera to camera" in str(result)
     assert "which flatters the new one" in str(result)
     assert result.to_dict()["named"]["learnt"]
-    assert not any(
-        name in file.read_bytes() for file in (tmp_path / "run").rglob("*.*") for name in (b"Zdenka", b"Otakar")
-    )
+    written = [file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file()]
+    assert not any(name in each for each in written for name in (b"Zdenka", b"Otakar"))
     assert reembed(gallery, Embedder(result.model), result.model).embedded == 108
 
     log = (tmp_path / "run" / "log.jsonl").read_text()
