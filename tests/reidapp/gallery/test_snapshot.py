@@ -313,7 +313,7 @@ def test_a_search_beside_a_writing_process_sees_whole_commits(derived: tuple[Gal
     searcher, snapshots = Searcher(gallery, Model()), Snapshots(gallery, gallery.model_id)
     query = unit(np.random.default_rng(1).normal(size=(1, DIM)))
     with subprocess.Popen([sys.executable, "-c", WRITER, str(gallery.path)]) as writer:
-        seen, deadline = set(), time.monotonic() + 60
+        seen, deadline = set(), time.monotonic() + 300
         while writer.poll() is None and time.monotonic() < deadline:
             result = searcher.search(query, top=10_000)
             now = snapshots.current()
