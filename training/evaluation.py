@@ -74,23 +74,19 @@ def evaluate(
     notes.warn_left_out(skipped)
 
     query, gallery = ([r for r in part if r in embeddings] for part in (dataset.query, dataset.gallery))
-    if not query or not gallery:
-        part, (path, why) = "gallery" if query else "query", skipped[0]
-        raise UserError(f"data {data}: none of its {part} images can be read (the first: {path.name}: {why})")
-    if len({r.pid for r in [*query, *gallery]}) < 2:
-        raise UserError(f"data {data}: one identity only; a ranking of one person says nothing, so give several")
+    _check_read(data, query, gallery, skipped)
     seen = _trained_on(model, data) and not {r.path for r in dataset.train}.isdisjoint(r.path for r in gallery)
     if seen:
         notes.warn("these are the training images of the run; how well it tells other people apart, they cannot say")
-    known = {r.path: r.camid != NO_CAMERA for r in [*query, *gallery]}
-    rule: SameCamera = "remove" if same_camera == "remove" or (same_camera is None and any(known.values())) else "keep"
-    protocol = dataset.protocol + (", flip-averaged" if flip else "")
-    if rule == "remove" and not all(known.values()):
-        protocol += f", {list(known.values()).count(False)} of no known camera"
-    if seen:
-        protocol += ", training images"
-    if skipped:
-        protocol += f", {len(skipped)} unreadable left out"
+    known = list({r.path: r.camid != NO_CAMERA for r in [*query, *gallery]}.values())
+    rule: SameCamera = "remove" if same_camera == "remove" or (same_camera is None and any(known)) else "keep"
+    remarks = {
+        "flip-averaged": flip,
+        f"{known.count(False)} of no known camera": rule == "remove" and not all(known),
+        "training images": seen,
+        f"{len(skipped)} unreadable left out": bool(skipped),
+    }
+    protocol = ", ".join([dataset.protocol, *(remark for remark, said in remarks.items() if said)])
 
     query_side, gallery_side = _arrays(query, embeddings), _arrays(gallery, embeddings)
     places = {r.path: place for place, r in enumerate(gallery)}
@@ -110,6 +106,17 @@ def evaluate(
         shown = Shown(query, gallery, seen_from, distances, "distance" if rerank else "cosine")
         write_figures(figures, model, scores, shown, notes.warn)
     return scores
+
+
+def _check_read(
+    data: str, query: Sequence[Record], gallery: Sequence[Record], skipped: Sequence[tuple[Path, str]]
+) -> None:
+    """Refuse what has nobody to ask for, nobody to find, or nobody to confuse them with."""
+    if not query or not gallery:
+        part, (path, why) = "gallery" if query else "query", skipped[0]
+        raise UserError(f"data {data}: none of its {part} images can be read (the first: {path.name}: {why})")
+    if len({r.pid for r in [*query, *gallery]}) < 2:
+        raise UserError(f"data {data}: one identity only; a ranking of one person says nothing, so give several")
 
 
 def _trained_on(model: Path, data: str) -> bool:
