@@ -28,7 +28,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.machine import machine
+from benchmarks.machine import machine, seconds_in_turns
 from models import precision
 from models.export import to_onnx
 from models.network import Network
@@ -55,11 +55,10 @@ def main() -> None:
     small, large = Network(SHIPPED).eval(), Network(LARGE).eval()
     models = {"shipped": (small, onnx.load(path_of("small"))), "large": (large, to_onnx(large))}
     with tempfile.TemporaryDirectory() as folder:
-        rows = [
-            {"model": name, "threads": threads} | measure(candidates(*models[name], threads, Path(folder)), arguments)
-            for name in models
-            for threads in arguments.threads
-        ]
+        rows = []
+        for name, threads in itertools.product(models, arguments.threads):
+            runs = candidates(*models[name], threads, Path(folder))
+            rows.append({"model": name, "threads": threads} | measure(runs, arguments.repeats))
         result = {
             "benchmark": "embedding",
             "command": "python -m benchmarks.embedding " + " ".join(sys.argv[1:]),
@@ -92,14 +91,8 @@ def candidates(network: Network, model: onnx.ModelProto, threads: int, folder: P
     return runs
 
 
-def measure(runs: dict[str, Run], arguments: argparse.Namespace) -> dict[str, Any]:
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(arguments.repeats + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if repeat:  # the first one warms up
-                seconds[name].append(time.perf_counter() - start)
+def measure(runs: dict[str, Run], repeats: int) -> dict[str, Any]:
+    seconds = seconds_in_turns(repeats, runs)
     return {
         "crops_per_s": {name: round(BATCH / statistics.median(taken)) for name, taken in seconds.items()},
         "times_torch": {

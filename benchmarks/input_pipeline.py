@@ -1,6 +1,6 @@
 """Training images per second before the network, on one core: one image at a time with PIL, and this project's cache.
 
-    python -m benchmarks.input_pipeline [--data KIND:DIR] [--images 1500] [--repeats 5]
+    python -m benchmarks.input_pipeline [--data KIND:DIR] [--images 1500] > docs/results/input_pipeline.json
 
 "PIL per image" is what torchreid and fast-reid do for every image of every epoch: read the JPEG, resize (bicubic),
 mirror, pad, crop, normalise and erase with torchvision's transforms, stack. "ours" takes batches from crops that were
@@ -26,7 +26,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from benchmarks.machine import machine
+from benchmarks.machine import machine, seconds_in_turns
 from models.network import Normalise
 from training.data.augmentation import Augmentation, _at_once
 from training.data.cache import decode
@@ -38,7 +38,6 @@ BATCH, SEED, EPOCHS, GOAL = 64, 0, 60, 6000
 SIZES = [(256, 128), (128, 64)]
 PAD, ERASE = 0.04, 0.5
 SMALL: dict[str, Any] = {"flip": 0.5, "shift": 0.05, "zoom": 0.1, "colour": 0.2, "erase": 0.4}
-RESULT = Path(__file__).parents[1] / "docs" / "results" / "input_pipeline.json"
 Epoch = Callable[[], object]
 Augment = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
@@ -69,7 +68,6 @@ def main() -> None:
         "reached": rows[0]["images_per_s"]["ours, before normalising"] >= GOAL,
         "machine": machine(),
     }
-    RESULT.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     print(json.dumps(result, indent=2, ensure_ascii=False))
 
 
@@ -92,7 +90,8 @@ def row(records: Sequence[Record], height: int, width: int, repeats: int, folder
     def as_on_a_gpu(batch: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
         return _at_once(batch, small._draw(len(batch), height, width, noise))
 
-    rates = measure(
+    seconds = seconds_in_turns(
+        repeats,
         {
             "PIL per image": per_image(records, height, width),
             "ours": cached(images, bytes_only, Normalise()),
@@ -102,9 +101,9 @@ def row(records: Sequence[Record], height: int, width: int, repeats: int, folder
             "ours, zoom and colour, as on a GPU, before normalising": cached(images, as_on_a_gpu, torch.nn.Identity()),
             "decoding into the cache": lambda: decode(records, height, width, folder),
         },
-        repeats,
-        len(records),
+        time.process_time,
     )
+    rates = {name: len(records) / statistics.median(taken) for name, taken in seconds.items()}
     shared_out = 1 / (1 / rates["ours"] + 1 / (EPOCHS * rates["decoding into the cache"]))
     rates[f"ours, {EPOCHS} epochs"] = shared_out
     return {
@@ -116,18 +115,6 @@ def row(records: Sequence[Record], height: int, width: int, repeats: int, folder
             for name in ("ours", "ours, zoom and colour", f"ours, {EPOCHS} epochs")
         },
     }
-
-
-def measure(candidates: dict[str, Epoch], repeats: int, images: int) -> dict[str, float]:
-    """Images per second of the processor's time, the median of the repeats; the candidates take turns."""
-    runs: dict[str, list[float]] = {name: [] for name in candidates}
-    for repeat in range(repeats + 1):
-        for name, epoch in candidates.items():
-            start = time.process_time()
-            epoch()
-            if repeat:  # the first one warms up
-                runs[name].append(images / (time.process_time() - start))
-    return {name: statistics.median(rates) for name, rates in runs.items()}
 
 
 def per_image(records: Sequence[Record], height: int, width: int) -> Epoch:

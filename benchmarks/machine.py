@@ -88,6 +88,23 @@ def turns(repeats: int, fns: Mapping[str, Callable[[], object]]) -> dict[str, Co
     }
 
 
+def seconds_in_turns(
+    repeats: int, fns: Mapping[str, Callable[[], object]], clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
+    """Seconds of each call of several that take turns, after one turn to warm up: ``[repeats]`` each.
+
+    Args:
+        clock: `time.process_time` for those of the processor, which other work on the machine disturbs less.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in fns}
+    for _ in range(repeats + 1):
+        for name, fn in fns.items():
+            began = clock()
+            fn()
+            seconds[name].append(clock() - began)
+    return {name: taken[1:] for name, taken in seconds.items()}
+
+
 class _PeakMemory:
     """Looks at the resident memory every few milliseconds; `above_mb` is the peak above that at the start."""
 

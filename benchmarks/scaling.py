@@ -23,7 +23,7 @@ from benchmarks.method_rows import DOCS, write_table
 
 Result = dict[str, Any]
 MEASURED, COMPUTED, ASSUMED = "measured", "computed", "assumed"
-DAY_S, GB = 86_400, 1e9
+GB = 1e9
 CHUNK_S = 60
 FITTED_ROWS = 100_000
 

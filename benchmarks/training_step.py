@@ -1,6 +1,6 @@
 """Training images per second, from file or cache to updated weights: this project's loop and torchreid's engine.
 
-    python -m benchmarks.training_step --data market_500_251:DIR --torchreid PATH [--threads 1 2] [--repeats 5]
+    python -m benchmarks.training_step --data market_500_251:DIR --torchreid PATH > docs/results/training_step.json
 
 The same network (OSNet x0.25, a linear layer of 512, softmax with label smoothing), batch (64 at 128×64), images and
 threads; both with mirroring, random crop and erasing. torchreid runs its own `ImageSoftmaxEngine` on its own data
@@ -16,15 +16,15 @@ import json
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.machine import machine
+from benchmarks.machine import machine, seconds_in_turns
 from models.network import Network
 from training.data.augmentation import Augmentation
 from training.data.cache import decode
@@ -34,7 +34,6 @@ from training.optimization import Optimization
 from training.recipe import parse_recipe
 
 BATCH, HEIGHT, WIDTH, SEED = 64, 128, 64, 0
-RESULT = Path(__file__).parents[1] / "docs" / "results" / "training_step.json"
 RECIPE = {
     "name": "training step",
     "backbone": {"osnet": {"width": 0.25}},
@@ -66,7 +65,9 @@ def main() -> None:
         if arguments.torchreid:
             sys.path.insert(0, str(arguments.torchreid))
             candidates |= {f"torchreid, {workers} workers": torchreid(records, workers) for workers in (0, 2)}
-        rates = measure(candidates, arguments.repeats, arguments.steps)
+        runs = {name: partial(repeat, step, arguments.steps) for name, step in candidates.items()}
+        seconds = seconds_in_turns(arguments.repeats, runs)
+        rates = {name: arguments.steps * BATCH / statistics.median(taken) for name, taken in seconds.items()}
         peer = max((rate for name, rate in rates.items() if name.startswith("torchreid")), default=None)
         rows.append(
             {
@@ -90,21 +91,12 @@ def main() -> None:
     }
     if arguments.torchreid:
         result["command"] = result["command"].replace(str(arguments.torchreid), "TORCHREID")
-    RESULT.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
 
 
-def measure(candidates: dict[str, Step], repeats: int, steps: int) -> dict[str, float]:
-    """Images per second, the median of the repeats; the candidates take turns."""
-    runs: dict[str, list[float]] = {name: [] for name in candidates}
-    for repeat in range(repeats + 1):
-        for name, step in candidates.items():
-            start = time.perf_counter()
-            for _ in range(steps):
-                step()
-            if repeat:  # the first one warms up
-                runs[name].append(steps * BATCH / (time.perf_counter() - start))
-    return {name: statistics.median(rates) for name, rates in runs.items()}
+def repeat(step: Step, steps: int) -> None:
+    for _ in range(steps):
+        step()
 
 
 def ours(records: list[Record], precision: str) -> Step:
