@@ -89,6 +89,7 @@ BENCHMARKS = {
     "reranked_search": Benchmark(15, "--detector {detector}"),
     "blur": Benchmark(25, "--detectors hog {detector}"),
     "killed": Benchmark(20),
+    "killed_server": Benchmark(15),
 }
 
 

@@ -263,6 +263,11 @@ def _killed(found: Result) -> tuple[str, str, bool]:
     return ours, "", not found["wrong"]
 
 
+def _killed_server(found: Result) -> tuple[str, str, bool]:
+    kills, wrong = found["kills"], len(found["wrong"])
+    return f"{sum(kills.values())} kills in {len(kills)} states: {wrong} faults", "", not wrong
+
+
 def _tracklets(found: Result) -> tuple[str, str, bool]:
     def of(way: str) -> tuple[float, str]:
         rows = [row for row in found["rows"] if row["sampling"] == way]
@@ -384,6 +389,7 @@ LINES = [
     Line("k-reciprocal re-ranking of a search", "reranked_search", "as it is", _reranked_search),
     Line("Pixels of true heads that are blurred, before still cameras", "blur", "≥ 98 %", _blur),
     Line("Indexing killed at random", "killed", "no difference", _killed),
+    Line("The server killed in each state", "killed_server", "nothing lost, nothing half", _killed_server),
 ]
 
 if __name__ == "__main__":
