@@ -20,6 +20,8 @@ from training.methods._images import ImagesAsClasses
 from training.methods._mplp import Reading, mplp
 from training.recipe import Schedule
 
+_AT_ONCE = 64  # images whose similarities to all are held in memory
+
 
 class MMCL(ImagesAsClasses):
     """Every image has its own class, and soon those of the images that the memory finds similar (`mplp`).
@@ -79,10 +81,9 @@ class MMCL(ImagesAsClasses):
         self.delta, self.hard = delta, hard
         self.alpha, self.single, self.form, self.tau, self.start = alpha, single, form, tau, start
         self._predicts = False
-        self._predicted: list[Tensor] = []  # pairs of this epoch, int64 [·, 2]
 
     def epoch(self, rng: np.random.Generator, done: float, extract: Extract) -> Iterator[np.ndarray]:
-        self.momentum, self._predicts, self._predicted = self.alpha * done, done >= self.single, []
+        self.momentum, self._predicts = self.alpha * done, done >= self.single
         if done == 0 and self.start == "features":
             self.memory.copy_(self.look(extract, self.on))
         if self._predicts:
@@ -91,20 +92,26 @@ class MMCL(ImagesAsClasses):
 
     def loss(self, features: Tensor, batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         scores = cosines(features, self.memory)
-        if self._predicts:
-            positives = mplp(self.memory, batch, self.threshold, self.reading, self.counts_itself)
-        else:
-            positives = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, batch[:, None], True)
-        image, of = positives.nonzero().T
-        self._predicted.append(torch.stack([batch[image], of], 1).cpu())
+        positives = self._labels_of(batch)
         numbers = {"labels_per_image": positives.sum(1).float().mean()}
         if self.form == "mcl":
             return mcl(scores, positives, self.tau), numbers
         return mmcl(scores, positives, self.delta, self.hard), numbers
 
     def report(self) -> dict[str, float]:
-        """Of the clusters that hang together by mutual labels."""
-        return describe(mutual_groups(torch.cat(self._predicted).numpy(), len(self.memory)), self.identities)
+        """Of the clusters that hang together by mutual labels, as the memory predicts them at the epoch's end."""
+        every = torch.arange(len(self.memory), device=self.memory.device).split(_AT_ONCE)
+        pairs = [
+            torch.stack([some[image], of], 1) for some in every for image, of in [self._labels_of(some).nonzero().T]
+        ]
+        return describe(mutual_groups(torch.cat(pairs).cpu().numpy(), len(self.memory)), self.identities)
+
+    def _labels_of(self, images: Tensor) -> Tensor:
+        """Whom images [B] are taken to show, by what the memory holds now: bool [B, N]."""
+        if self._predicts:
+            return mplp(self.memory, images, self.threshold, self.reading, self.counts_itself)
+        alone = torch.zeros(len(images), len(self.memory), dtype=torch.bool, device=self.memory.device)
+        return alone.scatter_(1, images[:, None], True)
 
     def _check_spread(self, rng: np.random.Generator) -> None:
         """In a collapse, every label of every image would be checked against all images: training would stand still."""
