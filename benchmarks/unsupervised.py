@@ -101,8 +101,8 @@ def render() -> None:
         "and says how much the choice is worth. Clusters, outliers and their agreement with the identities (adjusted",
         "Rand index) are the last epoch's. DBSCAN's eps is 0.4 where nothing else is said, as ISE's authors have it.",
         "In a pilot on Market-400/100 clusters reached an index of 0.39 with it after three epochs, and 0.18 with 0.6",
-        "(the log of `reidapp train cluster_contrast` with schedule.images=60000). *Tuned* is what was best in such pilots,",
-        "which stand below the table.",
+        "(the log of `reidapp train cluster_contrast` with schedule.images=60000). *Tuned* is what was best in such",
+        "pilots; they stand below the table.",
         "",
         "A row is repeated by `reidapp train` with what stands in its last column, where … is",
         f"`{' '.join(ROWS[0].options([change.format(start='START') for change in ROWS[0].common]))} --seed {SEED} "
