@@ -88,8 +88,9 @@ def kill(made: Path, folder: Path, state: str, draw: random.Random, tally: Tally
         set_retention(gallery, 1)
     key = _let_in(folder)
     if state == "starting":
+        moment = draw.uniform(0, _start_s(folder))
         server, _ = _begun(folder)
-        time.sleep(draw.uniform(0, _start_s(folder)))
+        time.sleep(moment)
         server.kill()
         server.wait()
         head = None
@@ -103,7 +104,7 @@ def kill(made: Path, folder: Path, state: str, draw: random.Random, tally: Tally
             if state == "stopping":
                 server.send_signal(signal.SIGINT)
             time.sleep(draw.uniform(0, 0.3))
-            tally.at_work += state == "stopping" or at_work()
+            tally.at_work += server.poll() is None if state == "stopping" else at_work()
             _kill(server, with_job)
     tally.kills[state] = tally.kills.get(state, 0) + 1
     _wait(lambda: not gallery.is_being_written())  # a job that was not killed has noticed that nobody follows it

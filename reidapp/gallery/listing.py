@@ -17,7 +17,7 @@ from reidapp.gallery.coverage import CHUNK_S, Stretch, indexed_of
 from reidapp.gallery.database import listed
 from reidapp.gallery.facts import VideoInfo, utc
 from reidapp.gallery.naming import not_there
-from reidapp.gallery.pieces import joined_pieces
+from reidapp.gallery.pieces import beginnings
 from reidapp.gallery.store import Gallery
 
 _LOOKED_MS = 3_600_000.0  # of time in which tracklets are looked for at first
@@ -266,10 +266,10 @@ def _tracklet_entries(session: Session, ids: Sequence[str]) -> list[TrackletEntr
     ).all()
     crops = select(schema.Crop.tracklet_id, schema.Crop.id).where(schema.Crop.tracklet_id.in_(listed(ids)))
     best = dict(session.execute(crops.order_by(schema.Crop.quality, schema.Crop.id)).all())
-    pieces = joined_pieces(session, [row.id for row in rows if row.continues])
+    first = beginnings(session, {row.id: row.continues for row in rows})
     found = {
         row.id: TrackletEntry(
-            id=pieces[row.id][0].id if row.continues else row.id,
+            id=first[row.id],
             camera=row.name,
             zone=row.zone,
             video=row.video,

@@ -139,6 +139,10 @@ class ExactIndex:
         """
         if self._seals:
             self._seals.check(rows)
+        return self._read(rows)
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        """As `stored`, of rows that have been looked at."""
         where = np.searchsorted(self._firsts, rows, "right") - 1
         order = np.argsort(where, kind="stable")
         found = np.empty((len(rows), self._stretches[0].shape[1]), np.float16)
@@ -216,7 +220,7 @@ class ExactIndex:
         if self._seals:
             self._seals.check(rows)  # those of all pieces together
         pieces = np.array_split(rows, min(_CORES * -(-len(rows) // _BLOCK), -(-len(rows) // 256)))
-        return np.concatenate(list(_threads.map(lambda some: _scores(self.stored(some), query), pieces)))
+        return np.concatenate(list(_threads.map(lambda some: _scores(self._read(some), query), pieces)))
 
 
 @dataclass(frozen=True)

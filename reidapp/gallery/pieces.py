@@ -47,6 +47,20 @@ def first_piece(piece: str, before: Mapping[str, str | None]) -> str:
     return first
 
 
+def beginnings(session: Session, before: Mapping[str, str | None]) -> dict[str, str]:
+    """{piece: first piece} of some pieces, of which is known what they continue.
+
+    Raises:
+        ReidappError: one continues itself.
+    """
+    known = dict(before)
+    piece = schema.Tracklet
+    while waiting := set(filter(None, known.values())) - known.keys():
+        rows = session.execute(select(piece.id, piece.continues).where(piece.id.in_(database.listed(waiting))))
+        known |= dict.fromkeys(waiting) | {row.id: row.continues for row in rows}
+    return {id_: first_piece(id_, known) for id_ in before}
+
+
 def first_pieces(gallery: "Gallery", tracklets: Sequence[str], missing_ok: bool = False) -> dict[str, str]:
     """{id as given: first piece's id}; an id may be the beginning of one, 6 digits at least.
 

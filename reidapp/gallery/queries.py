@@ -224,7 +224,8 @@ def tracklet_vectors(gallery: Gallery, model_id: str, tracklets: Sequence[str]) 
             .order_by(schema.Block.day, schema.Block.first_row, schema.Crop.position)
         ).all()
         means = current_means(gallery, model_id)
-        blocks = {block.chunk_id: vectors.read_block(gallery.path, block, dim) for _, _, block, _ in rows}
+        of_chunk = {block.chunk_id: block for _, _, block, _ in rows}
+        blocks = {chunk: vectors.read_block(gallery.path, block, dim) for chunk, block in of_chunk.items()}
         for piece, camera, block, position in rows:
             shot = blocks[block.chunk_id][position].astype(np.float32)
             found[pieces[piece]].append(means.moved(shot[None], np.array([camera]))[0] if means else shot)

@@ -11,8 +11,6 @@ import numpy as np
 from reidapp.gallery import vectors
 
 _GROUPS = os.cpu_count() or 1
-# Threads of their own: those of searches ask for rows, and would wait for one another. hashlib lets go of the GIL.
-_threads = ThreadPoolExecutor(_GROUPS, "sha256")
 
 
 class Block(NamedTuple):
@@ -30,7 +28,8 @@ class Seals:
     """The blocks of an index's rows. Each is looked at when the first of its rows is read, and not again.
 
     A search of many rows reads few of them (their codes tell which), so it waits for few blocks: all of them, a
-    gigabyte per million rows, would take longer than opening a gallery may.
+    gigabyte per million rows, would take longer than opening a gallery may. With camera normalisation the first search
+    reads all.
 
     Args:
         folder: of the shards.
@@ -56,12 +55,15 @@ class Seals:
         of = np.searchsorted(self._ends, rows, "right")
         new = np.unique(of[self._new[of]])
         if len(new):
-            for some, unsound in _threads.map(self._looked_at, np.array_split(new, min(_GROUPS, len(new)))):
-                if unsound:
-                    path = self._folder / f"{unsound.day}.f16"
-                    raise vectors.not_as_committed(path, unsound.first_row, unsound.rows)
-                self._held.update(self._blocks[place].chunk for place in some.tolist())
-                self._new[some] = False
+            groups = np.array_split(new, min(_GROUPS, len(new)))
+            # hashlib lets go of the GIL. Threads of a moment: a forked process has none of those that were kept.
+            with ThreadPoolExecutor(len(groups), "sha256") as threads:
+                for some, unsound in threads.map(self._looked_at, groups):
+                    if unsound:
+                        path = self._folder / f"{unsound.day}.f16"
+                        raise vectors.not_as_committed(path, unsound.first_row, unsound.rows)
+                    self._held.update(self._blocks[place].chunk for place in some.tolist())
+                    self._new[some] = False
 
     def _looked_at(self, places: np.ndarray) -> tuple[np.ndarray, Block | None]:
         """Blocks, and the first of them that is not as it was committed."""

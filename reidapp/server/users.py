@@ -5,6 +5,7 @@ Passwords are hashed by Argon2id (RFC 9106, its second choice of parameters, whi
 log's ids, without any secret; the same name later is the same one again.
 """
 
+import copy
 import functools
 import hashlib
 import json
@@ -124,7 +125,9 @@ class Users:
 
     def noted(self, note: Note) -> "Users":
         """The same, of which changes are written down."""
-        return Users(self.folder, note, self.now)
+        users = copy.copy(self)
+        users._note = note
+        return users
 
     def now(self) -> float:
         """Seconds since 1970 that do not become less where the clock is set back."""

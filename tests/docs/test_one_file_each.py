@@ -6,7 +6,6 @@ A copy of the packages gets the page's own blocks, and nothing else; then what t
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,12 +65,14 @@ def indexed(tree: Path) -> dict[str, Any]:
 def link(tree: Path, indexed: dict[str, Any]) -> Iterator[str]:
     command = [sys.executable, "-u", "-m", "reidapp", "serve", "--gallery", GALLERY, "--port", "0"]
     process = subprocess.Popen(command, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout
-    line = process.stdout.readline()
-    assert line.startswith("Open http://127.0.0.1:"), line + process.stdout.read()
-    yield line.split()[1]
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line.startswith("Open http://127.0.0.1:"), line + process.stdout.read()
+        yield line.split()[1]
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_each_is_one_file() -> None:
@@ -106,6 +107,7 @@ def test_the_detector_is_found_by_its_name_and_finds(indexed: dict[str, Any]) ->
     assert indexed["tracklets"] == 1
 
 
+@pytest.mark.slow
 def test_the_page_is_in_the_bar_and_speaks_each_language(browser: Any, link: str) -> None:
     page = browser.new_context(locale="en-GB").new_page()
     complaints: list[str] = []

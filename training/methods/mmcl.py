@@ -86,8 +86,11 @@ class MMCL(ImagesAsClasses):
         self.momentum, self._predicts = self.alpha * done, done >= self.single
         if done == 0 and self.start == "features":
             self.memory.copy_(self.look(extract, self.on))
-        if self._predicts:
-            self._check_spread(rng)
+        if self._predicts and self._is_one_group(rng):
+            raise UserError(
+                f"{self.recipe}: an image resembles most of the others (cosine above {self.threshold:g}), so that "
+                "nobody is told apart; raise method.mmcl.threshold, or start from a better model"
+            )
         return super().epoch(rng, done, extract)
 
     def loss(self, features: Tensor, batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -100,6 +103,8 @@ class MMCL(ImagesAsClasses):
 
     def report(self) -> dict[str, float]:
         """Of the clusters that hang together by mutual labels, as the memory predicts them at the epoch's end."""
+        if self._predicts and self._is_one_group(np.random.default_rng(0)):
+            return describe(np.zeros(len(self.memory), np.int64), self.identities)
         every = torch.arange(len(self.memory), device=self.memory.device).split(_AT_ONCE)
         pairs = [
             torch.stack([some[image], of], 1) for some in every for image, of in [self._labels_of(some).nonzero().T]
@@ -113,15 +118,11 @@ class MMCL(ImagesAsClasses):
         alone = torch.zeros(len(images), len(self.memory), dtype=torch.bool, device=self.memory.device)
         return alone.scatter_(1, images[:, None], True)
 
-    def _check_spread(self, rng: np.random.Generator) -> None:
+    def _is_one_group(self, rng: np.random.Generator) -> bool:
         """In a collapse, every label of every image would be checked against all images: training would stand still."""
         chosen = torch.from_numpy(rng.permutation(len(self.memory))[:256]).to(self.memory.device)
         similar = (self.memory[chosen] @ self.memory.T > self.threshold).sum(1).float().mean() - 1
-        if len(self.memory) > 2 and similar > (len(self.memory) - 1) / 2:
-            raise UserError(
-                f"{self.recipe}: an image resembles most of the others (cosine above {self.threshold:g}), so that "
-                "nobody is told apart; raise method.mmcl.threshold, or start from a better model"
-            )
+        return len(self.memory) > 2 and bool(similar > (len(self.memory) - 1) / 2)
 
 
 def mutual_groups(pairs: np.ndarray, count: int) -> np.ndarray:

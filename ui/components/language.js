@@ -24,7 +24,7 @@ export async function learn(pages) {
   await Promise.all(own.map(async (name) => {
     try {
       const { words = {} } = await import(`../pages/${name}.js`);
-      Object.assign(table, words.en, words[language]);
+      Object.assign(table, { ...words.en, ...words[language], ...table }); // nothing that is there changes
     } catch (error) {
       console.error(`ui/pages/${name}.js`, error); // which is no reason to show no page
     }

@@ -283,7 +283,7 @@ def _killed(path: Path, where: str, calls: int) -> None:
 def test_killed_anywhere_it_is_run_again_to_its_end(gallery: Gallery, where: str, calls: int, committed: bool) -> None:
     gone = marks(gallery, spoken_of(gallery)) | names(NAME, FORMER, MERGED)
     gallery.engine.dispose()
-    process = multiprocessing.get_context("fork").Process(target=_killed, args=(gallery.path, where, calls))
+    process = multiprocessing.get_context("spawn").Process(target=_killed, args=(gallery.path, where, calls))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL

@@ -1,7 +1,8 @@
 import os
 import sqlite3
 import stat
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -221,6 +222,45 @@ def test_accounts_of_the_system_have_one_id_and_no_way_in(users: Users) -> None:
     assert users.all() == []
     assert users.with_password("root", "") is None
     users.add("root", WORDS)  # another one
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_users_of_an_older_version_get_in(tmp_path: Path, version: int) -> None:
+    folder = AccessFolder(tmp_path / "access")
+    Users(folder).add("ann", WORDS)
+    with closing(sqlite3.connect(folder.path / "users.db")) as rows:  # as that version made it
+        rows.execute("DROP TABLE latest_time")
+        if version == 1:
+            rows.execute("ALTER TABLE account DROP COLUMN heads")
+        rows.execute(f"PRAGMA user_version = {version}")
+        rows.commit()
+    users = Users(folder)
+    assert users.with_password("ann", WORDS) is not None
+    assert users.now() > 0
+    assert not users.named("user", "ann").asker.sees_heads
+
+
+def test_a_file_that_cannot_be_written_later_keeps_nobody_out() -> None:
+    clock, failing = Clock(), []
+
+    @contextmanager
+    def rows() -> Iterator[sqlite3.Connection]:
+        if failing:
+            raise ReidappError("users.db: disk full")
+        yield kept
+
+    with closing(sqlite3.connect(":memory:")) as kept:
+        kept.row_factory = sqlite3.Row
+        kept.execute(lasting_clock.TABLE)
+        failing.append(True)
+        lasting = lasting_clock.LastingClock(rows, clock)
+        with pytest.raises(ReidappError, match="disk full"):  # an expired key might count again
+            lasting.now()
+        failing.clear()
+        first = lasting.now()
+        failing.append(True)
+        clock.now += 1000
+        assert lasting.now() >= clock.now > first
 
 
 def test_a_newer_version_is_not_touched(users: Users) -> None:
