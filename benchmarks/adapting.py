@@ -1,10 +1,11 @@
 """What adapting to a gallery's own footage gains: mAP and Rank-1 between cameras, against the truth.
 
-Each world is generated footage of people and camera looks that no model has learnt from, indexed with the shipped
-model. Its gallery is searched as it is, after `adapt --quick`, and after training by `adapt`; both begin anew from the
-shipped model. What is finished stays in FOLDER.
+Each world is generated footage of people whom no model has learnt from, once with cameras like those of the training
+and once with colours that were in none of it, indexed with the shipped model. Its gallery is searched as it is, after
+`adapt --quick`, and after training by each recipe; all begin anew from the shipped model. What is finished stays in
+FOLDER.
 
-python -m benchmarks.adapting --out FOLDER [--worlds 0 1 2] > docs/results/adapting.json
+    python -m benchmarks.adapting --out FOLDER [--worlds 0 1 2] > docs/results/adapting.json
 """
 
 import argparse
@@ -12,20 +13,21 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.galleries import footage_in, index_with_shipped
 from benchmarks.machine import machine
+from benchmarks.worlds import DETECTOR
 from reidapp.bench import retrieval
 from reidapp.embedding import Embedder
 from reidapp.gallery.reembedding import reembed
 from reidapp.gallery.store import Gallery
-from training.adapting import AdaptResult, adapt, adapt_quick
+from training.adapting import adapt, adapt_quick
 from training.data.synthetic.seeds import bench_seed
 
 SIZE: dict[str, Any] = {"cameras": 4, "people": 40, "seconds": 120}
+WAYS = ("quick", "ise", "cluster_contrast")
 
 
 def main() -> None:
@@ -33,7 +35,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--worlds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
-    rows = [_row(arguments.out / f"world-{number}", number) for number in arguments.worlds]
+    rows = [_row(arguments.out, number, unseen) for unseen in (True, False) for number in arguments.worlds]
     worlds = " ".join(map(str, arguments.worlds))
     result = {
         "benchmark": "adapting",
@@ -45,42 +47,42 @@ def main() -> None:
     print(json.dumps(result, indent=1))
 
 
-def _row(folder: Path, number: int) -> dict[str, Any]:
-    footage, indexed = footage_in(folder / "footage", **SIZE, seed=bench_seed(number)), folder / "gallery"
-    gallery, _ = index_with_shipped(footage, indexed, "hog")
-    row: dict[str, Any] = {"world": number, "crops": gallery.summary().crops, "before": _found(gallery, footage)}
-    _note(str(row))
-    for name, work in (
-        ("quick", lambda g: adapt_quick(g, folder / "quick.onnx")),
-        ("trained", lambda g: adapt(g, folder / "run", device="cpu", quiet=True)),
-    ):
-        row[name] = _after(folder, footage, indexed, work)
-        _note(f"{name}: {row[name]}")
+def _row(out: Path, number: int, unseen: bool) -> dict[str, Any]:
+    folder = out / f"{'unseen' if unseen else 'usual'}-{number}"
+    if (done := folder / "row.json").is_file():
+        return dict(json.loads(done.read_text()))
+    footage = footage_in(folder / "footage", **SIZE, seed=bench_seed(number), unseen_looks=unseen)
+    gallery, _ = index_with_shipped(footage, folder / "gallery", DETECTOR)
+    row: dict[str, Any] = {"world": number, "unseen_looks": unseen, "crops": gallery.summary().crops}
+    row["before"] = _found(gallery, footage)
+    for way in WAYS:
+        row[way] = _after(folder, footage, way)
+        print(row, file=sys.stderr, flush=True)
+    done.write_text(json.dumps(row))
     return row
 
 
-def _after(folder: Path, footage: Path, indexed: Path, work: Callable[[Gallery], AdaptResult]) -> dict[str, Any]:
+def _after(folder: Path, footage: Path, way: str) -> dict[str, Any]:
     """What a copy of the gallery finds once it is adapted."""
-    copy = folder / "adapted"
-    for old in (copy, folder / "run"):
+    copy, run = folder / "adapted", folder / "run"
+    for old in (copy, run):
         shutil.rmtree(old, ignore_errors=True)
-    shutil.copytree(indexed, copy)
+    shutil.copytree(folder / "gallery", copy)
     gallery, began = Gallery.open(copy), time.monotonic()
-    result = work(gallery)
+    if way == "quick":
+        result = adapt_quick(gallery, folder / "quick.onnx")
+    else:
+        result = adapt(gallery, run, way, device="cpu", quiet=True)
     seconds = round(time.monotonic() - began, 1)
     reembed(gallery, Embedder(result.model), result.model)
-    label_free = {key: value for key, value in result.to_dict().items() if key in ("before", "after", "tried")}
-    found = _found(gallery, footage)
-    return found | {"improved": result.improved, "seconds": seconds, "label_free": label_free}
+    label_free = {"before": result.before.to_dict(), "after": result.after.to_dict()}
+    told = {"improved": result.improved, "statistics": result.chosen.name, "label_free": label_free}
+    return _found(gallery, footage) | {"seconds": seconds} | told
 
 
 def _found(gallery: Gallery, footage: Path) -> dict[str, float]:
     scores = retrieval(gallery, footage)
     return {"mAP": round(scores.mAP or 0.0, 4), "rank1": round(scores.rank1 or 0.0, 4), "queries": scores.queries}
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

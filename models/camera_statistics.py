@@ -4,7 +4,7 @@ Everything else is shared by all cameras, and nothing is trained: what a camera 
 sharpness) moves the means and variances inside a network, and normalising by the camera's own takes it out again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,22 @@ def fit_statistics(network: nn.Module, common: np.ndarray, by_camera: Mapping[st
         with statistics_of(network, [images[part::parts] for part in range(parts)]):
             rows.append({f"{n}.{s}": getattr(layer, s).clone() for n, layer in layers.items() for s in _STATISTICS})
     return CameraStatistics(list(by_camera), {name: torch.stack([row[name] for row in rows]) for name in rows[0]})
+
+
+def steadied(statistics: CameraStatistics, network: nn.Module, crops: Sequence[int], weight: float) -> CameraStatistics:
+    """Statistics of few crops, drawn towards the network's own as if ``weight`` crops had those.
+
+    (N·source + n·target) / (N + n), of means and of variances: Schneider et al. 2020 (arXiv 2006.16971), section 3.
+
+    Args:
+        network: with its own statistics in it.
+        crops: n of each row of the tables.
+        weight: N ≥ 0; with 0 nothing changes.
+    """
+    share = torch.tensor([weight / (weight + count) for count in crops])[:, None]
+    own = {name: network.get_buffer(name) for name in statistics.tables}
+    tables = {name: torch.lerp(table, own[name].expand_as(table), share) for name, table in statistics.tables.items()}
+    return CameraStatistics(statistics.cameras, tables)
 
 
 def put_into_graph(model: onnx.ModelProto, statistics: CameraStatistics) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from models.camera_batch_norm import FEWEST, look
-from models.camera_statistics import CameraStatistics, fit_statistics, has_batch_norm
+from models.camera_batch_norm import FEWEST
+from models.camera_statistics import CameraStatistics, has_batch_norm
 from models.export import export_network, run_card
 from models.network import Network
 from models.onnx_weights import load_onnx
@@ -18,17 +18,14 @@ from reidapp.errors import UserError
 from reidapp.gallery.adapted import adapted_models
 from reidapp.gallery.comparison import NamedScores, compare_named
 from reidapp.gallery.identities import Identities
-from reidapp.gallery.label_free import LabelFreeScores, label_free_scores
+from reidapp.gallery.label_free import LabelFreeScores
 from reidapp.gallery.store import Gallery
-from reidapp.imaging import decode_crop, resize
 from reidapp.model_card import ModelCard, read_card
-from training.data.datasets import Record
+from training.adapting_crops import COMMON, AdaptingCrops, Tried, best
 from training.data.datasets.gallery import Gallery as GalleryData
 from training.engine import train
 from training.recipe import load_recipe
 
-_CROPS = 8192  # looked at, at most: more change the statistics no further
-_OF_A_CAMERA = 1024
 _FEWEST_TO_TRAIN = 64
 _MODEL = "model.onnx"  # in the run folder
 
@@ -49,8 +46,9 @@ class AdaptResult:
 
     Attributes:
         cameras: {camera: crops whose statistics it has; 0 where it has the common ones}.
-        before, after: of the same crops.
-        tried: {batch-norm statistics: scores with these}, where there was a choice.
+        before: the scores of the start.
+        chosen: the statistics that the new version has, and its scores on the same crops.
+        tried: all that were.
         named: how well the gallery's model and the new one find named people; None where too few have a name.
         learnt_names: these names were labels in training, so they flatter the new model.
     """
@@ -59,11 +57,15 @@ class AdaptResult:
     card: ModelCard
     cameras: dict[str, int]
     before: LabelFreeScores
-    after: LabelFreeScores
+    chosen: Tried
     warnings: list[str] = field(default_factory=list)
-    tried: dict[str, LabelFreeScores] = field(default_factory=dict)
+    tried: list[Tried] = field(default_factory=list)
     named: NamedScores | None = None
     learnt_names: bool = False
+
+    @property
+    def after(self) -> LabelFreeScores:
+        return self.chosen.scores
 
     @property
     def improved(self) -> bool:
@@ -72,9 +74,10 @@ class AdaptResult:
     def to_dict(self) -> dict[str, Any]:
         named = {"model": str(self.model), "name": self.card.name, "version": self.card.version}
         measured = {"before": self.before.to_dict(), "after": self.after.to_dict(), "improved": self.improved}
-        tried = {"tried": {name: scores.to_dict() for name, scores in self.tried.items()}} if self.tried else {}
+        tried = {"tried": {one.name: one.scores.to_dict() for one in self.tried}} if self.tried else {}
         people = {"named": self.named.to_dict() | {"learnt": self.learnt_names}} if self.named else {}
-        return named | {"cameras": self.cameras} | measured | tried | people | {"warnings": self.warnings}
+        statistics = {"cameras": self.cameras, "statistics": self.chosen.name}
+        return named | statistics | measured | tried | people | {"warnings": self.warnings}
 
     def __str__(self) -> str:
         title = (
@@ -93,8 +96,9 @@ class AdaptResult:
             for name, text in what.items()
         ]
         choices = [
-            f"with {name}: {_number(scores.auc)}, and {_number(scores.same_camera)} from the own camera"
-            for name, scores in self.tried.items()
+            f"{'taken' if one == self.chosen else 'tried'}: {one.name}, {_number(one.scores.auc)}, and "
+            f"{_number(one.scores.same_camera)} from the own camera"
+            for one in self.tried
         ]
         if self.named:
             learnt = "; training learnt from these names, which flatters the new one" if self.learnt_names else ""
@@ -118,22 +122,19 @@ def adapt_quick(gallery: Gallery, out: Path, start: Path | None = None) -> Adapt
         raise UserError(f"{out}: the name of the file must end in .onnx")
     data = _crops_of(gallery)
     network, card = _start(start or gallery.model_file)
-    records = _chosen(data.train)
-    cameras = [data.cameras[record.camid] for record in records]
-    counts = {name: cameras.count(name) for name in data.cameras}
-    fitted = _fitted(counts)
-    if not any(fitted.values()):
-        most = max(counts.values())
+    crops = AdaptingCrops(data, network)
+    if not any(crops.fitted.values()):
+        most = max(crops.counts.values())
         raise UserError(f"{gallery.path}: at most {most} crops of a camera; {FEWEST} are needed. Index more footage")
-    images = _images(records, network)
-    before = _scores(look(network, images, network.embed).numpy(), records, data)
-    statistics = fit_statistics(network, images, _by_camera(images, cameras, fitted))
-    after = _scores(_embedded(network, statistics, images, cameras), records, data)
-    what = f"batch norm statistics of crops of one's own cameras: {_counted(fitted)}"
-    card = _adapted(card, gallery, fitted, what, f"adapt --quick to version {card.version}")
-    statistics.put_into(network, 0)
-    export_network(network, card, out, statistics=statistics)
-    return AdaptResult(out, card, fitted, before, after, _warnings(counts), named=_named(gallery, out))
+    before = crops.scores(network)
+    tried = crops.each_camera(network)
+    chosen = best(tried)
+    what = f"batch norm statistics of crops of one's own cameras: {_counted(crops.fitted)}"
+    card = _adapted(card, gallery, crops.fitted, what, f"adapt --quick to version {card.version}, {chosen.name}")
+    chosen.statistics.put_into(network, 0)
+    export_network(network, card, out, statistics=chosen.statistics)
+    warnings = _warnings(crops.counts)
+    return AdaptResult(out, card, crops.fitted, before, chosen, warnings, tried, _named(gallery, out))
 
 
 def adapt(
@@ -176,62 +177,28 @@ def adapt(
         raise UserError(f"adapt: recipe {recipe} makes no clusters; take ise, cluster_contrast or spcl")
     own = [f"start={start}", *_CHANGES, *(f"method.{method}.{change}" for change in _OF_METHOD)]
     network, card = _start(start)
-    records = _chosen(data.train)
-    images = _images(records, network)
-    before = _scores(look(network, images, network.embed).numpy(), records, data)
+    crops = AdaptingCrops(data, network)
+    before = crops.scores(network)
     run = train(
         load_recipe(recipe, [*own, *changes]), f"gallery:{gallery.path}", out,
         source=source, seed=seed, device=device, resume=resume, quiet=quiet, lines=lines,
     )  # fmt: skip
     network = load_network(out)
-    cameras = [data.cameras[record.camid] for record in records]
-    counts = {name: cameras.count(name) for name in data.cameras}
-    fitted = _fitted(counts)
     if has_batch_norm(network):
-        statistics, after, tried = _better_statistics(network, images, cameras, fitted, records, data)
+        chosen, tried = crops.better_statistics(network)
+        chosen.statistics.put_into(network, 0)
     else:
-        statistics, after, tried = None, _scores(look(network, images, network.embed).numpy(), records, data), {}
-    if statistics is None:
-        fitted = dict.fromkeys(fitted, 0)
+        chosen, tried = Tried(COMMON, CameraStatistics([], {}), crops.scores(network)), []
+    statistics = chosen.statistics if chosen.statistics.cameras else None
+    fitted = crops.fitted if statistics else dict.fromkeys(crops.fitted, 0)
     known = sum(map(len, data.together))
     labels = f"; by users' words {known} tracklets of {len(data.together)} people" if known else ""
-    what = f"{len(data.train)} unlabelled crops of one's own cameras: {_counted(counts)}{labels}"
-    how = f"adapt --recipe {' '.join([recipe, *changes])} to version {card.version}, {run.images} images"
+    what = f"{len(data.train)} unlabelled crops of one's own cameras: {_counted(crops.counts)}{labels}"
+    how = f"adapt --recipe {' '.join([recipe, *changes])} to version {card.version}, {run.images} images, {chosen.name}"
     card = _adapted(card, gallery, fitted, "; ".join([what, *source]), how)
     export_network(network, card, out / _MODEL, statistics=statistics)
     named = _named(gallery, out / _MODEL)
-    return AdaptResult(out / _MODEL, card, fitted, before, after, run.warnings, tried, named, learnt_names=True)
-
-
-def _better_statistics(
-    network: Network,
-    images: np.ndarray,
-    cameras: Sequence[str],
-    fitted: dict[str, int],
-    records: Sequence[Record],
-    data: GalleryData,
-) -> tuple[CameraStatistics | None, LabelFreeScores, dict[str, LabelFreeScores]]:
-    """Give a network the common batch norm statistics of the crops.
-
-    Returns:
-        the statistics of each camera, None where the common ones do as well; the scores with the better ones; those
-        with both, by name.
-    """
-    statistics = fit_statistics(network, images, _by_camera(images, cameras, fitted))
-    common = _scores(_embedded(network, statistics, images, [""] * len(images)), records, data)
-    own_camera = _scores(_embedded(network, statistics, images, cameras), records, data)
-    statistics.put_into(network, 0)
-    tried = {"common statistics": common, "statistics of each camera": own_camera}
-    return (statistics, own_camera, tried) if own_camera.improves(common) else (None, common, tried)
-
-
-def _fitted(counts: dict[str, int]) -> dict[str, int]:
-    """Crops of the cameras that have enough for statistics of their own, 0 for the others."""
-    return {name: count if count >= FEWEST else 0 for name, count in counts.items()}
-
-
-def _by_camera(images: np.ndarray, cameras: Sequence[str], fitted: dict[str, int]) -> dict[str, np.ndarray]:
-    return {name: images[np.array(cameras) == name] for name, count in fitted.items() if count}
+    return AdaptResult(out / _MODEL, card, fitted, before, chosen, run.warnings, tried, named, learnt_names=True)
 
 
 def _crops_of(gallery: Gallery) -> GalleryData:
@@ -262,39 +229,6 @@ def _start(path: Path) -> tuple[Network, ModelCard]:
     card = read_card(path)
     assert card is not None  # noqa: S101 - `load_onnx` has looked; for mypy
     return network, card
-
-
-def _chosen(records: Sequence[Record]) -> list[Record]:
-    """Crops of every camera, spread evenly over its time."""
-    of_camera: dict[int, list[Record]] = {}
-    for record in records:
-        of_camera.setdefault(record.camid, []).append(record)
-    most = max(FEWEST, min(_OF_A_CAMERA, _CROPS // len(of_camera)))
-    return [record for own in of_camera.values() for record in own[:: -(-len(own) // most)]]
-
-
-def _images(records: Sequence[Record], network: Network) -> np.ndarray:
-    images = np.empty((len(records), network.height, network.width, 3), np.uint8)
-    for image, record in zip(images, records, strict=True):
-        image[:] = resize(decode_crop(record.path.read_bytes()), network.height, network.width)
-    return images
-
-
-def _embedded(network: Network, statistics: CameraStatistics, images: np.ndarray, cameras: Sequence[str]) -> np.ndarray:
-    """As the exported model embeds them."""
-    names = np.array(cameras)
-    embeddings = np.empty((len(images), network.dim), np.float32)
-    for camera in np.unique(names):
-        rows = np.flatnonzero(names == camera)
-        known = camera in statistics.cameras
-        statistics.put_into(network, 1 + statistics.cameras.index(camera) if known else 0)
-        embeddings[rows] = look(network, images[rows], network.embed).numpy()
-    return embeddings
-
-
-def _scores(embeddings: np.ndarray, records: Sequence[Record], data: GalleryData) -> LabelFreeScores:
-    tracklets, cameras = (np.array([getattr(record, key) for record in records]) for key in ("tracklet", "camid"))
-    return label_free_scores(embeddings, tracklets, cameras, data.at_once)
 
 
 def _named(gallery: Gallery, model: Path) -> NamedScores | None:

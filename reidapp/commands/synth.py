@@ -44,6 +44,9 @@ def synth_footage(
     people: Annotated[int, typer.Option(min=1, help="People who walk through all of them.")] = 12,
     seconds: Annotated[float, typer.Option(min=10, help="Length of each camera's recording.")] = 60,
     crowd: CrowdOption = 1,
+    unseen_looks: Annotated[
+        bool, typer.Option("--unseen-looks", help="Cameras with colours such as no other generated camera has.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same pixels.")] = 0,
     json: JsonOption = False,
 ) -> None:
@@ -54,6 +57,13 @@ def synth_footage(
     check_training_seed(seed)
     with output.progress("filming", "cameras") as advance:
         summary = write_footage(
-            out, cameras=cameras, people=people, seconds=seconds, crowd=crowd, seed=seed, progress=advance
+            out,
+            cameras=cameras,
+            people=people,
+            seconds=seconds,
+            crowd=crowd,
+            seed=seed,
+            unseen_looks=unseen_looks,
+            progress=advance,
         )
     output.show(vars(summary), str(summary), json)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.camera_statistics import CameraStatistics, fit_statistics
+from models.camera_statistics import CameraStatistics, fit_statistics, steadied
 from models.export import BATCHES, export_network
 from models.network import Network
 from models.onnx_weights import load_onnx
@@ -69,6 +69,19 @@ def test_each_camera_has_the_moments_of_its_own_crops(network: Network, statisti
         torch.testing.assert_close(statistics.tables[stem][row], values.mean(1), atol=1e-4, rtol=1e-4)
         variance = statistics.tables[stem.replace("mean", "var")][row]
         torch.testing.assert_close(variance, values.var(1), atol=1e-4, rtol=1e-3)
+
+
+def test_few_crops_are_steadied_by_the_networks_own(network: Network, statistics: CameraStatistics) -> None:
+    """Schneider et al. 2020: (N·source + n·target) / (N + n)."""
+    mixed = steadied(statistics, network, [80, 40, 10], 40)
+    for name, table in statistics.tables.items():
+        own = network.get_buffer(name)
+        torch.testing.assert_close(mixed.tables[name][0], (80 * table[0] + 40 * own) / 120)
+        torch.testing.assert_close(mixed.tables[name][1], (table[1] + own) / 2)
+        torch.testing.assert_close(mixed.tables[name][2], (10 * table[2] + 40 * own) / 50)
+    assert mixed.cameras == CAMERAS
+    unchanged = steadied(statistics, network, [80, 40, 10], 0)
+    assert all(torch.equal(unchanged.tables[name], table) for name, table in statistics.tables.items())
 
 
 def test_fitting_leaves_the_network_as_it_was(network: Network) -> None:

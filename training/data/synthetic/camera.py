@@ -1,6 +1,6 @@
 """Cameras: where one stands and what it sees (view), how its world is lit (light), what its sensor does (look)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -140,6 +140,25 @@ def draw_look(rng: np.random.Generator, setting: str) -> Look:
         pixels=(low, float(min(low * rng.uniform(1.3, 2.0), 150))),
         jpeg=(quality, min(quality + 14, 97)),
     )
+
+
+def unseen_look(rng: np.random.Generator, look: Look) -> Look:
+    """A look that `draw_look` never gives: of a camera such as no model has learnt from generated people.
+
+    Real cameras have all of them: a wrong white balance, a dirty dome, a sensor at its limit, colours turned up, or
+    none at all, as by night.
+    """
+    kind = rng.choice(["tinted", "faded", "dark", "vivid", "grey"])
+    if kind == "tinted":
+        warm = float(rng.choice([-1, 1]) * rng.uniform(0.22, 0.35))
+        return replace(look, gains=(float(np.exp(warm)), 1.0, float(np.exp(-warm))))
+    if kind == "faded":
+        return replace(look, contrast=0.6 * look.contrast, haze=float(rng.uniform(0.2, 0.35)), saturation=0.4)
+    if kind == "dark":
+        return replace(look, exposure=float(rng.uniform(0.55, 0.7)), noise=0.02)
+    if kind == "vivid":
+        return replace(look, saturation=float(rng.uniform(1.5, 1.9)), contrast=1.4, sharpen=1.5)
+    return replace(look, saturation=0.0, gamma=float(rng.uniform(0.75, 0.85)), noise=0.02)
 
 
 def sharpened(image: MatLike, amount: float) -> Image:

@@ -63,11 +63,13 @@ class _Task:
     frames: int
     fps: int
     size: tuple[int, int]
+    unseen_looks: bool
 
 
 def _record(task: _Task) -> tuple[str, list[list[str]]]:
     """Write one camera's video; returns how it is lit, and its rows of the truth."""
-    studio = Studio(task.seed, task.camera, footage_appearances(task.seed, task.people), list(task.visits), task.size)
+    everyone = footage_appearances(task.seed, task.people)
+    studio = Studio(task.seed, task.camera, everyone, list(task.visits), task.size, task.unseen_looks)
     name = camera_name(task.camera)
     path = task.out / name / VIDEO_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +108,7 @@ def write_footage(
     seed: int = 0,
     fps: int = 10,
     size: tuple[int, int] = (640, 360),
+    unseen_looks: bool = False,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FootageSummary:
@@ -118,6 +121,7 @@ def write_footage(
     Args:
         crowd: groups that are in a camera's picture at the same time, crossing each other.
         size: width and height of the frames, pixels, both even.
+        unseen_looks: of cameras unlike those of all other generated people and footage (`unseen_look`).
         workers: processes; all cores by default. One camera is one unit of work.
         progress: called with the cameras done and to do.
     """
@@ -128,7 +132,10 @@ def write_footage(
     frames = round(seconds * fps)
     out.mkdir(parents=True, exist_ok=True)
     (out / SEED_FILE).write_text(f"{seed}\n")
-    tasks = [_Task(out, seed, camera, people, tuple(visits[camera]), frames, fps, size) for camera in range(cameras)]
+    tasks = [
+        _Task(out, seed, camera, people, tuple(visits[camera]), frames, fps, size, unseen_looks)
+        for camera in range(cameras)
+    ]
     count, lighting = 0, []
     with (out / "truth.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -19,6 +19,7 @@ TEST_CAMERA = "test-camera"
 TEST_IMAGE = "test-image"
 FOOTAGE_IDENTITY = "footage-identity"
 FOOTAGE_CAMERA = "footage-camera"
+FOOTAGE_LOOK = "footage-look"
 FOOTAGE_VIEW = "footage-view"
 FOOTAGE_PLAN = "footage-plan"
 FOOTAGE_FRAME = "footage-frame"
@@ -35,6 +36,7 @@ NAMESPACES = (
     TEST_IMAGE,
     FOOTAGE_IDENTITY,
     FOOTAGE_CAMERA,
+    FOOTAGE_LOOK,
     FOOTAGE_VIEW,
     FOOTAGE_PLAN,
     FOOTAGE_FRAME,

@@ -9,12 +9,12 @@ from cv2.typing import MatLike
 from .appearance import Appearance, draw_appearance, look_alike
 from .body import Body
 from .build import build_body
-from .camera import Image, Look, View, draw_look, draw_setting, sharpened
+from .camera import Image, Look, View, draw_look, draw_setting, sharpened, unseen_look
 from .plan import NEAR, Visit
 from .pose import Pose
 from .raster import Placed, draw, place, shadow
 from .scene import Scene, draw_scene
-from .seeds import FOOTAGE_CAMERA, FOOTAGE_FRAME, FOOTAGE_IDENTITY, FOOTAGE_PLAN, FOOTAGE_VIEW, stream
+from .seeds import FOOTAGE_CAMERA, FOOTAGE_FRAME, FOOTAGE_IDENTITY, FOOTAGE_LOOK, FOOTAGE_PLAN, FOOTAGE_VIEW, stream
 
 # (largest height in pixels, spacing of points in metres): a near person needs more points than a far one.
 DETAIL = ((150.0, 0.0075), (1e9, 0.0052))
@@ -76,14 +76,28 @@ class Studio:
     """One camera's recording: draws any frame of it, and says who is where; ``setting`` is how it is lit."""
 
     def __init__(
-        self, seed: int, camera: int, people: list[Appearance], visits: list[Visit], size: tuple[int, int]
+        self,
+        seed: int,
+        camera: int,
+        people: list[Appearance],
+        visits: list[Visit],
+        size: tuple[int, int],
+        unseen: bool = False,
     ) -> None:
+        """
+        Args:
+            people: all of the world, by number.
+            size: width and height of a frame, pixels.
+            unseen: the camera has an `unseen_look`.
+        """
         rng = stream(seed, FOOTAGE_CAMERA, camera)
         self.seed, self.camera, self.visits = seed, camera, visits
         self.view = footage_view(seed, camera, size)
         self.setting = draw_setting(rng)
         self.scene: Scene = draw_scene(rng, self.view, self.setting, busy=QUIET)
         self.look = footage_look(rng, self.setting)
+        if unseen:
+            self.look = unseen_look(stream(seed, FOOTAGE_LOOK, camera), self.look)
         self.people = people
         self._bodies: dict[tuple[int, float], Body] = {}
         self._poses = [_carriage(stream(seed, FOOTAGE_PLAN, camera, k), people[v.person]) for k, v in enumerate(visits)]

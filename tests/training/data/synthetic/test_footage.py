@@ -15,6 +15,7 @@ import pytest
 from reidapp.errors import UserError
 from tests.training.data.synthetic.wearing import marks, outfit
 from training.data.synthetic import FootageSummary, write_footage
+from training.data.synthetic.camera import Look, draw_look
 from training.data.synthetic.plan import plan_visits
 from training.data.synthetic.seeds import FOOTAGE_PLAN, stream
 from training.data.synthetic.studio import Studio, footage_appearances, footage_view, look_alike_pairs
@@ -167,6 +168,21 @@ def test_a_crowd_has_several_groups_before_a_camera_at_once() -> None:
 def test_every_camera_has_a_view_and_a_look_of_its_own() -> None:
     studios = [Studio(0, camera, footage_appearances(0, 1), [], (320, 180)) for camera in range(4)]
     assert len({studio.view for studio in studios}) == len({studio.look for studio in studios}) == 4
+
+
+def test_unseen_looks_are_outside_of_all_others_and_change_nothing_else() -> None:
+    """What a model learns from has none of them."""
+
+    def far_out(look: Look) -> bool:
+        warm = abs(np.log(look.gains[0] / look.gains[2])) / 2
+        return warm > 0.2 or look.haze > 0.18 or look.exposure < 0.75 or not 0.5 <= look.saturation <= 1
+
+    people = footage_appearances(0, 1)
+    for camera in range(60):
+        usual, unseen = (Studio(0, camera, people, [], (64, 64), unseen=unseen) for unseen in (False, True))
+        assert (usual.view, usual.setting) == (unseen.view, unseen.setting)
+        assert (far_out(usual.look), far_out(unseen.look)) == (False, True)
+        assert not far_out(draw_look(np.random.default_rng(camera), usual.setting))
 
 
 def test_what_stands_before_everybody_hides_them() -> None:
