@@ -6,6 +6,8 @@ PYTHON ?= python3
 EXTRA ?=
 ARGS ?=
 export EXTRA
+# Where it is set, each of the hundreds of processes that tests start would compile all that it imports, torch included.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test milvus quick bench docs lint format constraints
 
