@@ -55,7 +55,11 @@ class ModelScores:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models in the order in which they were given, on the same crops."""
+    """Models in the order in which they were given, on the same crops.
+
+    Attributes:
+        people: named people whom two cameras have seen.
+    """
 
     crops: int
     people: int
@@ -139,12 +143,16 @@ def compare(
                 label_free=label_free_scores(embeddings, tracklets, camids, apart),
             )
         )
-    return Comparison(len(chosen), len(np.unique(pids[pids >= 0])), scores)
+    return Comparison(len(chosen), len(_seen_again(pids[pids >= 0], camids[pids >= 0])), scores)
 
 
 @dataclass(frozen=True)
 class NamedScores:
-    """How well models find named people again in other cameras, in the order of the models."""
+    """How well models find named people again in other cameras, in the order of the models.
+
+    Attributes:
+        people: those whom two cameras have seen; named people whom one has seen are in the way.
+    """
 
     people: int
     models: list[RetrievalScores]
@@ -167,11 +175,13 @@ def compare_named(gallery: Gallery, embedders: Sequence[Embeds]) -> NamedScores 
     person_of = Identities(gallery, by="").of()
     crops = [crop for crop in stored_crops(gallery) if crop.tracklet in person_of]
     people = [person_of[crop.tracklet] for crop in crops]
-    images = [read_image(crop.file) for crop in crops]
     pids, camids = (np.unique(each, return_inverse=True)[1] for each in (people, [crop.camera for crop in crops]))
+    again = _seen_again(pids, camids)
+    if not again:
+        return None
+    images = [read_image(crop.file) for crop in crops]
     found = [_named(_embedded(gallery, embedder, crops, images), pids, camids) for embedder in embedders]
-    scores = [each for each in found if each]
-    return NamedScores(len(set(people)), scores) if scores else None
+    return NamedScores(len(again), [each for each in found if each])
 
 
 def _chosen(crops: Sequence[StoredCrop], person_of: dict[str, str], most: int) -> list[StoredCrop]:
@@ -205,11 +215,16 @@ def _embedded(
 
 def _named(embeddings: np.ndarray, pids: np.ndarray, camids: np.ndarray) -> RetrievalScores | None:
     rows = np.flatnonzero(pids >= 0)
-    views = {(pid, camera) for pid, camera in zip(pids[rows].tolist(), camids[rows].tolist(), strict=True)}
-    if len(views) == len({pid for pid, _ in views}):  # everybody by one camera only
+    if not _seen_again(pids[rows], camids[rows]):
         return None
     own = embeddings[rows], pids[rows], camids[rows]
     return evaluate_ranking(*own, *own, protocol="named people of the gallery")
+
+
+def _seen_again(pids: np.ndarray, camids: np.ndarray) -> list[int]:
+    """Who was seen by two cameras or more."""
+    people, cameras_of = np.unique(np.unique(np.stack([pids, camids], 1), axis=0)[:, 0], return_counts=True)
+    return [int(person) for person in people[cameras_of > 1]]
 
 
 def _number(value: float | None) -> str:

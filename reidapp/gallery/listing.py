@@ -196,16 +196,16 @@ def _windows(
         still = or_(~video.done, end >= literal(from_ms, Double))
         return [*of, video.start_ms < literal(to_ms, Double), still]
 
-    begins = [_reached(page)[0]] if page is not None else []
+    starts = [_reached(page)[0]] if page is not None else []
     first, last = session.execute(select(func.min(video.start_ms), func.max(end)).where(*of)).one()
     if first is None:
         return
     if after is not None:  # what is in a chunk that had begun by then counts, too
         at = after.timestamp() * 1000
         chunk_s = func.coalesce(video.settings["chunk_s"].as_float(), CHUNK_S)
-        begins.append(at - 1000 * (session.scalar(select(func.max(chunk_s)).where(*recorded(at, at))) or 0))
+        starts.append(at - 1000 * (session.scalar(select(func.max(chunk_s)).where(*recorded(at, at))) or 0))
     end_ms = min([float(last), *([before.timestamp() * 1000] if before else [])])
-    begin, length = max([float(first), *begins]), _LOOKED_MS
+    begin, length = max([float(first), *starts]), _LOOKED_MS
     while begin < inf:
         until = begin + length if begin + length < end_ms else inf
         yield select(video.id).where(*recorded(begin, until)), begin, until

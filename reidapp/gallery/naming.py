@@ -17,7 +17,11 @@ def not_there(what: str, name: str, known: Iterable[str]) -> str:
 
 
 def check_name(what: str, name: str) -> None:
-    """
+    """Refuse a name that nobody could type again.
+
+    Args:
+        what: it is the name of.
+
     Raises:
         UserError: it has no letter, or a blank at one of its ends.
     """
