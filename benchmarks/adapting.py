@@ -2,16 +2,18 @@
 
 Each world is generated footage of people whom no model has learnt from, once with cameras like those of the training
 and once with colours that were in none of it, indexed with the shipped model. Its gallery is searched as it is, after
-`adapt --quick`, and after training by each recipe; all begin anew from the shipped model. What is finished stays in
-FOLDER.
+`adapt --quick`, and after training by each recipe; all begin anew from the shipped model.
 
-    python -m benchmarks.adapting --out FOLDER [--worlds 0 1 2] > docs/results/adapting.json
+    python -m benchmarks.adapting [--worlds 0 1 2] [--work FOLDER] > docs/results/adapting.json
+
+FOLDER keeps the worlds and what is measured of each, for a run that goes on.
 """
 
 import argparse
 import json
 import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -32,14 +34,16 @@ WAYS = ("quick", "ise", "cluster_contrast")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--worlds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--worlds", type=int, nargs="+", default=[0, 1, 2], help="worlds of reidapp bench")
+    parser.add_argument("--work", type=Path)
     arguments = parser.parse_args()
-    rows = [_row(arguments.out, number, unseen) for unseen in (True, False) for number in arguments.worlds]
+    with tempfile.TemporaryDirectory() as name:
+        work = arguments.work or Path(name)
+        rows = [_row(work, number, unseen) for unseen in (True, False) for number in arguments.worlds]
     worlds = " ".join(map(str, arguments.worlds))
     result = {
         "benchmark": "adapting",
-        "command": f"python -m benchmarks.adapting --out FOLDER --worlds {worlds}",
+        "command": f"python -m benchmarks.adapting --worlds {worlds}",
         "size": SIZE,
         "worlds": rows,
         "machine": machine(),
@@ -47,8 +51,8 @@ def main() -> None:
     print(json.dumps(result, indent=1))
 
 
-def _row(out: Path, number: int, unseen: bool) -> dict[str, Any]:
-    folder = out / f"{'unseen' if unseen else 'usual'}-{number}"
+def _row(work: Path, number: int, unseen: bool) -> dict[str, Any]:
+    folder = work / f"{'unseen' if unseen else 'usual'}-{number}"
     if (done := folder / "row.json").is_file():
         return dict(json.loads(done.read_text()))
     footage = footage_in(folder / "footage", **SIZE, seed=bench_seed(number), unseen_looks=unseen)

@@ -4,12 +4,12 @@
 
     ranked.webp      searches and their first hits
     timeline.svg     one of them against the truth: who was before which camera when
-    embedding.svg    a map of the gallery's embeddings, before and after `adapt --quick`
+    embedding.svg    a map of a gallery's embeddings, before and after `adapt --quick`
 
-The world is what the `footage` of the JSON file draws. It is indexed as `reidapp index` does it, and adapted. Everybody
-is searched for from each camera in all others. `timeline.svg` and `embedding.svg` are drawn from the file, so
-`python -m benchmarks.figures` can draw them again; `ranked.webp` needs the gallery's pictures. No picture of a real
-person is drawn.
+The world is what the `footage` of the JSON file draws; that of the map is the same before cameras with unseen looks.
+Both are indexed as `reidapp index` does it. Everybody is searched for from each camera in all others. `timeline.svg`
+and `embedding.svg` are drawn from the file, so `python -m benchmarks.figures` can draw them again; `ranked.webp` needs
+the gallery's pictures. No picture of a real person is drawn.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main() -> None:
     arguments = parser.parse_args()
     size = SMALL_WORLD | {"seed": arguments.seed}
     detector = without_folder(arguments.detector)
-    facts = {
+    facts: Result = {
         "benchmark": "gallery_figures",
         "command": f"python -m benchmarks.gallery_figures --seed {arguments.seed} --detector {detector}",
         "footage": " ".join(["reidapp synth footage FOLDER", *(f"--{name} {value}" for name, value in size.items())]),
@@ -58,8 +58,12 @@ def main() -> None:
         "model": zoo.DEFAULT,
     }
     with tempfile.TemporaryDirectory() as name:
-        footage = footage_in((arguments.work or Path(name)) / f"footage-of-seed-{arguments.seed}", **size)
-        facts |= drawn_from(footage, Path(name), arguments.detector)
+        folder = (arguments.work or Path(name)) / f"footage-of-seed-{arguments.seed}"
+        facts |= drawn_from(footage_in(folder, **size), Path(name), arguments.detector)
+        unseen = footage_in(folder.with_name(f"{folder.name}-unseen"), **size, unseen_looks=True)
+        facts["map"] = {"footage": f"{facts['footage']} --unseen-looks"} | mapped(
+            unseen, Path(name), arguments.detector
+        )
     text = json.dumps(facts | {"machine": machine()}, indent=1) + "\n"
     (DOCS / "gallery_figures.json").write_text(text, "utf-8")
     draw_timeline()
@@ -70,7 +74,7 @@ def drawn_from(footage: Path, work: Path, detector: str) -> Result:
     """What is in the pictures; `ranked.webp` is drawn here, where its crops are.
 
     Args:
-        work: folder for the gallery and the adapted model.
+        work: folder for the gallery.
     """
     truth = Truth.read(footage)
     gallery, embedder = index_with_shipped(footage, work / "gallery", detector)
@@ -85,13 +89,20 @@ def drawn_from(footage: Path, work: Path, detector: str) -> Result:
     }
     draw_ranked(shown, ranked)
     most = max(found, key=lambda search: sum(hit.person == search.person for hit in search.hits))
+    return {"tracklets": len(world.who), "ranked": ranked, "timeline": timeline(most, world, truth)}
+
+
+def mapped(footage: Path, work: Path, detector: str) -> Result:
+    """The map's places and scores.
+
+    Args:
+        work: folder for the gallery and the adapted model.
+    """
+    gallery, embedder = index_with_shipped(footage, work / "unseen", detector)
     adapted = Embedder(adapt_quick(gallery, work / "adapted.onnx").model)
-    return {
-        "tracklets": len(world.who),
-        "ranked": ranked,
-        "timeline": timeline(most, world, truth),
-        "map": maps(world, {"as it is": embedder, "adapted to its cameras": adapted}),
-    }
+    return maps(
+        known(gallery, embedder, Truth.read(footage)), {"as it is": embedder, "adapted to its cameras": adapted}
+    )
 
 
 def _precision(search: Query) -> float:

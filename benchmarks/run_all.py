@@ -78,6 +78,7 @@ BENCHMARKS = {
     "indexing_memory": Benchmark(25, "--detector {detector}"),
     "tracklets": Benchmark(40, "--detectors {detector} hog"),
     "storage": Benchmark(2),
+    "adapting": Benchmark(35, "--worlds 0 1 2"),
     "scanning": Benchmark(2),
     "search": Benchmark(5),
     "search_large": Benchmark(25, "--rows 10000000 1000000", "search"),
