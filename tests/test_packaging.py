@@ -114,6 +114,7 @@ def test_no_module_of_the_serving_side_loads_torch_or_training():
     assert loaded_after(code, "torch", "torchvision", "training", "models") == []
 
 
+@pytest.mark.slow
 def test_packages_that_serving_commands_open_are_free_of_torch():
     code = "import training, training.data, training.data.synthetic, models"
     assert loaded_after(code, "torch", "torchvision") == []
@@ -162,6 +163,7 @@ BASE = distributions(PROJECT["dependencies"])
 SERVING = BASE | EXTRAS["cpu"] | EXTRAS["gpu"] | EXTRAS["ray"] | EXTRAS["milvus"] | EXTRAS["postgres"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folders", "declared"),
     [
@@ -185,6 +187,7 @@ def test_extras_beyond_one_machine_are_imported_only_where_used():
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_what_is_declared_is_used():
     used = set().union(*(third_party(path) for path in sources(*OWN, "tests")))
     variants = {frozenset({"onnxruntime", "onnxruntime-gpu"}), frozenset({"faiss-cpu", "faiss-gpu"})}

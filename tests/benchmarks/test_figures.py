@@ -35,6 +35,7 @@ def test_every_picture_of_the_docs_is_held_against_its_values() -> None:
     assert {file.name for file in FIGURES.iterdir()} == set(DRAWN) | NOT_REDRAWN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWN)
 def test_the_pictures_of_the_docs_say_what_the_files_say(name: str, out: Path) -> None:
     DRAWN[name][1]()
@@ -48,6 +49,7 @@ def test_the_searches_of_the_docs_are_those_of_the_file() -> None:
     assert digest_in(FIGURES / "ranked.webp") == digest(found["ranked"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_picture_of_other_values_is_told_even_if_its_words_are_the_same(
     name: str, out: Path, monkeypatch: pytest.MonkeyPatch
@@ -86,6 +88,7 @@ def test_bins_of_p_match_are_drawn_where_a_result_has_them(
     assert "P(match) and what was right" in words(out / "calibration.svg")
 
 
+@pytest.mark.slow
 def test_the_same_figures_give_the_same_bytes(out: Path) -> None:
     figures.draw_speed()
     first = shutil.copy(out / "speed.svg", out / "first.svg")

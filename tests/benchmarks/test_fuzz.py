@@ -110,6 +110,7 @@ def asked(kind: type[Reader], inputs: int, keep: Path | None = None) -> Tally:
     return fuzz(f"tests.benchmarks.test_fuzz:{kind.__name__}", inputs, seed=0, keep=keep)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "said", "what"),
     [

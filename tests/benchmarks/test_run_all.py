@@ -20,6 +20,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_one_that_fails_is_said_and_the_others_still_run(
     results: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,6 +38,7 @@ def test_one_that_fails_is_said_and_the_others_still_run(
     assert [file.name for file in results.iterdir() if file.suffix != ".json"] == []
 
 
+@pytest.mark.slow
 def test_what_was_measured_with_this_commit_on_such_a_machine_is_not_run_again(
     results: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

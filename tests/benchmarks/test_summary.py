@@ -30,6 +30,7 @@ def test_a_peer_that_was_not_run_is_said(file: str, monkeypatch: pytest.MonkeyPa
     assert table_line(line).endswith("| |") or table_line(line).endswith("|  |")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "write"), [("benchmarks", main), ("supervised", supervised.render), ("unsupervised", unsupervised.render)]
 )

@@ -180,6 +180,7 @@ def test_nobody_is_not_healthy() -> None:
     assert not healthy.is_healthy(port)
 
 
+@pytest.mark.slow
 def test_a_back_up_has_the_gallery_and_who_may_see_it_and_old_ones_go(tmp_path: Path) -> None:
     gallery = make_crowd(tmp_path, people=2, shots=1)
     access = AccessFolder.of(gallery.path, environment={})
@@ -205,6 +206,7 @@ def test_a_back_up_has_the_gallery_and_who_may_see_it_and_old_ones_go(tmp_path: 
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_back_up_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         back_up.back_up(tmp_path / "no gallery", tmp_path / "kept")

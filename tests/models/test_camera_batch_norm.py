@@ -83,6 +83,7 @@ def test_a_cameras_light_and_contrast_disappear() -> None:
     assert (plain[:FEWEST] - plain[FEWEST:]).abs().mean() > 0.5
 
 
+@pytest.mark.slow
 def test_few_crops_and_unknown_cameras_have_the_networks_own_statistics(network: Network) -> None:
     cameras = np.concatenate([np.full(FEWEST, 7), np.full(FEWEST - 1, 3), np.full(40, -1)])
     order = np.random.default_rng(0).permutation(len(cameras))

@@ -13,6 +13,8 @@ from reidapp.embedding import Embedder
 from reidapp.errors import UserError
 from reidapp.model_card import ModelCard
 
+pytestmark = pytest.mark.slow
+
 HEIGHT, WIDTH = 64, 32
 CAMERAS = ["gate", "hall"]
 

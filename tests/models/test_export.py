@@ -16,6 +16,8 @@ from reidapp.embedding import Embedder
 from reidapp.errors import ReidappError, UserError
 from reidapp.model_card import ModelCard, model_identity
 
+pytestmark = pytest.mark.slow
+
 CARD = ModelCard("tiny", "1", 64, 32, 128, training_data="noise", licence="Apache-2.0", scores={"p": {"rank1": 0.5}})
 
 

@@ -70,6 +70,7 @@ def test_every_named_release_of_torchvision_has_a_network() -> None:
         assert build(weights).eval() is not None
 
 
+@pytest.mark.slow
 def test_a_file_that_finds_others_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_detector, "MAX_SCORE_DIFFERENCE", -1.0)
     with pytest.raises(ReidappError, match="find different people"):

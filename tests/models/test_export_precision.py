@@ -18,6 +18,8 @@ from reidapp.errors import ReidappError, UserError
 from reidapp.metrics import RetrievalScores
 from reidapp.model_card import ModelCard, model_identity
 
+pytestmark = pytest.mark.slow
+
 CARD = ModelCard("tiny", "1", 64, 32, 128, training_data="noise", licence="Apache-2.0", scores={"p": {"rank1": 0.5}})
 WEIGHTS = {"fp16": onnx.TensorProto.FLOAT16, "int8": onnx.TensorProto.INT8}
 

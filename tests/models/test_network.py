@@ -49,6 +49,7 @@ def net(request: pytest.FixtureRequest) -> Network:
     return net.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_shapes_and_gradients(backbone: str, head: str) -> None:
@@ -80,6 +81,7 @@ def test_embeddings_have_length_one_and_do_not_depend_on_their_neighbours(net: N
     torch.testing.assert_close(net.embed(images(5)[:2]), together[:2], atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_a_description_and_weights_make_the_same_network_again(net: Network, tmp_path: Path) -> None:
     save_file(net.state_dict(), tmp_path / "trunk.safetensors")

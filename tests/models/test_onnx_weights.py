@@ -16,6 +16,8 @@ from models.zoo import path_of
 from reidapp.errors import UserError
 from reidapp.model_card import METADATA_KEY, ModelCard
 
+pytestmark = pytest.mark.slow
+
 CARD = ModelCard("tiny", "1", 64, 32, 16)
 
 

@@ -21,6 +21,7 @@ def test_version() -> None:
     assert in_a_process("--version").stdout.strip() == "0.1.0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missing", "command", "extra"),
     [
@@ -42,6 +43,7 @@ def test_a_package_that_is_not_installed_is_named(tmp_path: Path, missing: str, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     line = one_line(1, in_a_process("synth", "people", tmp_path / "file" / "people", "--identities", 2))
@@ -55,6 +57,7 @@ def test_a_negative_seed_is_bad_usage(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_bad_usage_is_one_line() -> None:
     bare = in_a_process()
     assert bare.returncode == 2

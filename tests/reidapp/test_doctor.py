@@ -21,6 +21,7 @@ def installed(monkeypatch):
     return fake
 
 
+@pytest.mark.slow
 def test_this_environment_is_sound():
     checks = doctor.diagnose()
     assert [c.name for c in checks if c.status == "fail"] == []
@@ -30,6 +31,7 @@ def test_this_environment_is_sound():
     assert provider.endswith("ExecutionProvider")
 
 
+@pytest.mark.slow
 def test_no_torch_is_loaded():
     code = "import sys; from reidapp.doctor import diagnose; diagnose(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -121,6 +123,7 @@ def test_half_of_the_pair_is_a_warning_and_none_is_fine(installed):
     assert doctor.check_torch().status == "ok"
 
 
+@pytest.mark.slow
 def test_a_check_that_raises_does_not_stop_the_others(monkeypatch):
     def broken():
         raise ImportError("libGL.so.1: cannot open shared object file")

@@ -146,6 +146,7 @@ def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapting, "export_network", lambda *args, **options: None)
 
 
+@pytest.mark.slow
 def test_one_camera_is_said(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_export(monkeypatch)
     result = adapt_quick(new_gallery(tmp_path, model, {"gate": PEOPLE}), tmp_path / "new.onnx")
@@ -232,6 +233,7 @@ def test_what_cannot_be_trained_on(model: Path, tmp_path: Path, cameras: dict[st
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_stopped_half_way_and_with_labelled_crops_besides(
     model: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,6 +265,7 @@ def test_stopped_half_way_and_with_labelled_crops_besides(
     assert (gallery.generation, gallery.models()) == before
 
 
+@pytest.mark.slow
 def test_no_cluster(model: Path, tmp_path: Path) -> None:
     gallery = new_gallery(tmp_path, model, {"gate": PEOPLE, "hall": PEOPLE})
     with pytest.raises(UserError, match=r"no cluster found.*raise eps"):

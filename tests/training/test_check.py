@@ -9,6 +9,7 @@ from training.engine import check
 from training.recipe import kinds, list_recipes, load_recipe
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_recipes())
 def test_shipped_recipes_pass(name: str) -> None:
     check(load_recipe(name, small=True))

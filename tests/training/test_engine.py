@@ -32,6 +32,7 @@ def weights(run: Path) -> dict[str, Tensor]:
     return load_network(run).state_dict()
 
 
+@pytest.mark.slow
 def test_run_folder_says_how_to_repeat_it(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     result = run(crops, tmp_path / "a", tiny, seed=3)
     assert str(result).startswith(f"{tmp_path / 'a'}: 3 epochs, 144 images")
@@ -44,6 +45,7 @@ def test_run_folder_says_how_to_repeat_it(crops: Path, tiny: list[str], tmp_path
     assert_equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_one_that_was_not_stopped(
     crops: Path,
     tiny: list[str],
@@ -68,6 +70,7 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(
     assert math.isfinite(result.loss)
 
 
+@pytest.mark.slow
 def test_only_the_last_epoch_is_kept_and_nothing_half_written(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     run(crops, tmp_path / "run", tiny)
     names = {p.name for p in (tmp_path / "run").iterdir()}
@@ -79,6 +82,7 @@ def test_only_the_last_epoch_is_kept_and_nothing_half_written(crops: Path, tiny:
     }
 
 
+@pytest.mark.slow
 def test_epochs_can_be_kept_and_used_by_themselves(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     run(crops, tmp_path / "run", tiny, "schedule.epochs=4", "keep_every=2")
     assert {path.name for path in epochs(tmp_path / "run")} == {"epoch-002", "epoch-004"}
@@ -104,6 +108,7 @@ def test_a_run_is_not_called_like_an_epoch(crops: Path, tiny: list[str], tmp_pat
         load_network(tmp_path / "run" / "epoch-009")
 
 
+@pytest.mark.slow
 def test_a_budget_of_images(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     result = run(crops, tmp_path / "run", tiny, "schedule.images=100")
     assert result.images == 104  # the next whole batch of 8
@@ -147,6 +152,7 @@ def test_clipping_bounds_the_step(crops: Path, tiny: list[str], tmp_path: Path) 
     assert moved["null"] > 1e-2
 
 
+@pytest.mark.slow
 def test_the_moving_average_is_the_runs_model(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     changes = ["schedule.images=8", "optimizer={sgd: {}}", "schedule.lr=0.1", "schedule.warmup_epochs=0"]
     run(crops, tmp_path / "plain", tiny, *changes)
@@ -156,6 +162,7 @@ def test_the_moving_average_is_the_runs_model(crops: Path, tiny: list[str], tmp_
     torch.testing.assert_close(average, 0.75 * first + 0.25 * second)
 
 
+@pytest.mark.slow
 def test_a_run_with_a_moving_average_resumes_exactly(
     crops: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +180,7 @@ def test_mixup_and_cutmix_train(crops: Path, tiny: list[str], tmp_path: Path) ->
     assert math.isfinite(run(crops, tmp_path / "run", tiny, *mixing).loss)
 
 
+@pytest.mark.slow
 def test_a_class_weight_can_be_regularised(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     plain = ["loss={identity: {}}", "schedule.epochs=2"]
     group = "loss.group_sparsity={on: identity.features.weight, weight: 10}"
@@ -197,6 +205,7 @@ def test_people_without_an_identity_feed_the_queue(crops: Path, tiny: list[str],
     assert memory["losses.oim.queue"].norm(dim=1).sort().values[-3:] == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_backbone_starts_from_the_weights_given(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     run(crops, tmp_path / "first", tiny)
     still = ["schedule.images=8", "schedule.backbone_lr=0", "schedule.warmup_epochs=0"]
@@ -215,6 +224,7 @@ def clustered(crops: Path, out: Path, *changes: str, **options: object) -> Train
     return train(recipe, f"market1501:{crops}", out, quiet=True, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_numbers_of_an_epochs_clusters_are_logged_and_shown(crops: Path, tmp_path: Path) -> None:
     clustered(crops, tmp_path / "run", "method.cluster_contrast.camera_norm=true")
     line = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
@@ -223,6 +233,7 @@ def test_the_numbers_of_an_epochs_clusters_are_logged_and_shown(crops: Path, tmp
     assert engine._summary(2, 2, line).endswith(f", {line['clusters']:.0f} clusters, ARI {line['ari']:.2f}")
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_another_ones_whole_network(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     run(crops, tmp_path / "first", tiny, "schedule.epochs=1", "head.bnneck.dim=32")
     frozen = ["schedule.lr=1e-12", f"start={tmp_path / 'first'}"]
@@ -242,6 +253,7 @@ def test_a_run_starts_from_another_ones_whole_network(crops: Path, tiny: list[st
         clustered(crops, tmp_path / "third", *frozen)
 
 
+@pytest.mark.slow
 def test_labelled_source_data_are_for_methods_that_take_them(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     source = [f"market1501:{crops}"]
     clustered(crops, tmp_path / "run", source=source)
@@ -254,6 +266,7 @@ def test_labelled_source_data_are_for_methods_that_take_them(crops: Path, tiny: 
         clustered(crops, tmp_path / "run", resume=True)
 
 
+@pytest.mark.slow
 def test_clusters_that_teach_nothing_later_on_say_what_is_kept(
     crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,6 +298,7 @@ def test_a_method_with_a_loss_of_its_own_takes_no_other(crops: Path, tmp_path: P
         clustered(crops, tmp_path / "run", "loss={triplet: {}}")
 
 
+@pytest.mark.slow
 def test_a_run_stopped_in_its_first_epoch_starts_from_the_weights_given_again(
     crops: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,6 +313,7 @@ def test_a_run_stopped_in_its_first_epoch_starts_from_the_weights_given_again(
     assert_equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
 
 
+@pytest.mark.slow
 def test_milestones_that_are_never_reached_are_said(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     schedule = "schedule={lr: 1e-3, shape: step, epochs: 2, milestones: [1, 2, 40]}"
     (warning,) = run(crops, tmp_path / "run", tiny, schedule).warnings
@@ -306,6 +321,7 @@ def test_milestones_that_are_never_reached_are_said(crops: Path, tiny: list[str]
     assert not run(crops, tmp_path / "all", tiny, schedule, "schedule.epochs=41", "schedule.images=8").warnings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision(precision: str, crops: Path, tiny: list[str], tmp_path: Path) -> None:
     result = run(crops, tmp_path / "run", tiny, f"precision={precision}", "schedule.epochs=1", "ema=0.5", "clip=1")
@@ -320,6 +336,7 @@ def test_on_a_gpu(precision: str, crops: Path, tiny: list[str], tmp_path: Path) 
     assert math.isfinite(run(crops, tmp_path / "run", tiny, *changes, "schedule.epochs=2", device="cuda").loss)
 
 
+@pytest.mark.slow
 def test_the_network_is_compiled_if_asked_for(
     crops: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,6 +419,7 @@ def test_a_folder_that_cannot_be_made(crops: Path, tiny: list[str], tmp_path: Pa
         run(crops, tmp_path / "file" / "run", tiny)
 
 
+@pytest.mark.slow
 def test_the_bar_fits_80_columns_and_ends_with_the_last_epochs_numbers(
     crops: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -446,6 +464,7 @@ def test_a_weight_that_is_no_number_is_not_saved(
     assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
 
 
+@pytest.mark.slow
 def test_a_collapsed_triplet_loss_is_said(
     crops: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -491,6 +510,7 @@ def test_misspelt_names_are_one_clear_line(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -569,6 +589,7 @@ def test_a_run_is_not_overwritten_or_mixed_up(crops: Path, tiny: list[str], tmp_
     assert result.epochs == 1
 
 
+@pytest.mark.slow
 def test_a_pickle_with_code_is_not_run(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     run(crops, tmp_path / "run", tiny, "schedule.epochs=1")
     torch.save({"optimizer": Harmful(tmp_path / "harm")}, tmp_path / "run" / "epoch-001" / "optimizer.pt")

@@ -16,6 +16,7 @@ from training.evaluation import evaluate
 from training.recipe import load_recipe
 
 
+@pytest.mark.slow
 def test_run_and_export_score_the_same(run: Path, onnx_file: Path, crops: Path) -> None:
     of_run, of_file = (evaluate(model, f"market1501:{crops}", quiet=True) for model in (run, onnx_file))
     assert of_run.queries == of_file.queries == 12
@@ -146,6 +147,7 @@ def test_unreadable_images_are_in_the_protocol(onnx_file: Path, crops: Path, tmp
     assert "1 unreadable left out" in scores.protocol
 
 
+@pytest.mark.slow
 def test_training_images_are_called_so(
     crops: Path, tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

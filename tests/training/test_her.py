@@ -95,6 +95,7 @@ def test_one_identity_is_not_enough() -> None:
         fit_her(*people(5))
 
 
+@pytest.mark.slow
 def test_a_run_with_w_behind_its_embedding(run: Path, crops: Path, tmp_path: Path) -> None:
     result = apply_her(run, f"market1501:{crops}", tmp_path / "her", ridge=0.1, quiet=True)
     assert (result.identities, result.images, result.dim) == (8, 48, 6)  # 8 identities, but only 6 dimensions
@@ -168,6 +169,7 @@ def test_command(run: Path, crops: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert (said["run"], said["identities"], said["dim"]) == (str(tmp_path / "her"), 8, 6)
 
 
+@pytest.mark.slow
 def test_the_exported_model_is_the_network(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = Network(DESCRIPTION | {"projection": 5})

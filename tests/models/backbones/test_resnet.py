@@ -14,6 +14,7 @@ from reidapp.errors import UserError
 IMAGES = torch.rand(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cls", "theirs"), [(ResNet18, "resnet18"), (ResNet50, "resnet50")])
 def test_torchvisions_weights_give_torchvisions_feature_map(cls: type[ReidResNet], theirs: str) -> None:
     torch.manual_seed(0)
@@ -25,6 +26,7 @@ def test_torchvisions_weights_give_torchvisions_feature_map(cls: type[ReidResNet
         torch.testing.assert_close(net.eval()(IMAGES).flatten(1), model.eval()(IMAGES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [ResNet18, ResNet50])
 def test_the_last_stride_is_all_that_it_changes(cls: type[ReidResNet]) -> None:
     strides = [{n: m.stride for n, m in cls(last).named_modules() if isinstance(m, nn.Conv2d)} for last in (1, 2)]

@@ -132,6 +132,7 @@ def test_what_is_not_pulled_is_not_there(folder: Path) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_ended_half_way(release: Server, folder: Path, how: signal.Signals) -> None:
     release.stop_after, release.stalls = 20_000, True
@@ -267,6 +268,7 @@ def test_a_record_that_is_none(release: Server, folder: Path) -> None:
         catalogue.verify("yolox-nano")
 
 
+@pytest.mark.slow
 def test_pulls_at_the_same_time_wait_for_each_other(release: Server, folder: Path) -> None:
     command = [sys.executable, "-m", "reidapp", "models", "pull", "yolox-nano", "--from", release.url]
     processes = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) for _ in range(3)]
@@ -291,6 +293,7 @@ def test_a_folder_that_cannot_be_written(release: Server, tmp_path: Path) -> Non
     assert line.endswith("Not a directory")
 
 
+@pytest.mark.slow
 def test_torchvision_fetches_and_the_export_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torchvision.models import WeightsEnum
 
@@ -310,6 +313,7 @@ def test_torchvision_fetches_and_the_export_is_kept(folder: Path, monkeypatch: p
     assert "runs as torchvision" in catalogue.verify("ssdlite")
 
 
+@pytest.mark.slow
 def test_without_torch_nothing_begins(folder: Path) -> None:
     code = "import sys; sys.modules['torch'] = None; from reidapp.cli import main; main()"
     command = [sys.executable, "-c", code, "models", "pull", "ssdlite"]

@@ -46,6 +46,7 @@ def call(gallery: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     return run_it
 
 
+@pytest.mark.slow
 def test_users_and_keys_come_change_and_go_and_the_log_says_so(call: Callable[..., Any], gallery: Path) -> None:
     rights = ("--role", "investigator", "--camera", "Gate", "--camera", HOSTILE, "--after", "2026-03-01T00:00:00+01:00")
     told = call("users add ann", *rights, given=WORDS)
@@ -74,6 +75,7 @@ def test_users_and_keys_come_change_and_go_and_the_log_says_so(call: Callable[..
     assert not (gallery / "users.db").exists()
 
 
+@pytest.mark.slow
 def test_commands_write_into_the_log_once_there_is_one(call: Callable[..., Any], gallery: Path) -> None:
     with pytest.raises(UserError, match="no log"):
         call("audit verify")
@@ -122,6 +124,7 @@ def test_what_a_server_runs_is_not_noted_a_second_time(
     assert [each["action"] for each in call("audit list")["entries"]] == ["change of rights"]
 
 
+@pytest.mark.slow
 def test_a_search_says_what_it_is_for_where_that_is_demanded(
     call: Callable[..., Any], gallery: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

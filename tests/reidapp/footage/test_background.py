@@ -127,6 +127,7 @@ def test_of_a_recording(tmp_path: Path, keyframes_every: int) -> None:
     assert background(path, 12.0, 12.0).moving(with_somebody(place(99), 110))[60:130, 110:135].mean() > 0.95
 
 
+@pytest.mark.slow
 def test_a_recording_of_seconds_and_what_may_not_be_seen_of_it(tmp_path: Path) -> None:
     """Of three seconds there are pictures enough; beyond what may be seen, none are looked at."""
     path = tmp_path / "event.mp4"

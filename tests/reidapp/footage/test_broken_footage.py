@@ -103,6 +103,7 @@ def test_broken_recordings_are_named_and_good_ones_are_as_without_them(tmp_path:
     assert [str(fault) for fault in found.faults if "models/" not in fault.what] == []
 
 
+@pytest.mark.slow
 def test_a_recording_that_may_not_be_read_is_named(tmp_path: Path, needs: Callable[[object, str], None]) -> None:
     needs(hasattr(os, "geteuid"), "needs the file permissions of a Unix")
     with tempfile.TemporaryDirectory() as temporary:  # pytest's own folders are closed to other users
@@ -186,6 +187,7 @@ def test_a_length_that_the_file_cannot_hold_is_none(tmp_path: Path) -> None:
     assert len(list(frames(path, 0, 60, None))) == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
 def test_the_end_is_missed_to_the_last_bytes(tmp_path: Path, suffix: str) -> None:
     path = next(path for path in write_good(tmp_path / "gate") if path.suffix == suffix)
@@ -249,6 +251,7 @@ def test_a_disk_that_fails_is_no_end_of_the_recording(tmp_path: Path) -> None:
             list(decoding._packets(_Failing(container, packet), stream, Damage()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".avi"])
 def test_damage_is_said_once_and_what_is_whole_is_not_damaged(tmp_path: Path, suffix: str) -> None:
     good = next(path for path in write_good(tmp_path / "good") if path.suffix == suffix)
@@ -271,6 +274,7 @@ def test_damage_is_said_once_and_what_is_whole_is_not_damaged(tmp_path: Path, su
     assert report.videos == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize(("share", "cut"), [(1.0, False), (0.7, True)])
 def test_keyframes_alone_tell_a_cut_from_a_long_way_to_the_end(

@@ -62,6 +62,7 @@ def test_pixels_are_rgb(tmp_path: Path) -> None:
     assert np.abs(frame.image.astype(int) - red).max() < 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 @pytest.mark.parametrize("gop", [10, 50])
 def test_the_same_frames_wherever_reading_starts(tmp_path: Path, suffix: str, gop: int) -> None:
@@ -317,6 +318,7 @@ CODECS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("codec", "suffix", "options"), CODECS)
 def test_what_is_left_undecoded_changes_nothing(
     tmp_path: Path, codec: str, suffix: str, options: dict[str, Any]
@@ -378,6 +380,7 @@ def test_pixels_that_are_not_square(tmp_path: Path, pixel: str, size: tuple[int,
         assert number_of(cv2.resize(frame.image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)) == number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "mov"])
 def test_time_counts_from_the_sound_where_it_begins_first(tmp_path: Path, suffix: str) -> None:
     """As players count; typical of what is copied from a stream, whose first picture waits for a keyframe."""

@@ -47,12 +47,14 @@ def found_and_true(footage: Path, detector: Detector) -> tuple[float, float]:
     return found / seen, right / max(made, 1)
 
 
+@pytest.mark.slow
 def test_hog_finds_people(footage: Path) -> None:
     found, right = found_and_true(footage, open_detector("hog"))
     assert found > 0.5
     assert right > 0.7
 
 
+@pytest.mark.slow
 def test_yolox_finds_people(footage: Path, yolox_file: Path) -> None:
     found, right = found_and_true(footage, open_detector(f"yolox:{yolox_file}"))
     assert found > 0.8

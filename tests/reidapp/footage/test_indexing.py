@@ -179,6 +179,7 @@ class Interrupting(ShirtDetector):
         return super().detect(frames)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batches", [0, 1, 3, 6])
 def test_interrupted_anywhere_it_ends_with_the_same_rows(
     footage: Path, whole: tuple[Gallery, IndexReport], tmp_path: Path, batches: int
@@ -240,6 +241,7 @@ def test_killed_anywhere_it_ends_with_the_same_rows(
     assert contents(gallery) == contents(whole[0])
 
 
+@pytest.mark.slow
 def test_bad_files_are_named_and_the_rest_goes_on(footage: Path, tmp_path: Path) -> None:
     folder = tmp_path / "footage"
     shutil.copytree(footage, folder)
@@ -276,6 +278,7 @@ class Removing(ShirtDetector):
         return super().detect(frames)
 
 
+@pytest.mark.slow
 def test_a_recording_that_goes_away_is_named_and_the_rest_goes_on(
     footage: Path, whole: tuple[Gallery, IndexReport], tmp_path: Path
 ) -> None:
@@ -321,6 +324,7 @@ def test_a_wrong_count_is_never_a_success(footage: Path, tmp_path: Path, monkeyp
         run(footage, gallery)
 
 
+@pytest.mark.slow
 def test_eight_samples_a_second_are_tracked_by_motion(footage: Path, tmp_path: Path) -> None:
     gallery = new_gallery(tmp_path / "gallery")
     settings = replace_settings(sampling="10fps")
@@ -349,6 +353,7 @@ def test_a_chunk_depends_on_its_arguments_only(footage: Path) -> None:
     assert replace(one, embeddings=0) == replace(two, embeddings=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_how_many_chunks_are_at_work_changes_nothing(
     footage: Path, whole: tuple[Gallery, IndexReport], tmp_path: Path, workers: int
@@ -388,6 +393,7 @@ def test_a_recording_at_which_a_detector_fails_is_named_and_the_rest_goes_on(foo
     ]
 
 
+@pytest.mark.slow
 def test_a_detector_that_fails_everywhere_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = numbered_files(tmp_path / "gate", 5)
     detector = Failing()
@@ -417,6 +423,7 @@ class Noting(ShirtDetector):
         return super().detect(frames)
 
 
+@pytest.mark.slow
 def test_work_begins_before_all_files_were_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, probed, probe = numbered_files(tmp_path / "gate", 8), list[Path](), indexing.probe
 
@@ -451,6 +458,7 @@ def test_somebody_who_stands_is_found_by_samples_seconds_apart(tmp_path: Path, s
     assert len(tracklet.path) == report.frames == (4 if sampling == "0.3fps" else 3)
 
 
+@pytest.mark.slow
 def test_footage_past_the_headers_end_is_indexed(tmp_path: Path) -> None:
     folder = numbered_files(tmp_path / "gate", 1)
     write_numbered(folder / "0.mkv", [i / 10 for i in range(150)], b_frames=0)
@@ -459,6 +467,7 @@ def test_footage_past_the_headers_end_is_indexed(tmp_path: Path) -> None:
     assert (report.frames, report.video_s, report.incomplete) == (30, pytest.approx(15), [])
 
 
+@pytest.mark.slow
 def test_time_stamps_that_begin_anew_are_told(tmp_path: Path) -> None:
     folder = tmp_path / "gate"
     folder.mkdir()
@@ -540,6 +549,7 @@ def test_keyframes_alone_find_everybody(footage: Path, tmp_path: Path) -> None:
             assert any(all(p.box.iou(walk.box(p.time_s)) > 0.5 for p in path) and len(path) > 2 for path in paths)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("turned", "pixel"), [(0, "1/1"), (90, "1/1"), (180, "1/1"), (0, "4/3"), (270, "4/3")])
 def test_a_box_is_where_the_player_shows_the_person(tmp_path: Path, turned: int, pixel: str) -> None:
     """Rotated video, and pixels that are not square: fractions are of the picture as it is shown."""
@@ -572,6 +582,7 @@ def test_a_box_is_where_the_player_shows_the_person(tmp_path: Path, turned: int,
     assert width / height == pytest.approx(crop.box.width * aspect / crop.box.height, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_recording_that_is_still_being_written_is_left_for_later(
     footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -613,6 +624,7 @@ class Growing(ShirtDetector):
         return super().detect(frames)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("meanwhile", [True, False])
 def test_nobody_is_twice_in_a_recording_that_grew(footage: Path, tmp_path: Path, meanwhile: bool) -> None:
     """While it was read, or after."""

@@ -226,6 +226,7 @@ def test_nobody_answers(tmp_path: Path) -> None:
     assert said[0] == "gate: Connection refused; http://127.0.0.1:9 is tried again in 1 s"
 
 
+@pytest.mark.slow
 def test_pictures_without_time_stamps_have_the_time_they_came(serve: Callable[..., str], tmp_path: Path) -> None:
     """FFmpeg would number them as if there were 25 a second."""
     source = io.BytesIO(encoded("mjpeg", "matroska"))

@@ -39,6 +39,7 @@ def test_whoever_comes_moves_or_leaves_is_a_change_and_who_stands_still_is_none(
     ]
 
 
+@pytest.mark.slow
 def test_nobody_gets_by_however_slowly() -> None:
     told = changed(*(view((300 + step, 200)) for step in range(100)))
     assert sum(told) >= 4

@@ -112,6 +112,7 @@ def test_cores() -> None:
     assert cores() >= 1
 
 
+@pytest.mark.slow
 def test_the_peak_of_memory_is_this_process_own() -> None:
     held = np.ones(300_000_000, np.uint8)
     code = "from reidapp.footage.pipeline import peak_memory_mb; print(peak_memory_mb())"

@@ -66,6 +66,7 @@ def find(gallery: Gallery, shirt: str, top: int = 1) -> list[Hit]:
     return Searcher(gallery, ShirtEmbedder()).search(ShirtEmbedder().embed([query_crop(shirt)]), top=top).hits
 
 
+@pytest.mark.slow
 def test_each_person_in_a_still_is_a_tracklet_with_camera_time_and_box(snapshots: Path, tmp_path: Path) -> None:
     gallery = new_gallery(tmp_path / "gallery")
     report = run(snapshots, gallery)
@@ -81,6 +82,7 @@ def test_each_person_in_a_still_is_a_tracklet_with_camera_time_and_box(snapshots
     assert not verify(gallery).faults
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batches", [0, 1, 3])
 def test_interrupted_it_ends_with_the_same_rows(
     snapshots: Path, tmp_path: Path, batches: int, monkeypatch: pytest.MonkeyPatch
@@ -98,6 +100,7 @@ def test_interrupted_it_ends_with_the_same_rows(
     assert (third.videos, third.unchanged, third.crops) == (0, 5, 0)
 
 
+@pytest.mark.slow
 def test_pictures_are_committed_in_blocks(snapshots: Path, tmp_path: Path) -> None:
     gallery = new_gallery(tmp_path / "gallery")
     before = gallery.generation
@@ -105,6 +108,7 @@ def test_pictures_are_committed_in_blocks(snapshots: Path, tmp_path: Path) -> No
     assert gallery.generation == before + 2  # one of each camera
 
 
+@pytest.mark.slow
 def test_copies_moved_and_damaged_pictures(snapshots: Path, tmp_path: Path) -> None:
     gallery = new_gallery(tmp_path / "gallery")
     run(snapshots, gallery)
@@ -124,6 +128,7 @@ def test_copies_moved_and_damaged_pictures(snapshots: Path, tmp_path: Path) -> N
     assert find(gallery, "green")[0].video == snapshots / "gate/moved.jpg"
 
 
+@pytest.mark.slow
 def test_where_the_path_has_no_time_the_picture_says_it_or_the_file_and_it_is_uncertain(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9003] = "2026:03:02 10:00:00"  # DateTimeOriginal
@@ -158,6 +163,7 @@ def market(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_crops_are_people_already(market: Path, tmp_path: Path) -> None:
     gallery = new_gallery(tmp_path / "gallery")
     report = run(market, gallery, CROPS)
@@ -174,6 +180,7 @@ def test_crops_are_people_already(market: Path, tmp_path: Path) -> None:
     assert not verify(gallery).faults
 
 
+@pytest.mark.slow
 def test_crops_beside_footage_do_not_change_the_detector_of_queries(
     snapshots: Path, market: Path, tmp_path: Path
 ) -> None:
@@ -216,6 +223,7 @@ def test_dry_run_opens_pictures(snapshots: Path) -> None:
     assert [entry.file for entry in found.skipped] == ["yard/text.jpg"]
 
 
+@pytest.mark.slow
 def test_lost_crops_and_vectors_are_made_again_of_the_pictures(snapshots: Path, tmp_path: Path) -> None:
     gallery = new_gallery(tmp_path / "gallery")
     run(snapshots, gallery)
@@ -229,6 +237,7 @@ def test_lost_crops_and_vectors_are_made_again_of_the_pictures(snapshots: Path, 
     assert contents(gallery) == before
 
 
+@pytest.mark.slow
 def test_embedded_again_all_at_once_vectors_go_where_they_belong(snapshots: Path, tmp_path: Path) -> None:
     gallery = new_gallery(tmp_path / "gallery")
     run(snapshots, gallery)
@@ -244,6 +253,7 @@ def test_embedded_again_all_at_once_vectors_go_where_they_belong(snapshots: Path
     assert Searcher(gallery, Other()).search(Other().embed([query_crop("green")]), top=1).hits[0].camera == "gate"
 
 
+@pytest.mark.slow
 def test_more_recordings_than_sqlite_takes_values_are_counted(snapshots: Path, tmp_path: Path) -> None:
     gallery = new_gallery(tmp_path / "gallery")
     run(snapshots, gallery)

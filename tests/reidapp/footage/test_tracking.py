@@ -84,6 +84,7 @@ def test_walker_whose_boxes_do_not_overlap() -> None:
     assert whole >= 36  # in the others an embedding was far off
 
 
+@pytest.mark.slow
 def test_different_looks_crossing_stay_pure_and_whole() -> None:
     runs = [crossing(seed, alike=False) for seed in range(200)]
     paths = [path for samples in runs for path in track(AppearanceTracker(), samples)]
@@ -92,6 +93,7 @@ def test_different_looks_crossing_stay_pure_and_whole() -> None:
     assert len(paths) <= 1.2 * 2 * len(runs)
 
 
+@pytest.mark.slow
 def test_same_clothes_crossing_purity_before_length() -> None:
     runs = [crossing(seed, alike=True) for seed in range(200)]
     paths = [path for samples in runs for path in track(AppearanceTracker(), samples)]

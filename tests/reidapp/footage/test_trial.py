@@ -38,6 +38,7 @@ def test_ffmpeg_still_breaks_down_over_it() -> None:
     assert _in_a_process("import av, sys; av.open(sys.argv[1])", str(ENDS_FFMPEG)).returncode == -signal.SIGABRT
 
 
+@pytest.mark.slow
 def test_it_is_named_and_the_others_are_indexed(tmp_path: Path) -> None:
     footage = tmp_path / "footage"
     write_good(footage)
@@ -96,6 +97,7 @@ def test_a_process_that_cannot_begin_is_no_fault_of_a_recording(
         trial.survivable(path, {})
 
 
+@pytest.mark.slow
 def test_what_surely_is_no_transport_stream_needs_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = {path.suffix: path for path in write_good(tmp_path / "good")}
     asked: list[str] = []

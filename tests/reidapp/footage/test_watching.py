@@ -136,6 +136,7 @@ def indexing(gallery: Gallery, detector: ShirtDetector | None = None) -> Callabl
     return lambda footage: index_footage(footage, gallery, ShirtEmbedder(), detector or ShirtDetector(), SETTINGS)
 
 
+@pytest.mark.slow
 def test_recordings_are_indexed_as_they_come_and_faults_are_named_once(
     tmp_path: Path, clock: Clock, videos: dict[str, Path]
 ) -> None:
@@ -165,6 +166,7 @@ def test_recordings_are_indexed_as_they_come_and_faults_are_named_once(
     assert total.crops == gallery.summary().crops
 
 
+@pytest.mark.slow
 def test_a_file_whose_disk_fails_for_a_while_is_tried_again_and_named_once(
     tmp_path: Path, clock: Clock, videos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +195,7 @@ def test_a_file_whose_disk_fails_for_a_while_is_tried_again_and_named_once(
     assert "Input/output error" in total.skipped[0].reason
 
 
+@pytest.mark.slow
 def test_a_gallery_that_is_busy_and_a_folder_that_went_away_are_waited_for(
     tmp_path: Path, clock: Clock, videos: dict[str, Path]
 ) -> None:
@@ -254,6 +257,7 @@ def test_ctrl_c_ends_it_with_the_sum(tmp_path: Path, clock: Clock, videos: dict[
     assert waiting.to_dict() == passes[-1].to_dict()
 
 
+@pytest.mark.slow
 def test_what_is_corrected_meanwhile_stays(tmp_path: Path, clock: Clock, videos: dict[str, Path]) -> None:
     """What the user says of a camera goes into the gallery once in a run."""
     folder, gallery = tmp_path / "gate", new_gallery(tmp_path / "gallery")

@@ -41,6 +41,7 @@ def state(gallery: Gallery) -> list[tuple]:
     return sorted((*row[:-1], row[-1].tobytes()) for row in truth(gallery))
 
 
+@pytest.mark.slow
 def test_a_restored_gallery_is_the_same_and_stays_so_whatever_becomes_of_the_other(
     gallery: Gallery, tmp_path: Path
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_restored_gallery_is_the_same_and_stays_so_whatever_becomes_of_the_oth
     assert verify(backup).faults == verify(gallery).faults == []
 
 
+@pytest.mark.slow
 def test_a_back_up_of_a_gallery_at_work_is_of_one_moment(gallery: Gallery, tmp_path: Path) -> None:
     over, faults, rng = threading.Event(), [], np.random.default_rng(4)
 

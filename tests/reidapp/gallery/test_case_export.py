@@ -18,6 +18,7 @@ from tests.reidapp.gallery.test_cases import of_camera
 from tests.small_gallery import FOOTAGE, frame_at, make_gallery
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("show_heads", [False, True])
 def test_an_archive_is_whole_and_heads_are_blurred_in_it(tmp_path: Path, show_heads: bool) -> None:
     gallery = make_gallery(tmp_path)

@@ -4,6 +4,7 @@ import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from reidapp.gallery.case_export import export_case
@@ -38,6 +39,7 @@ class Sheet(HTMLParser):
         self.texts.append(data.strip())
 
 
+@pytest.mark.slow
 def test_names_in_any_script_are_on_it_and_nothing_else_is(tmp_path: Path) -> None:
     gallery = make_gallery(tmp_path)
     with gallery.writing() as writer:

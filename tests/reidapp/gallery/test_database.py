@@ -103,6 +103,7 @@ Gallery.open(Path(sys.argv[1]))
 """
 
 
+@pytest.mark.slow
 def test_an_upgrade_that_fails_or_is_killed_leaves_the_old_one_and_the_next_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +144,7 @@ print("opened", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_who_opens_a_gallery_while_another_upgrades_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _of_the_first_schema(tmp_path / "gallery.db")
     migrate, begun = database._migrate, threading.Event()

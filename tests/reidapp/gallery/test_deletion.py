@@ -124,6 +124,7 @@ def test_nothing_is_left_of_whom_was_deleted_and_all_of_the_others(gallery: Gall
     assert delete(gallery, camera="Gate") == deletion.Deletion()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_the_same_hits_as_brute_force_after_any_deletions(tmp_path: Path, seed: int) -> None:
     rng, gallery = np.random.default_rng(seed), new_gallery(tmp_path)
@@ -197,6 +198,7 @@ def test_killed_anywhere_all_is_there_or_the_next_one_who_writes_ends_it(
     assert verify(gallery).leftovers == []
 
 
+@pytest.mark.slow
 def test_searches_at_the_same_time_see_the_state_before_or_after(gallery: Gallery) -> None:
     searcher, query = Searcher(gallery, ColourEmbedder()), ColourEmbedder().embed([query_crop("red")])
 
@@ -236,6 +238,7 @@ def test_a_part_of_a_recording_goes_and_its_crops_keep_their_vectors(gallery: Ga
     assert (hit.tracklet, hit.score) == (late.id, pytest.approx(1, abs=0.05))
 
 
+@pytest.mark.slow
 def test_a_deleted_picture_comes_back_only_if_it_is_asked_for(tmp_path: Path) -> None:
     folder, gallery = tmp_path / "snapshots", shirt_gallery(tmp_path / "gallery")
     save(still("red"), folder / "gate/2026-03-02_10-00-00.png")
@@ -253,6 +256,7 @@ def test_a_deleted_picture_comes_back_only_if_it_is_asked_for(tmp_path: Path) ->
     assert run(folder, gallery).unchanged == 2
 
 
+@pytest.mark.slow
 def test_what_is_older_than_the_gallery_keeps_goes_at_the_end_of_indexing(tmp_path: Path) -> None:
     folder, gallery = tmp_path / "snapshots", shirt_gallery(tmp_path / "gallery")
     now = datetime.now(UTC)

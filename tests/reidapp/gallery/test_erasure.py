@@ -152,6 +152,7 @@ def nearest_is_itself(gallery: Gallery) -> bool:
     return all(current.best_rows(one[None], kept, 1)[0][0] == row for one, row in zip(stored, rows, strict=True))
 
 
+@pytest.mark.slow
 def test_nothing_of_a_person_is_in_any_file(gallery: Gallery) -> None:
     mine = spoken_of(gallery)
     gone = marks(gallery, mine) | names(NAME, FORMER, MERGED)
@@ -268,6 +269,7 @@ def _killed(path: Path, where: str, calls: int) -> None:
         erase(writer, Subject(NAME), "a0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "calls", "committed"),
     [
@@ -300,6 +302,7 @@ def test_killed_anywhere_it_is_run_again_to_its_end(gallery: Gallery, where: str
 # Back-ups
 
 
+@pytest.mark.slow
 def test_a_back_up_is_rid_of_them_on_its_next_run(gallery: Gallery, tmp_path: Path) -> None:
     mine = spoken_of(gallery)
     early = tracklets_of(gallery, 7)[0]
@@ -328,6 +331,7 @@ def test_a_back_up_is_rid_of_them_on_its_next_run(gallery: Gallery, tmp_path: Pa
     assert third["erased"] == []
 
 
+@pytest.mark.slow
 def test_a_back_up_that_is_away_or_cannot_be_written_is_named(gallery: Gallery, tmp_path: Path) -> None:
     spoken_of(gallery)
     away, kept = tmp_path / "disk" / "1", tmp_path / "kept"
@@ -347,6 +351,7 @@ def test_a_back_up_that_is_away_or_cannot_be_written_is_named(gallery: Gallery, 
     assert said["erased"] == [f"{each}: 1 erasure done there, too" for each in (away, kept)]
 
 
+@pytest.mark.slow
 def test_a_database_that_is_kept_busy_is_said_and_then_finished(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

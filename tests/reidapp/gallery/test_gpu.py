@@ -47,6 +47,7 @@ def _small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "_WORTH", 20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_the_same_rows_and_scores_as_brute_force(on_gpu: Gpu, seed: int) -> None:
     def make(stretches: list[np.ndarray], ids: np.ndarray, coded: list[tuple[Coarse, np.ndarray]]) -> ExactIndex:

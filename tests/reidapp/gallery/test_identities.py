@@ -153,6 +153,7 @@ def _random_action(identities: Identities, rng: random.Random) -> None:
     act()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_was_done_is_undone_and_redone(gallery: Gallery, seed: int) -> None:
     rng = random.Random(seed)

@@ -109,6 +109,7 @@ def test_a_tracklet_across_chunks_is_there_at_every_moment(tmp_path: Path) -> No
     assert tracklets(gallery, before=START + timedelta(seconds=49)).items == []
 
 
+@pytest.mark.slow
 def test_what_was_seen_is_looked_for_in_one_stretch_of_time_after_another(tmp_path: Path) -> None:
     """Recordings hours and months apart, one of unknown length, chunks with a gap between them."""
     gallery, box = make_gallery(tmp_path, empty=True), Box(0.1, 0.1, 0.2, 0.5)

@@ -60,6 +60,7 @@ def _indexed(gallery: Gallery, footage: Footage) -> IndexReport:
     return index_footage(footage, gallery, ColourEmbedder(), ShirtDetector(), SETTINGS, workers=1)
 
 
+@pytest.mark.slow
 def test_indexing_says_it_and_goes_on_where_it_was(
     gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +81,7 @@ def test_indexing_says_it_and_goes_on_where_it_was(
     assert [fault for fault in verify(gallery).faults if "models/" not in fault.what] == []
 
 
+@pytest.mark.slow
 def test_who_watches_a_folder_waits_for_it(gallery: Gallery, tmp_path: Path) -> None:
     write_good(tmp_path / "yard")
     stop, told, took = threading.Event(), list[str](), list[IndexReport]()

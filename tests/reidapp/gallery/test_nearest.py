@@ -67,6 +67,7 @@ def held_against_brute_force(
                 assert (found.rows.tolist(), found.scores.tolist()) == brute_force(rows, ids, query, k, kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30))
 def test_the_same_rows_and_scores_as_brute_force(seed: int) -> None:
     held_against_brute_force(seed, ExactIndex)

@@ -48,6 +48,7 @@ def tinted(tmp_path: Path) -> tuple[Gallery, np.ndarray]:
     return world(tmp_path, 1.5)
 
 
+@pytest.mark.slow
 def test_cameras_that_tint_are_found_out_and_searches_find_people_again(tinted: tuple[Gallery, np.ndarray]) -> None:
     gallery, people = tinted
     searcher = Searcher(gallery, Model())
@@ -152,6 +153,7 @@ def test_answers_refine_what_is_compared(tinted: tuple[Gallery, np.ndarray], ans
     np.testing.assert_allclose(snapshot.asking(ask.embeddings)[0], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_p_match_holds_for_the_means_it_was_made_with(tinted: tuple[Gallery, np.ndarray]) -> None:
     gallery, people = tinted
     every = _all(Searcher(gallery, Model()), people[:1])
@@ -170,6 +172,7 @@ def test_p_match_holds_for_the_means_it_was_made_with(tinted: tuple[Gallery, np.
     assert switch_off(gallery).recalibrate
 
 
+@pytest.mark.slow
 def test_a_search_has_no_p_match_of_other_means_than_its_own(
     tinted: tuple[Gallery, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,6 +134,7 @@ def test_filters_lose_no_hit_and_let_none_through(
     assert result.rows == sum(len(rows) for _, _, rows in kept)
 
 
+@pytest.mark.slow
 def test_a_tracklet_with_many_crops_hides_no_other(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     query = unit(rng.normal(size=DIM))

@@ -172,6 +172,7 @@ def live(gallery: Gallery, rng: np.random.Generator, tidy: Callable[[Snapshots],
     return mine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_the_same_hits_as_brute_force_whatever_happens(tmp_path: Path, seed: int) -> None:
     mine = live(new_gallery(tmp_path), np.random.default_rng(seed), Snapshots.derive)
@@ -269,6 +270,7 @@ def test_half_a_file_of_a_killed_process_goes(derived: tuple[Gallery, Path]) -> 
     assert file.exists()
 
 
+@pytest.mark.slow
 def test_small_files_become_large_ones(tmp_path: Path) -> None:
     gallery, rng = new_gallery(tmp_path), np.random.default_rng(3)
     snapshots = Snapshots(gallery, gallery.model_id)
@@ -308,6 +310,7 @@ for number in range(100, 110):
 """
 
 
+@pytest.mark.slow
 def test_a_search_beside_a_writing_process_sees_whole_commits(derived: tuple[Gallery, Path]) -> None:
     gallery, _ = derived
     searcher, snapshots = Searcher(gallery, Model()), Snapshots(gallery, gallery.model_id)

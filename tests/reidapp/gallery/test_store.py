@@ -58,6 +58,7 @@ def test_a_creation_that_was_killed_is_done_again(tmp_path: Path) -> None:
     assert not list(folder.glob("*.new*"))
 
 
+@pytest.mark.slow
 def test_two_processes_create_one_gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, made = Path(__file__), list[Gallery]()
     connect = database.connect
@@ -133,6 +134,7 @@ def _write(path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
     gallery = new_gallery(tmp_path)
     busy = pytest.raises(ReidappError, match="another process, such as `reidapp index`, is writing")

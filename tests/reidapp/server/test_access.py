@@ -31,6 +31,8 @@ from reidapp.server.sign_in import Sessions, UserDoor
 from reidapp.server.users import Users
 from tests.small_gallery import HOSTILE, START, make_service, png, query_crop
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "access.md"
 BASE, API = "http://127.0.0.1:7860", "/api/v1"
 ASKERS = {

@@ -148,6 +148,7 @@ def test_answers_to_a_saved_search_are_kept_and_taken_back_by_feedback_alone(own
     assert own.get(path).json()["no"] == hits[3:4]
 
 
+@pytest.mark.slow
 def test_what_a_viewer_says_stays_in_their_search(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     hits = save(TestClient(build_app(service), base_url=BASE), "coat")
@@ -287,6 +288,7 @@ def test_several_galleries_in_one_server(tmp_path: Path) -> None:
         assert client.get(f"{API}/galleries/gallery-2/tracklets/{entry['id']}").json()["camera"] == "Garden"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["cams.example", "127.0.0.1:7860"])  # some proxies pass on the one that was asked for
 @pytest.mark.parametrize("prefix", ["", "/reid"])  # some take the path off again
 def test_behind_a_proxy_under_a_path(service: SearchService, prefix: str, host: str) -> None:
@@ -325,6 +327,7 @@ def limited(service: SearchService, asker: Asker) -> TestClient:
     return TestClient(build_app(service, asker=asker), base_url=BASE)
 
 
+@pytest.mark.slow
 def test_who_may_see_one_camera_sees_nothing_of_others(service: SearchService) -> None:
     every = TestClient(build_app(service), base_url=BASE)
     hidden = [entry for entry in every.get(f"{API}/tracklets").json()["tracklets"] if entry["camera"] != "Hall"]
@@ -457,6 +460,7 @@ def test_a_folder_is_planned_in_part(own: TestClient, tmp_path: Path) -> None:
     assert (told["footage_s"], told["per_hour"], told["hours_left"]) == (14 * len(FOOTAGE), None, None)
 
 
+@pytest.mark.slow
 def test_models_and_calibration(client: TestClient) -> None:
     (model,) = client.get(f"{API}/models").json()["models"]
     assert model["active"]

@@ -72,6 +72,7 @@ def gate(shared: tuple[SearchService, Jobs]) -> tuple[str, str, str]:
     return first.id, first.video.id, first.crops[0].id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asker", BLURRED, ids=lambda asker: asker.role)
 def test_heads_are_blurred_in_crops_frames_and_clips(
     shared: tuple[SearchService, Jobs], asker: Asker, tmp_path: Path
@@ -116,6 +117,7 @@ def details_of_red(clip: Path, begins_s: float) -> list[float]:
     return [detail(head_and_shoes(image, time_s)[1]) for time_s, image in pictures]
 
 
+@pytest.mark.slow
 def test_who_was_not_found_is_blurred_in_frames_clips_and_archives(tmp_path: Path) -> None:
     """RED's rows are taken away: what is left to tell of him is that he moves."""
     service = make_service(tmp_path)
@@ -155,6 +157,7 @@ def test_who_was_not_found_is_blurred_in_frames_clips_and_archives(tmp_path: Pat
     jobs.close()
 
 
+@pytest.mark.slow
 def test_nothing_that_is_cached_for_one_is_sent_to_another(shared: tuple[SearchService, Jobs]) -> None:
     clear, client, (tracklet, _, crop) = client_of(shared, CLEAR[1]), client_of(shared, BLURRED[0]), gate(shared)
     for url in (f"{API}/tracklets/{tracklet}/clip?around_s=1", f"{API}/crops/{crop}"):
@@ -177,6 +180,7 @@ def test_who_may_see_heads_gets_what_is_stored(shared: tuple[SearchService, Jobs
     assert client.get(f"{API}/videos/{video}/file").content == path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asker", BLURRED, ids=lambda asker: asker.role)
 def test_whole_recordings_and_clear_archives_are_refused(shared: tuple[SearchService, Jobs], asker: Asker) -> None:
     (service, jobs), client, (tracklet, video, _) = shared, client_of(shared, asker), gate(shared)
@@ -199,6 +203,7 @@ def test_whole_recordings_and_clear_archives_are_refused(shared: tuple[SearchSer
     assert client.post(f"{API}/jobs/{job['id']}/retry").status_code == 403
 
 
+@pytest.mark.slow
 def test_pictures_of_saved_searches_are_blurred_too(shared: tuple[SearchService, Jobs]) -> None:
     clear, client = client_of(shared, CLEAR[1]), client_of(shared, BLURRED[0])
     given = clear.post(f"{API}/queries", content=png(query_crop("red"))).json()["id"]

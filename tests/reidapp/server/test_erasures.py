@@ -78,6 +78,7 @@ def test_a_person_is_erased_and_that_is_proven(client: TestClient, service: Sear
             assert NAME.encode() not in file.read_bytes(), file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wanted", "status"),
     [
@@ -96,6 +97,7 @@ def test_what_is_wrong_is_said(client: TestClient, wanted: dict, status: int) ->
     assert client.get(f"{API}/erasures").json() == {"erasures": []}
 
 
+@pytest.mark.slow
 def test_exports_pictures_and_searches_of_the_last_minutes_are_forgotten(
     service: SearchService, tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ def test_tracklet_has_the_path_of_the_box(client: TestClient, service: SearchSer
         np.testing.assert_allclose(point["box"], walk.box(point["time_s"]), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["crops", "videos", "tracklets", "queries"])
 @pytest.mark.parametrize("name", ["0123456789abcdef", "..%2f..%2fgallery.db", "%2Fetc%2Fpasswd"])
 def test_what_is_not_there_is_404(client: TestClient, kind: str, name: str) -> None:
@@ -102,6 +103,7 @@ def test_crop_query_is_used_whole(client: TestClient) -> None:
     assert told["people"] == []
 
 
+@pytest.mark.slow
 def test_large_picture_is_shown_smaller(client: TestClient) -> None:
     told = client.post(f"{API}/queries", content=png(np.zeros((1500, 3000, 3), np.uint8))).json()
     assert Image.open(BytesIO(client.get(told["url"]).content)).size == (1280, 640)
@@ -148,6 +150,7 @@ def test_health(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
+@pytest.mark.slow
 def test_a_still_is_sent_upright_as_browsers_know_it(tmp_path: Path) -> None:
     service = make_service(tmp_path, empty=True)
     exif = Image.Exif()

@@ -41,6 +41,7 @@ def test_tells_a_link_that_works_and_the_next(service: SearchService) -> None:
         assert opener.open(address[0], timeout=20).read() == b'"page"'
 
 
+@pytest.mark.slow
 def test_answers_are_sent_at_once() -> None:
     said: Queue[str] = Queue()
     app = FastAPI()

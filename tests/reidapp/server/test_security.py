@@ -139,6 +139,7 @@ def directives(policy: str) -> dict[str, set[str]]:
     return {name: set(allowed) for name, *allowed in (part.split() for part in policy.split(";"))}
 
 
+@pytest.mark.slow
 def test_answers_of_the_api_run_nothing_and_load_nothing_from_elsewhere(service: SearchService) -> None:
     with TestClient(build_app(service), base_url=BASE) as client:
         entry = client.get("/api/v1/tracklets").json()["tracklets"][0]

@@ -111,11 +111,13 @@ def test_queries_stay_within_their_memory() -> None:
     assert queries.get("c").id == "c"
 
 
+@pytest.mark.slow
 def test_large_pictures_are_refused(service: SearchService) -> None:
     with pytest.raises(UserError, match="megapixels"):
         service.take_query(png(np.zeros((8000, 8000, 3), np.uint8)), "huge.png")
 
 
+@pytest.mark.slow
 def test_what_a_search_keeps_is_small_and_a_picture_is_decoded_once(
     service: SearchService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,6 +199,7 @@ def test_others_cannot_keep_somebody_out(door: UserDoor, clock: Clock) -> None:
     assert door.sign_in("ann", WORDS, "10.0.0.99")[0]
 
 
+@pytest.mark.slow
 def test_behind_a_proxy_the_address_is_the_one_that_the_proxy_says(service: SearchService, users: Users) -> None:
     def statuses(public: str | None, *forwarded: str) -> list[int]:
         door = UserDoor(users, Sessions(users, b"secret"))

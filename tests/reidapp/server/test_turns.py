@@ -86,6 +86,7 @@ def test_who_finds_the_line_full_is_told_so_and_the_others_get_hits(
     assert client.post(f"{API}/search", json=wanted).status_code == 200
 
 
+@pytest.mark.slow
 def test_nobody_searches_for_who_has_gone(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     (service,) = [service for _, service in app.state.galleries]
     slow = Slow(service, monkeypatch)

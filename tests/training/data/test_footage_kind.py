@@ -154,6 +154,7 @@ def test_generated_footage_says_its_seed(tmp_path: Path) -> None:
         load_dataset(f"footage:{tmp_path / 'f'}")
 
 
+@pytest.mark.slow
 def test_it_loads_no_torch() -> None:
     code = "import sys, training.data.datasets.footage; print({'torch', 'faiss', 'onnxruntime'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -229,6 +229,7 @@ def test_no_gallery_and_an_empty_one(tmp_path: Path) -> None:
         load_dataset(f"gallery:{empty.path}")
 
 
+@pytest.mark.slow
 def test_it_loads_neither_torch_nor_faiss() -> None:
     code = "import sys, training.data.datasets.gallery; print({'torch', 'faiss', 'onnxruntime'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

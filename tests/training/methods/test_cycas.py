@@ -60,6 +60,7 @@ def test_who_is_told_apart_costs_nothing() -> None:
     assert method.diagnose() == []
 
 
+@pytest.mark.slow
 def test_people_are_told_apart_by_what_stays_theirs_from_frame_to_frame() -> None:
     """Half of an image is whose it is, half is noise; a linear network learns which, without identities."""
     rng = np.random.default_rng(0)

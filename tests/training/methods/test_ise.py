@@ -132,6 +132,7 @@ def test_each_part_adds_its_own(expansion: bool, beta: float) -> None:
     torch.testing.assert_close(method.memory, memory)
 
 
+@pytest.mark.slow
 def test_numeric_gradient() -> None:
     method, features = build(ISE, tau=0.5, neighbours=2, beta=1.0), people(noise=0.1).double()
     batch = torch.from_numpy(begin(method, features.float(), done=0.5)[0])

@@ -32,6 +32,7 @@ def test_walking_moves_legs_and_keeps_lengths() -> None:
         assert abs(body.posed(Pose(phase=float(phase)), *SAME).points[1].min()) < 0.08
 
 
+@pytest.mark.slow
 def test_every_appearance_can_be_dressed() -> None:
     for seed in range(40):
         body = build_body(somebody(seed), 0.03)

@@ -38,6 +38,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> FootageSummary:
     return write_footage(tmp_path_factory.mktemp("footage") / "small", workers=1, **SMALL)
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_whatever_the_workers(small: FootageSummary, tmp_path: Path) -> None:
     write_footage(tmp_path / "two", workers=2, **SMALL)
     write_footage(tmp_path / "other", workers=1, seed=1, **SMALL)
@@ -101,6 +102,7 @@ def test_boxes_are_fractions_of_the_frame(small: FootageSummary) -> None:
         assert 0 < float(row["visible"]) <= 1
 
 
+@pytest.mark.slow
 def test_what_is_drawn_is_inside_its_box_and_fills_it() -> None:
     size = (640, 360)
     views = [footage_view(0, camera, size) for camera in range(2)]
@@ -127,6 +129,7 @@ def test_what_is_drawn_is_inside_its_box_and_fills_it() -> None:
     assert checked >= 10
 
 
+@pytest.mark.slow
 def test_everybody_passes_every_camera_for_five_seconds_and_the_place_is_never_crowded(tmp_path: Path) -> None:
     summary = write_footage(tmp_path / "out", fps=4, size=(320, 180), seed=7)
     rows = truth(tmp_path / "out")
@@ -141,6 +144,7 @@ def test_everybody_passes_every_camera_for_five_seconds_and_the_place_is_never_c
     assert np.quantile(heights, 0.98) * 360 < 240
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crowd", [1, 2, 3])
 def test_nobody_is_in_two_places_at_once(crowd: int) -> None:
     for seed in range(4):
@@ -153,6 +157,7 @@ def test_nobody_is_in_two_places_at_once(crowd: int) -> None:
                 assert begin >= end - 1e-9 or here == there
 
 
+@pytest.mark.slow
 def test_a_crowd_has_several_groups_before_a_camera_at_once() -> None:
     views = [footage_view(0, camera, (640, 360)) for camera in range(2)]
 
@@ -226,6 +231,7 @@ def test_bad_options_are_named_and_nothing_is_written(tmp_path: Path, options: d
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_importing_loads_no_torch() -> None:
     code = "import sys, training.data.synthetic; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

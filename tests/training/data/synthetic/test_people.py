@@ -32,6 +32,7 @@ def test_same_seed_same_bytes_whatever_the_workers(tmp_path: Path) -> None:
     assert not set(one.values()) & set(other.values())
 
 
+@pytest.mark.slow
 def test_layout_names_and_counts(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     summary = write_people(
@@ -61,6 +62,7 @@ def test_layout_names_and_counts(tmp_path: Path) -> None:
         assert cv2.imread(str(path)).shape == (128, 64, 3)
 
 
+@pytest.mark.slow
 def test_everybody_is_seen_by_two_cameras() -> None:
     seen: dict[int, set[int]] = {}
     for crop in render_people(identities=4, images_per_identity=6, seed=2):
@@ -73,6 +75,7 @@ def test_every_eighth_person_is_dressed_like_the_one_before() -> None:
     assert [k for k in range(1, 24) if outfit(people[k]) == outfit(people[k - 1])] == [7, 15, 23]
 
 
+@pytest.mark.slow
 def test_everything_that_can_be_worn_or_carried_is() -> None:
     people = [identity_appearance(0, "train", index) for index in range(1500)]
     assert {p.bag for p in people} == set(BAG_KINDS)
@@ -82,11 +85,13 @@ def test_everything_that_can_be_worn_or_carried_is() -> None:
     assert {p.upper.cloth.pattern for p in people} >= set(UPPER_PATTERNS)
 
 
+@pytest.mark.slow
 def test_other_sizes() -> None:
     crop = next(render_people(identities=1, images_per_identity=1, size=(256, 128)))
     assert cv2.imdecode(np.frombuffer(crop.jpeg, np.uint8), cv2.IMREAD_COLOR).shape == (256, 128, 3)
 
 
+@pytest.mark.slow
 def test_crops_have_the_statistics_of_surveillance() -> None:
     images = [
         cv2.imdecode(np.frombuffer(crop.jpeg, np.uint8), cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
