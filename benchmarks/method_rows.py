@@ -134,7 +134,10 @@ def resumed_minutes(run: Path) -> float:
 
     spans, epochs = [], 0
     for file in (run / "tensorboard").iterdir():
-        events = EventAccumulator(str(file)).Reload().Scalars("loss")
+        found = EventAccumulator(str(file)).Reload()
+        if "loss" not in found.Tags()["scalars"]:  # stopped in its first epoch
+            continue
+        events = found.Scalars("loss")
         spans += [after.wall_time - before.wall_time for before, after in pairwise(events)]
         epochs += len(events)
     return epochs * statistics.median(spans) / 60
