@@ -1,8 +1,8 @@
 """What adapting to a gallery's own footage gains: mAP and Rank-1 between cameras, against the truth.
 
 Each world is generated footage of people whom no model has learnt from, once with cameras like those of the training
-and once with colours that were in none of it, indexed with the shipped model. Its gallery is searched as it is, after
-`adapt --quick`, and after training by each recipe; all begin anew from the shipped model.
+and once with looks that the generator has for nothing else, indexed with the shipped model. Its gallery is searched as
+it is, after `adapt --quick`, and after training by each recipe; all begin anew from the shipped model.
 
     python -m benchmarks.adapting [--worlds 0 1 2] [--work FOLDER] > docs/results/adapting.json
 
@@ -23,6 +23,7 @@ from benchmarks.machine import machine
 from benchmarks.worlds import DETECTOR
 from reidapp.bench import retrieval
 from reidapp.embedding import Embedder
+from reidapp.files import write_whole
 from reidapp.gallery.reembedding import reembed
 from reidapp.gallery.store import Gallery
 from training.adapting import adapt, adapt_quick
@@ -45,6 +46,7 @@ def main() -> None:
         "benchmark": "adapting",
         "command": f"python -m benchmarks.adapting --worlds {worlds}",
         "size": SIZE,
+        "detector": DETECTOR,
         "worlds": rows,
         "machine": machine(),
     }
@@ -62,7 +64,7 @@ def _row(work: Path, number: int, unseen: bool) -> dict[str, Any]:
     for way in WAYS:
         row[way] = _after(folder, footage, way)
         print(row, file=sys.stderr, flush=True)
-    done.write_text(json.dumps(row))
+    write_whole(done, json.dumps(row).encode())
     return row
 
 

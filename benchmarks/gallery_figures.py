@@ -98,7 +98,7 @@ def mapped(footage: Path, work: Path, detector: str) -> Result:
     Args:
         work: folder for the gallery and the adapted model.
     """
-    gallery, embedder = index_with_shipped(footage, work / "unseen", detector)
+    gallery, embedder = index_with_shipped(footage, work / "unseen-gallery", detector)
     adapted = Embedder(adapt_quick(gallery, work / "adapted.onnx").model)
     return maps(
         known(gallery, embedder, Truth.read(footage)), {"as it is": embedder, "adapted to its cameras": adapted}

@@ -21,7 +21,7 @@ from reidapp.gallery.identities import Identities
 from reidapp.gallery.label_free import LabelFreeScores
 from reidapp.gallery.store import Gallery
 from reidapp.model_card import ModelCard, read_card
-from training.adapting_crops import COMMON, AdaptingCrops, Tried, best
+from training.adapting_crops import NO_BATCH_NORM, AdaptingCrops, Tried, best
 from training.data.datasets.gallery import Gallery as GalleryData
 from training.engine import train
 from training.recipe import load_recipe
@@ -96,7 +96,7 @@ class AdaptResult:
             for name, text in what.items()
         ]
         choices = [
-            f"{'taken' if one == self.chosen else 'tried'}: {one.name}, {_number(one.scores.auc)}, and "
+            f"{'taken' if one is self.chosen else 'tried'}: {one.name}, {_number(one.scores.auc)}, and "
             f"{_number(one.scores.same_camera)} from the own camera"
             for one in self.tried
         ]
@@ -128,7 +128,7 @@ def adapt_quick(gallery: Gallery, out: Path, start: Path | None = None) -> Adapt
         raise UserError(f"{gallery.path}: at most {most} crops of a camera; {FEWEST} are needed. Index more footage")
     before = crops.scores(network)
     tried = crops.each_camera(network)
-    chosen = best(tried)
+    chosen = best(tried, before) or tried[0]
     what = f"batch norm statistics of crops of one's own cameras: {_counted(crops.fitted)}"
     card = _adapted(card, gallery, crops.fitted, what, f"adapt --quick to version {card.version}, {chosen.name}")
     chosen.statistics.put_into(network, 0)
@@ -188,7 +188,7 @@ def adapt(
         chosen, tried = crops.better_statistics(network)
         chosen.statistics.put_into(network, 0)
     else:
-        chosen, tried = Tried(COMMON, CameraStatistics([], {}), crops.scores(network)), []
+        chosen, tried = Tried(NO_BATCH_NORM, CameraStatistics([], {}), crops.scores(network)), []
     statistics = chosen.statistics if chosen.statistics.cameras else None
     fitted = crops.fitted if statistics else dict.fromkeys(crops.fitted, 0)
     known = sum(map(len, data.together))

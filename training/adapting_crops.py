@@ -13,7 +13,7 @@ from reidapp.imaging import decode_crop, resize
 from training.data.datasets import Record
 from training.data.datasets.gallery import Gallery as GalleryData
 
-COMMON, EACH_CAMERA = "common statistics", "statistics of each camera"
+COMMON, EACH_CAMERA, NO_BATCH_NORM = "common statistics", "statistics of each camera", "no batch norm"
 _CROPS = 8192  # looked at, at most: more change the statistics no further
 _OF_A_CAMERA = 1024
 _WEIGHTS = (0, 16, 64, 256)  # that the network's own statistics may have, as crops
@@ -49,6 +49,7 @@ class AdaptingCrops:
         self._images = _images(records, network)
         self.counts = {name: int((self._cameras == name).sum()) for name in data.cameras}
         self.fitted = {name: count if count >= FEWEST else 0 for name, count in self.counts.items()}
+        self._own = {name: np.flatnonzero(self._cameras == name) for name, count in self.fitted.items() if count}
 
     def scores(self, network: Network) -> LabelFreeScores:
         """Those of a network as it is."""
@@ -58,29 +59,36 @@ class AdaptingCrops:
         """Statistics of each camera: of its crops alone, then with more and more of the network's own in them.
 
         Dozens of crops say little of what is normal; and where a camera is like those that the network learnt from, its
-        own say more. The network is left as it was.
+        own say more. None if no camera has enough crops. The network is left as it was.
         """
-        own_crops = {name: self._images[self._cameras == name] for name, count in self.fitted.items() if count}
-        found = fit_statistics(network, self._images, own_crops)
+        return self._steadied(network, self._fit(network))
+
+    def better_statistics(self, network: Network) -> tuple[Tried, list[Tried]]:
+        """Statistics of each camera where they improve on common ones, else these; and all that were tried.
+
+        The network has common ones afterwards.
+        """
+        found = self._fit(network)
+        tried = self._steadied(network, found)
+        shared = CameraStatistics([], {name: table[:1] for name, table in found.tables.items()})
+        shared.put_into(network, 0)
+        common = Tried(COMMON, shared, self.scores(network))
+        return best(tried, common.scores) or common, [common, *tried]
+
+    def _fit(self, network: Network) -> CameraStatistics:
+        return fit_statistics(network, self._images, {name: self._images[rows] for name, rows in self._own.items()})
+
+    def _steadied(self, network: Network, found: CameraStatistics) -> list[Tried]:
         own = CameraStatistics([], {name: network.get_buffer(name).clone()[None] for name in found.tables})
-        counts = [len(self._images), *map(len, own_crops.values())]
+        crops = [len(self._images), *map(len, self._own.values())]
         tried = []
-        for weight in _WEIGHTS:
-            statistics = steadied(found, network, counts, weight)
+        for weight in _WEIGHTS if self._own else ():
+            statistics = steadied(found, network, crops, weight)
             scores = self._scores(self._embedded(network, statistics))
             own.put_into(network, 0)
             share = f", the network's own as {weight} crops more" if weight else ""
             tried.append(Tried(EACH_CAMERA + share, statistics, scores))
         return tried
-
-    def better_statistics(self, network: Network) -> tuple[Tried, list[Tried]]:
-        """Statistics of each camera where they improve on common ones, else these; and all that were tried."""
-        tried = self.each_camera(network)
-        alone, each = tried[0].statistics, best(tried)
-        shared = CameraStatistics([], {name: table[:1] for name, table in alone.tables.items()})
-        shared.put_into(network, 0)
-        common = Tried(COMMON, shared, self.scores(network))
-        return each if each.scores.improves(common.scores) else common, [common, *tried]
 
     def _embedded(self, network: Network, statistics: CameraStatistics) -> np.ndarray:
         """As the exported model embeds them."""
@@ -96,9 +104,13 @@ class AdaptingCrops:
         return label_free_scores(embeddings, self._tracklets, self._camids, self._at_once)
 
 
-def best(tried: Sequence[Tried]) -> Tried:
-    """Whose embeddings are drawn to their own camera the least; in one camera, whose tracklets are told apart best."""
-    return min(tried, key=lambda one: (one.scores.same_camera or 0.0, -(one.scores.auc or 0.0)))
+def best(tried: Sequence[Tried], than: LabelFreeScores) -> Tried | None:
+    """Of those that improve on some scores the one whose embeddings are drawn to their own camera the least.
+
+    In one camera: whose tracklets are told apart best.
+    """
+    better = [one for one in tried if one.scores.improves(than)]
+    return min(better, key=lambda one: (one.scores.same_camera or 0.0, -(one.scores.auc or 0.0)), default=None)
 
 
 def _spread(records: Sequence[Record]) -> list[Record]:

@@ -45,7 +45,7 @@ def synth_footage(
     seconds: Annotated[float, typer.Option(min=10, help="Length of each camera's recording.")] = 60,
     crowd: CrowdOption = 1,
     unseen_looks: Annotated[
-        bool, typer.Option("--unseen-looks", help="Cameras with colours such as no other generated camera has.")
+        bool, typer.Option("--unseen-looks", help="Cameras with looks such as no other generated camera has.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same pixels.")] = 0,
     json: JsonOption = False,

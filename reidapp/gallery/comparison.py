@@ -180,8 +180,8 @@ def compare_named(gallery: Gallery, embedders: Sequence[Embeds]) -> NamedScores 
     if not again:
         return None
     images = [read_image(crop.file) for crop in crops]
-    found = [_named(_embedded(gallery, embedder, crops, images), pids, camids) for embedder in embedders]
-    return NamedScores(len(again), [each for each in found if each])
+    found = [_ranked(_embedded(gallery, embedder, crops, images), pids, camids) for embedder in embedders]
+    return NamedScores(len(again), found)
 
 
 def _chosen(crops: Sequence[StoredCrop], person_of: dict[str, str], most: int) -> list[StoredCrop]:
@@ -217,8 +217,11 @@ def _named(embeddings: np.ndarray, pids: np.ndarray, camids: np.ndarray) -> Retr
     rows = np.flatnonzero(pids >= 0)
     if not _seen_again(pids[rows], camids[rows]):
         return None
-    own = embeddings[rows], pids[rows], camids[rows]
-    return evaluate_ranking(*own, *own, protocol="named people of the gallery")
+    return _ranked(embeddings[rows], pids[rows], camids[rows])
+
+
+def _ranked(*crops: np.ndarray) -> RetrievalScores:
+    return evaluate_ranking(*crops, *crops, protocol="named people of the gallery")
 
 
 def _seen_again(pids: np.ndarray, camids: np.ndarray) -> list[int]:

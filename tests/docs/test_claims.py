@@ -52,3 +52,13 @@ def test_how_often_it_fails_is_what_was_measured() -> None:
         assert row, beginning
         assert float(row[1]) == pytest.approx(100 * share, abs=0.06), beginning
     assert ", ".join(f"{100 * (1 - each):.1f}" for each in rank1) in text
+
+
+def test_what_adapting_gains_is_what_was_measured() -> None:
+    result = json.loads((DOCS / "results/adapting.json").read_text("utf-8"))
+    told = re.findall(r"^\| (unseen|usual), (\d) \| (.+) \|$", (DOCS / "adapting.md").read_text("utf-8"), re.MULTILINE)
+    assert len(told) == len(result["worlds"])
+    for (looks, number, cells), world in zip(told, result["worlds"], strict=True):
+        assert (looks == "unseen", int(number)) == (world["unseen_looks"], world["world"])
+        scores = [f"{100 * world[way]['mAP']:.1f}" for way in ("before", "quick", "ise", "cluster_contrast")]
+        assert cells.split(" | ") == [str(world["crops"]), *scores]

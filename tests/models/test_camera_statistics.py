@@ -13,8 +13,6 @@ from reidapp.embedding import Embedder
 from reidapp.errors import UserError
 from reidapp.model_card import ModelCard
 
-pytestmark = pytest.mark.slow
-
 HEIGHT, WIDTH = 64, 32
 CAMERAS = ["gate", "hall"]
 
@@ -94,6 +92,7 @@ def test_fitting_leaves_the_network_as_it_was(network: Network) -> None:
     assert not network.training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", BATCHES)
 def test_an_exported_model_takes_each_cameras_own(
     exported: Embedder, network: Network, statistics: CameraStatistics, size: int
@@ -105,12 +104,14 @@ def test_an_exported_model_takes_each_cameras_own(
     assert (expected[1] * expected[2]).sum(1).max() < 0.999  # else nothing is shown
 
 
+@pytest.mark.slow
 def test_a_neighbour_changes_nothing(exported: Embedder) -> None:
     images = list(pictures(60, 5))
     together = exported.embed(images, "hall")
     np.testing.assert_array_equal(together[:2], exported.embed(images[:2], "hall"))
 
 
+@pytest.mark.slow
 def test_read_back_it_has_the_common_statistics(
     exported: Embedder, network: Network, statistics: CameraStatistics
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from models.camera_statistics import CameraStatistics
 from reidapp.cli import main
 from reidapp.embedding import Embedder
 from reidapp.gallery.label_free import LabelFreeScores
@@ -15,6 +16,7 @@ from tests.conftest import World
 from tests.reidapp.commands import as_json, reidapp
 from training import adapting
 from training.adapting import AdaptResult
+from training.adapting_crops import Tried
 
 
 def test_the_models_of_a_gallery_are_listed(world: World) -> None:
@@ -55,7 +57,8 @@ def test_what_is_not_better_is_applied_by_force_alone(
     gallery = Gallery.open(world.gallery)
     scores = LabelFreeScores(25, 0.8, 0.4, 0.9, 0.5, 0.3)
     card = Embedder(gallery.model_file).card
-    result = AdaptResult(gallery.model_file, card, {}, before=scores, after=scores)
+    chosen = Tried("common statistics", CameraStatistics([], {}), scores)
+    result = AdaptResult(gallery.model_file, card, {}, scores, chosen)
     monkeypatch.setattr(adapting, "adapt_quick", lambda *arguments: result)
     command = ["adapt", "--quick", "--gallery", str(world.gallery), "--out", "new.onnx", "--apply", "--json", *force]
     monkeypatch.setattr(sys, "argv", ["reidapp", *command])

@@ -143,7 +143,7 @@ def draw_look(rng: np.random.Generator, setting: str) -> Look:
 
 
 def unseen_look(rng: np.random.Generator, look: Look) -> Look:
-    """A look that `draw_look` never gives: of a camera such as no model has learnt from generated people.
+    """A look that `draw_look` never gives, so of a camera such as no generated person was seen by.
 
     Real cameras have all of them: a wrong white balance, a dirty dome, a sensor at its limit, colours turned up, or
     none at all, as by night.
