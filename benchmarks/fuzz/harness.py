@@ -301,7 +301,8 @@ class _Writes:
         for path in paths:
             if isinstance(path, str | bytes | os.PathLike):
                 full = Path(os.path.abspath(os.fsdecode(path)))
-                if full.suffix != ".pyc" and not any(full.is_relative_to(folder) for folder in self._allowed):
+                own = "__pycache__" in full.parts or any(full.is_relative_to(folder) for folder in self._allowed)
+                if not own:
                     self.elsewhere.append(f"{event} {full}")
 
 
