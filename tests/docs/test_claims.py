@@ -2,7 +2,9 @@
 
 import json
 import re
+from typing import Any
 
+import numpy as np
 import pytest
 
 from docs.code_blocks import ROOT, pages
@@ -52,6 +54,26 @@ def test_how_often_it_fails_is_what_was_measured() -> None:
         assert row, beginning
         assert float(row[1]) == pytest.approx(100 * share, abs=0.06), beginning
     assert ", ".join(f"{100 * (1 - each):.1f}" for each in rank1) in text
+
+
+def test_how_often_it_fails_by_lighting_and_by_camera_is_what_was_measured() -> None:
+    groups = json.loads((DOCS / "results/bench_footage.json").read_text("utf-8"))["groups"]
+    text = (DOCS / "responsible-use.md").read_text("utf-8")
+
+    def failures(group: dict[str, Any]) -> list[tuple[float, float, float]]:
+        missed = group["missed"]
+        ways = [(missed["value"], missed["low"], missed["high"])]
+        for name in ("rank1", "recall"):
+            found = group[name]
+            ways.append((1 - found["value"], 1 - found["high"], 1 - found["low"]))
+        return [ways[1], ways[0], ways[2]]
+
+    for group in groups["lighting"]:
+        cells = [f"{100 * rate:.1f} ({100 * low:.0f} to {100 * high:.0f})" for rate, low, high in failures(group)]
+        assert " | ".join([f"| {group['name']}", str(group["cameras"]), *cells]) + " |" in text
+    rates = np.array([[rate for rate, _, _ in failures(group)] for group in groups["camera"]])
+    for least, most in zip(100 * rates.min(axis=0), 100 * rates.max(axis=0), strict=True):
+        assert re.search(rf"{least:.1f} to\s{most:.1f} %", text)
 
 
 def test_what_adapting_gains_is_what_was_measured() -> None:
