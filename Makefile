@@ -25,10 +25,8 @@ demo:
 	@$(PYTHON) tools/bootstrap.py train
 	@.venv/bin/reidapp demo $(ARGS)
 
-# A process more than there are cores, for tests wait now and then; those of a file stay together, for they share what
-# they have made.
-PROCESSES := $(shell $(PYTHON) -c "import os; print(os.cpu_count() + 1)")
-PYTEST := .venv/bin/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+# A process per core (one more gained nothing); the tests of a file stay together, for they share what they have made.
+PYTEST := .venv/bin/pytest -n logical --dist loadfile --no-loadscope-reorder
 
 test: lint
 	@$(PYTEST) $(ARGS)

@@ -89,6 +89,7 @@ def loaded_after(code: str, *forbidden: str) -> list[str]:
 # --- the one direction of imports ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "forbidden"),
     [
@@ -177,6 +178,7 @@ def test_what_is_imported_is_declared(folders, declared):
     assert {path: names for path, names in wrong.items() if names} == {}
 
 
+@pytest.mark.slow
 def test_extras_beyond_one_machine_are_imported_only_where_used():
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"

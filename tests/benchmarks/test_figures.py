@@ -76,6 +76,7 @@ def test_a_peer_that_was_not_run_has_no_bar(out: Path, tmp_path: Path, monkeypat
     assert "CMC, mAP, mINP: reid" not in labels
 
 
+@pytest.mark.slow
 def test_bins_of_p_match_are_drawn_where_a_result_has_them(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -213,6 +213,7 @@ def test_a_back_up_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "kept").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_back_up_of_a_damaged_log_leaves_no_key_behind(tmp_path: Path) -> None:
     gallery = make_crowd(tmp_path, people=2, shots=1)
     access = AccessFolder.of(gallery.path, environment={})

@@ -54,6 +54,7 @@ def asked(address: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.slow
 def test_a_server_that_has_too_much_to_do_is_asked_again(address: str, tmp_path: Path) -> None:
     done = asked(address, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

@@ -55,6 +55,7 @@ def of_row(network: Network, statistics: CameraStatistics, row: int, images: np.
     return found
 
 
+@pytest.mark.slow
 def test_each_camera_has_the_moments_of_its_own_crops(network: Network, statistics: CameraStatistics) -> None:
     """Of the first batch norm, whose input is a convolution of the pictures."""
     assert statistics.cameras == CAMERAS

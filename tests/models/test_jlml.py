@@ -131,6 +131,7 @@ def test_batch_norm() -> None:
     torch.testing.assert_close(out["features"].std(0, correction=0), torch.ones(10), atol=1e-2, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "head", "message"),
     [

@@ -175,6 +175,7 @@ def test_the_command(world: World, tmp_path: Path) -> None:
     assert (tmp_path / "page/index.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -114,6 +114,7 @@ def test_a_tag_that_cannot_be_read_begins_anew(server: Server, tmp_path: Path) -
         assert (tmp_path / "file").read_bytes() == DATA
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_what_the_next_goes_on_from(server: Server, tmp_path: Path) -> None:
     server.stop_after, server.stalls = 120_000, True
     code = (

@@ -69,6 +69,7 @@ def slow(query: np.ndarray, gallery: np.ndarray, k1: int, k2: int, lambda_value:
     return final[: len(query), len(query) :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("k1", "k2"), [(20, 6), (7, 3), (5, 1), (3, 9), (90, 6)])
 def test_agrees_with_loops(k1: int, k2: int) -> None:
     rng = np.random.default_rng(k1)
@@ -81,6 +82,7 @@ def test_agrees_with_loops(k1: int, k2: int) -> None:
     np.testing.assert_allclose(found.distances(np.array([7, 0])), expected[[7, 0]], atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tile", [2048, 256, 149, 599])
 def test_nearest_are_those_of_a_full_sort(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
     rng = np.random.default_rng(0)

@@ -160,6 +160,7 @@ def test_one_camera_is_said(model: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert "–" in str(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cameras", "why"),
     [({}, "no crop in it to adapt to; index footage first"), ({"gate": 2, "hall": 3}, "at most 12 crops of a camera")],
@@ -171,6 +172,7 @@ def test_too_little(model: Path, tmp_path: Path, cameras: dict[str, int], why: s
     assert not (tmp_path / "new.onnx").exists()
 
 
+@pytest.mark.slow
 def test_a_wrong_name_is_said_before_any_work(model: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"must end in \.onnx"):
         adapt_quick(new_gallery(tmp_path, model, {}), tmp_path / "run")
@@ -221,6 +223,7 @@ def test_training_on_a_gallery(
     assert again.after == result.after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cameras", "recipe", "why"),
     [
@@ -277,6 +280,7 @@ def test_no_cluster(model: Path, tmp_path: Path) -> None:
         adapt(gallery, tmp_path / "run", changes=["method.ise.clustering={dbscan: {min_samples: 99}}"], quiet=True)
 
 
+@pytest.mark.slow
 def test_tracklets_of_one_crop(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.training.test_adapting.CROPS", 1)
     monkeypatch.setattr(adapting, "_FEWEST_TO_TRAIN", 4)

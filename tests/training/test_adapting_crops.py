@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from models.camera_statistics import CameraStatistics
@@ -52,6 +53,7 @@ def network() -> Network:
     return Network({"height": 32, "width": 16, "backbone": "resnet18", "head": "bnneck"}).eval()
 
 
+@pytest.mark.slow
 def test_statistics_are_tried_without_touching_the_network(tmp_path: Path) -> None:
     crops, net = crops_of(tmp_path, {"gate": 18, "hall": 18, "attic": 4}), network()
     before = {name: value.clone() for name, value in net.state_dict().items()}
@@ -65,6 +67,7 @@ def test_statistics_are_tried_without_touching_the_network(tmp_path: Path) -> No
     assert steps == sorted(steps, reverse=True)  # nearer and nearer to the network's own
 
 
+@pytest.mark.slow
 def test_where_no_camera_has_enough_crops_they_are_common(tmp_path: Path) -> None:
     crops, net = crops_of(tmp_path, {"gate": 12, "hall": 12}), network()
     assert crops.each_camera(net) == []

@@ -95,6 +95,7 @@ def test_epochs_can_be_kept_and_used_by_themselves(crops: Path, tiny: list[str],
     np.testing.assert_allclose(Embedder(tmp_path / "model.onnx").embed(pictures), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_is_not_called_like_an_epoch(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     """Else it would take itself for an older epoch, and be removed with what is in it."""
     run(crops, tmp_path / "run", tiny, "schedule.epochs=1")
@@ -115,6 +116,7 @@ def test_a_budget_of_images(crops: Path, tiny: list[str], tmp_path: Path) -> Non
     assert result.epochs == 3  # 48 images each, the last one cut short
 
 
+@pytest.mark.slow
 def test_accumulated_batches_equal_one_large_batch(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     """But for batch norm, which here is told to see the large batch in the small one's parts."""
     plain = [
@@ -132,12 +134,14 @@ def test_accumulated_batches_equal_one_large_batch(crops: Path, tiny: list[str],
             torch.testing.assert_close(small[name], large[name], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_epochs_last_batches_are_averaged_over_those_there_are(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     for accumulate in (2, 5):
         run(crops, tmp_path / str(accumulate), tiny, "schedule.images=16", f"accumulate={accumulate}")
     assert_equal(weights(tmp_path / "2"), weights(tmp_path / "5"))
 
 
+@pytest.mark.slow
 def test_clipping_bounds_the_step(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     one_step = ["schedule.images=8", "optimizer={sgd: {}}", "schedule.lr=1.0", "schedule.warmup_epochs=0"]
     moved = {}
@@ -433,6 +437,7 @@ def test_the_bar_fits_80_columns_and_ends_with_the_last_epochs_numbers(
     assert len(last) <= 80
 
 
+@pytest.mark.slow
 def test_nan_stops_with_the_last_good_checkpoint(
     crops: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,6 +448,7 @@ def test_nan_stops_with_the_last_good_checkpoint(
     assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
 
 
+@pytest.mark.slow
 def test_a_weight_that_is_no_number_is_not_saved(
     crops: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -577,6 +583,7 @@ def test_what_cannot_be_trained_on(crops: Path, tiny: list[str], tmp_path: Path)
         run(crops, tmp_path / "nowhere", tiny, resume=True)
 
 
+@pytest.mark.slow
 def test_a_run_is_not_overwritten_or_mixed_up(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     run(crops, tmp_path / "run", tiny, "schedule.epochs=1")
     with pytest.raises(UserError, match="holds a training run already; add --resume"):
@@ -598,6 +605,7 @@ def test_a_pickle_with_code_is_not_run(crops: Path, tiny: list[str], tmp_path: P
     assert not (tmp_path / "harm").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_lacks_something_is_one_clear_line(crops: Path, tiny: list[str], tmp_path: Path) -> None:
     run(crops, tmp_path / "run", tiny, "schedule.epochs=1")
     for state in ({"weights": torch.zeros(3)}, [1, 2]):

@@ -57,6 +57,7 @@ def torchreid_shapes(width: float) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "classifier.weight", (1000, 512)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [0.25, 1.0])
 def test_torchreids_files_load(width: float, tmp_path: Path) -> None:
     theirs = {name: torch.rand(shape) for name, shape in torchreid_shapes(width)}

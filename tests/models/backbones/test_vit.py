@@ -13,6 +13,7 @@ from reidapp.errors import UserError
 POSITIONS = "encoder.pos_embedding"
 
 
+@pytest.mark.slow
 def test_torchvisions_weights_give_torchvisions_class_token() -> None:
     torch.manual_seed(0)
     model = torchvision.models.VisionTransformer(32, 16, 12, 6, 384, 1536).eval()
@@ -24,6 +25,7 @@ def test_torchvisions_weights_give_torchvisions_class_token() -> None:
         torch.testing.assert_close(net.eval()(images), model(images)[:, :, None, None])
 
 
+@pytest.mark.slow
 def test_patches_may_overlap() -> None:
     net = ViTSmall((256, 128), stride=12)
     assert net.grid == (21, 10)  # as TransReID
@@ -31,6 +33,7 @@ def test_patches_may_overlap() -> None:
     assert ViTSmall((64, 32), stride=12).eval()(torch.zeros(2, 3, 64, 32)).shape == (2, 384, 1, 1)
 
 
+@pytest.mark.slow
 def test_drop_path_leaves_out_whole_images_and_only_in_training() -> None:
     torch.manual_seed(0)
     net, images = ViTSmall((32, 16), drop_path=1.0), torch.randn(1, 3, 32, 16).expand(4, -1, -1, -1)
@@ -79,6 +82,7 @@ def test_positions_of_no_grid_are_refused(tmp_path: Path) -> None:
         load_pretrained(net, str(tmp_path / "w.pth"))
 
 
+@pytest.mark.slow
 def test_timms_names(tmp_path: Path) -> None:
     """DeiT's and TransReID's files are in this naming."""
     layer = {

@@ -34,6 +34,7 @@ def video(folder: Path, suffix: str, **options: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "mov", "flv"])
 @pytest.mark.parametrize("b_frames", [0, 2])
 def test_every_frame_at_its_time(tmp_path: Path, suffix: str, b_frames: int) -> None:
@@ -84,6 +85,7 @@ def test_first_frame_of_each_slot(tmp_path: Path, fps: float) -> None:
     assert [number for _, number in read(path, fps=fps)] == list(slots.values())
 
 
+@pytest.mark.slow
 def test_steady_frames_on_the_edge_of_slots(tmp_path: Path) -> None:
     path = tmp_path / "steady.mp4"
     write_numbered(path, [i / 10 for i in range(100)])
@@ -93,6 +95,7 @@ def test_steady_frames_on_the_edge_of_slots(tmp_path: Path) -> None:
     assert [number for _, number in read(path, fps=25)] == list(range(100))
 
 
+@pytest.mark.slow
 def test_frame_at_a_time(tmp_path: Path) -> None:
     path = video(tmp_path, ".mp4")
     for frame in list(frames(path, 0, FOREVER, None))[::7]:
@@ -160,6 +163,7 @@ def _key_packets(path: Path) -> list[tuple[int, int, float]]:
 
 
 # Matroska is taken up again at its next cluster, and those are up to five seconds long.
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "lost_s"), [("mp4", 0.5), ("mkv", 5.0), ("ts", 0.5)])
 def test_goes_on_after_damage(tmp_path: Path, suffix: str, lost_s: float) -> None:
     path = video(tmp_path, suffix)

@@ -113,6 +113,7 @@ def test_tracklets_cross_the_borders_of_chunks(whole: tuple[Gallery, IndexReport
     assert joined >= 4  # chunks of 4 s cut each of the four walks at least once
 
 
+@pytest.mark.slow
 def test_again_adds_nothing_and_a_new_file_adds_itself_only(footage: Path, tmp_path: Path) -> None:
     folder = tmp_path / "footage"
     shutil.copytree(footage, folder)
@@ -133,6 +134,7 @@ def test_again_adds_nothing_and_a_new_file_adds_itself_only(footage: Path, tmp_p
     assert {camera.name for camera in gallery.cameras()} == {"gate", "yard"}
 
 
+@pytest.mark.slow
 def test_a_copy_is_left_out_and_a_moved_file_is_known(footage: Path, tmp_path: Path) -> None:
     folder = tmp_path / "footage"
     shutil.copytree(footage, folder)
@@ -193,6 +195,7 @@ def test_interrupted_anywhere_it_ends_with_the_same_rows(
     assert report.crops + resumed.crops == whole[1].crops
 
 
+@pytest.mark.slow
 def test_a_recording_is_not_gone_on_with_in_another_way(footage: Path, tmp_path: Path) -> None:
     """Half its tracklets by one sampling and half by another would be neither."""
     gallery = new_gallery(tmp_path / "gallery")
@@ -385,6 +388,7 @@ class Stumbling(ShirtDetector):
         return super().detect(frames)
 
 
+@pytest.mark.slow
 def test_a_recording_at_which_a_detector_fails_is_named_and_the_rest_goes_on(footage: Path, tmp_path: Path) -> None:
     report = run(footage, new_gallery(tmp_path / "gallery"), Stumbling())
     assert report.videos == 1
@@ -478,6 +482,7 @@ def test_time_stamps_that_begin_anew_are_told(tmp_path: Path) -> None:
     assert "begin anew" in entry.reason
 
 
+@pytest.mark.slow
 def test_damage_is_named_by_the_run_that_ends_the_recording(
     footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -509,6 +514,7 @@ class Counting(ShirtDetector):
         return super().detect(frames)
 
 
+@pytest.mark.slow
 def test_motion_looks_only_where_something_changed_and_who_stands_still_stays(tmp_path: Path) -> None:
     """Somebody comes, stands for ten seconds, and goes; before and after, the place is empty."""
     folder, standing = tmp_path / "gate", Walk("red", 6, 8, 0.1, 0.5)
@@ -528,6 +534,7 @@ def test_motion_looks_only_where_something_changed_and_who_stands_still_stays(tm
     assert np.diff([point.time_s for point in tracklet.path]).max() == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.slow
 def test_who_stays_is_one_tracklet_across_chunks_of_few_samples(tmp_path: Path) -> None:
     """Samples are further apart than a tracklet's gaps may otherwise be."""
     stays = Walk("red", 0, 20, 0.5, 0.55)
@@ -537,6 +544,7 @@ def test_who_stays_is_one_tracklet_across_chunks_of_few_samples(tmp_path: Path) 
     assert [[point.time_s for point in tracklet.path] for tracklet in gallery.tracklets()] == [[0, 5, 10, 15]]
 
 
+@pytest.mark.slow
 def test_keyframes_alone_find_everybody(footage: Path, tmp_path: Path) -> None:
     gallery, detector = new_gallery(tmp_path / "gallery"), Counting()
     settings = replace_settings(sampling="keyframes")

@@ -54,6 +54,7 @@ def best(gallery: Gallery, shirt: str) -> dict[str, object]:
     return Searcher(gallery, embedder).search(crop, top=1).hits[0].to_dict()
 
 
+@pytest.mark.slow
 def test_what_is_said_of_cameras_holds_from_the_first_recording(tmp_path: Path, videos: dict[str, Path]) -> None:
     gallery = make_gallery(tmp_path, empty=True)
     folder = tmp_path / "footage"
@@ -73,6 +74,7 @@ def test_what_is_said_of_cameras_holds_from_the_first_recording(tmp_path: Path, 
     assert gallery.cameras()[0].first == datetime(2026, 3, 2, 9, 59, tzinfo=UTC)
 
 
+@pytest.mark.slow
 def test_a_zone_that_has_no_effect_is_noted(tmp_path: Path, videos: dict[str, Path]) -> None:
     gallery = make_gallery(tmp_path, empty=True)
     folder = tmp_path / "footage"
@@ -85,6 +87,7 @@ def test_a_zone_that_has_no_effect_is_noted(tmp_path: Path, videos: dict[str, Pa
     assert run(folder, gallery, zone=None).notes == []
 
 
+@pytest.mark.slow
 def test_a_recording_is_found_again_where_another_one_took_its_place(tmp_path: Path, videos: dict[str, Path]) -> None:
     """A recorder moves yesterday's file to an archive, and writes the next one under its name."""
     gallery = make_gallery(tmp_path, empty=True)
@@ -105,6 +108,7 @@ def test_a_recording_is_found_again_where_another_one_took_its_place(tmp_path: P
     assert (again.videos, again.unchanged, again.skipped) == (0, 2, [])
 
 
+@pytest.mark.slow
 def test_a_recording_that_is_gone_keeps_its_hits(tmp_path: Path, videos: dict[str, Path]) -> None:
     gallery = make_gallery(tmp_path, empty=True)
     folder = tmp_path / "footage"
@@ -119,6 +123,7 @@ def test_a_recording_that_is_gone_keeps_its_hits(tmp_path: Path, videos: dict[st
     assert best(gallery, "blue")["recording"] == "present"
 
 
+@pytest.mark.slow
 def test_a_start_from_the_file_is_uncertain(tmp_path: Path, videos: dict[str, Path]) -> None:
     gallery = make_gallery(tmp_path, empty=True)
     path = put(videos["red"], tmp_path / "footage/gate/movie.mp4")

@@ -69,6 +69,7 @@ def detail(image: np.ndarray) -> float:
     return float((np.diff(image.mean(axis=2), axis=0) ** 2).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("time_s", [3.0, 5.25, 15.0])
 def test_who_was_not_found_is_blurred_whole_and_who_was_only_at_the_head(tmp_path: Path, time_s: float) -> None:
     gallery, video = gallery_of(tmp_path)
@@ -87,6 +88,7 @@ def test_who_was_not_found_is_blurred_whole_and_who_was_only_at_the_head(tmp_pat
     assert detail(only_boxes[rows(stranger, STRANGER, 0, 0.2)]) > 0.9 * detail(clear[rows(stranger, STRANGER, 0, 0.2)])
 
 
+@pytest.mark.slow
 def test_a_box_that_sits_too_high_hides_no_head_from_what_moves(tmp_path: Path) -> None:
     """Its upper part is on the wall; were it believed, the head in the middle of it would be taken for a body."""
     gallery, video = gallery_of(tmp_path, high=40)

@@ -309,6 +309,7 @@ def test_answers_to_saved_searches(world: World) -> None:
     assert calibration_error(reliability(np.array(p), np.array(right))) < 0.08
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filters", [{}, {"after": "2026-03-02T10:00:00"}, {"cameras": ["torn down"]}])
 def test_answers_are_of_people(filters: dict[str, Any], tmp_path: Path) -> None:
     """Searches for one person count as one; those that are asked by their own answers no longer say anything."""

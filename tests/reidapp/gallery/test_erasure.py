@@ -372,6 +372,7 @@ def test_a_database_that_is_kept_busy_is_said_and_then_finished(
     assert not erasure.is_pending(gallery)
 
 
+@pytest.mark.slow
 def test_a_restored_gallery_is_no_back_up(gallery: Gallery, tmp_path: Path) -> None:
     mine = spoken_of(gallery)
     as_json("gallery", "backup", tmp_path / "backup", "--gallery", gallery.path)
@@ -402,6 +403,7 @@ def test_the_proof_finds_each_kind_before_and_none_after(gallery: Gallery) -> No
     assert after.files > 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["a picture", "a vector", "a name", "a crop's id"])
 def test_the_proof_finds_what_was_left_behind_anywhere(gallery: Gallery, what: str) -> None:
     mine = spoken_of(gallery)
@@ -435,6 +437,7 @@ def test_a_short_name_is_looked_for_in_the_rows_and_names_within_words_are_none(
 # The command
 
 
+@pytest.mark.slow
 def test_the_command_asks_and_proves(gallery: Gallery, refused_here: Callable[..., str]) -> None:
     mine = spoken_of(gallery)
     asked = ("gallery", "erase", "--gallery", gallery.path, "--identity", NAME)

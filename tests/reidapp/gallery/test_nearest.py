@@ -91,6 +91,7 @@ def test_no_bound_is_below_its_score(dim: int, decay: float) -> None:
         assert np.median(bounds - scores) <= 0.35 * np.linalg.norm(query)  # and says something
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("decay", "share"), [(2.0, 8), (0.4, 4), (0.0, 2)])
 def test_codes_are_as_narrow_as_the_rows_allow(decay: float, share: int) -> None:
     rows = people(np.random.default_rng(0), 8000, 512, decay)

@@ -61,6 +61,7 @@ def found(searcher: Searcher) -> list[str]:
     return [hit.tracklet for hit in searcher.search(ColourEmbedder().embed([query_crop("red")]), top=9).hits]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["gallery", "coded"])
 @pytest.mark.parametrize("damage", [flip, swap, cut])
 def test_a_search_says_which_shard_is_damaged(

@@ -166,6 +166,7 @@ def test_a_no_counts_before_a_yes(gallery: Gallery) -> None:
     assert labels.contradicted == 2  # of the first search neither is known to be who was asked for
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(15))
 def test_whatever_is_said_the_labels_agree_with_each_other_and_with_the_names(gallery: Gallery, seed: int) -> None:
     rng, ana = random.Random(seed), Identities(gallery, "ana")

@@ -241,6 +241,7 @@ def test_a_model_file_is_copied_back(gallery: Gallery, damage: Callable[[Path], 
     assert gallery.model_file.read_bytes() == MODEL.read_bytes()
 
 
+@pytest.mark.slow
 def test_pictures_whose_recording_went_are_lost_until_it_is_back(made: Path, gallery: Gallery) -> None:
     before = contents(gallery)
     all_pictures_are_gone(gallery)

@@ -178,6 +178,7 @@ def test_answers_that_come_together_all_count(own: TestClient, monkeypatch: pyte
     assert sorted(own.get(path).json()["left_out"]) == sorted([hits[0], hits[5]])
 
 
+@pytest.mark.slow
 def test_a_case_hit_keeps_what_is_not_said_anew(own: TestClient) -> None:
     tracklet = own.get(f"{API}/tracklets").json()["tracklets"][0]["id"]
     own.post(f"{API}/cases", json={"name": "coat"})
@@ -221,6 +222,7 @@ def test_a_tracklet_and_who_was_seen_about_that_time(client: TestClient) -> None
     assert client.get(f"{gate[0]['url']}/neighbours?within_s=0").json()["tracklets"] == near
 
 
+@pytest.mark.slow
 def test_clips_come_in_ranges_and_begin_where_they_say(client: TestClient) -> None:
     entry = client.get(f"{API}/tracklets?camera=Hall").json()["tracklets"][1]
     whole = client.get(entry["clip_url"])
@@ -270,6 +272,7 @@ def test_every_error_has_one_form(client: TestClient, method: str, path: str, st
     assert "\n" not in answer.json()["error"]
 
 
+@pytest.mark.slow
 def test_several_galleries_in_one_server(tmp_path: Path) -> None:
     services = [make_service(folder) for name in ("a", "b") if not (folder := tmp_path / name).mkdir()]
     with services[1].gallery.writing() as writer:

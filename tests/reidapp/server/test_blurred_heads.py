@@ -172,6 +172,7 @@ def test_nothing_that_is_cached_for_one_is_sent_to_another(shared: tuple[SearchS
         assert clear.get(url).content == shown.content  # now that both are kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asker", CLEAR, ids=lambda asker: asker.role)
 def test_who_may_see_heads_gets_what_is_stored(shared: tuple[SearchService, Jobs], asker: Asker) -> None:
     client, (_, video, crop) = client_of(shared, asker), gate(shared)

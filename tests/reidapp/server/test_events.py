@@ -53,6 +53,7 @@ def test_requests_are_told_by_their_routes_and_not_by_what_they_name(
     assert "Ann" not in written.getvalue()
 
 
+@pytest.mark.slow
 def test_who_looks_for_whom_is_not_told_even_where_the_log_of_access_is_wanted(
     service: SearchService, written: io.StringIO, caplog: pytest.LogCaptureFixture
 ) -> None:

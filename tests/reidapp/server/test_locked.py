@@ -38,6 +38,7 @@ def searched(client: TestClient) -> int:
     return client.post(f"{API}/search", json={"pictures": [{"id": asked.json()["id"]}]}).status_code
 
 
+@pytest.mark.slow
 def test_writing_is_put_off_and_searching_goes_on(client: TestClient, tmp_path: Path) -> None:
     with kept(tmp_path / "gallery/gallery.db"):
         refused = client.post(f"{API}/identities", json={"name": "Ann"})
@@ -56,6 +57,7 @@ def test_what_cannot_be_written_down_is_put_off(client: TestClient, tmp_path: Pa
     assert Audit(AccessFolder(tmp_path / "access")).verify().broken is None
 
 
+@pytest.mark.slow
 def test_nobody_gets_in_whom_the_list_cannot_name(tmp_path: Path) -> None:
     folder = AccessFolder(tmp_path / "access")
     users = Users(folder)

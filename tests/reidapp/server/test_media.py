@@ -66,6 +66,7 @@ def test_what_is_not_there_is_404(client: TestClient, kind: str, name: str) -> N
     assert "Traceback" not in answer.text
 
 
+@pytest.mark.slow
 def test_a_recording_that_is_gone_is_said(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     hit = first_hit(service)
@@ -76,6 +77,7 @@ def test_a_recording_that_is_gone_is_said(tmp_path: Path) -> None:
     assert "no longer where it was" in answer.json()["error"]
 
 
+@pytest.mark.slow
 def test_another_recording_under_the_same_name_is_not_shown(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     hit = first_hit(service)
@@ -174,6 +176,7 @@ def test_a_still_is_sent_upright_as_browsers_know_it(tmp_path: Path) -> None:
         assert client.get(f"{API}/videos/{hit.video_id}/frame").status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_where_an_uploaded_picture_was_taken_is_nowhere_afterwards(form: str, tmp_path: Path) -> None:
     exif, said = Image.Exif(), b"taken at home by Ann"

@@ -22,6 +22,7 @@ def distances(x: np.ndarray, metric: str) -> np.ndarray:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("linkage", ["average", "single"])
 @pytest.mark.parametrize("metric", ["jaccard", "cosine"])
 def test_agrees_with_scikit_learn(people: People, metric: str, linkage: str) -> None:

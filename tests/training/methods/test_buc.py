@@ -102,6 +102,7 @@ def test_loss_and_memory_of_the_fixed_case() -> None:
     assert not method.memory[5:].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [1, 100, 1 << 24])
 @pytest.mark.parametrize("squared", [True, False])
 @pytest.mark.parametrize("penalty", [0.0, 0.005, 0.3])

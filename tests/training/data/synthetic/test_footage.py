@@ -175,6 +175,7 @@ def test_every_camera_has_a_view_and_a_look_of_its_own() -> None:
     assert len({studio.view for studio in studios}) == len({studio.look for studio in studios}) == 4
 
 
+@pytest.mark.slow
 def test_unseen_looks_are_outside_of_all_others_and_change_nothing_else() -> None:
     """What a model learns from has none of them."""
 

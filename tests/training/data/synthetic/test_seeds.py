@@ -13,6 +13,7 @@ def test_namespaces_never_share_a_stream() -> None:
     assert len(firsts) == len(NAMESPACES) * 20
 
 
+@pytest.mark.slow
 def test_people_of_crops_and_of_footage_are_disjoint() -> None:
     train = {identity_appearance(0, "train", index).seed for index in range(100)}
     test = {identity_appearance(0, "test", index).seed for index in range(100)}
