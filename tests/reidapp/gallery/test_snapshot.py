@@ -3,9 +3,9 @@
 import hashlib
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import datetime
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -303,10 +303,11 @@ from reidapp.gallery.store import Gallery
 from tests.reidapp.gallery import test_snapshot as here
 gallery, rng = Gallery.open(Path(sys.argv[1])), np.random.default_rng(11)
 here.snapshot._WORTH = 20
-for number in range(100, 110):
-    here.grow(gallery, rng, number)
-    if number % 4 == 0:
+for line in sys.stdin:
+    here.grow(gallery, rng, int(line))
+    if int(line) % 4 == 0:
         here.Snapshots(gallery, gallery.model_id).derive()
+    print("written", flush=True)
 """
 
 
@@ -315,17 +316,24 @@ def test_a_search_beside_a_writing_process_sees_whole_commits(derived: tuple[Gal
     gallery, _ = derived
     searcher, snapshots = Searcher(gallery, Model()), Snapshots(gallery, gallery.model_id)
     query = unit(np.random.default_rng(1).normal(size=(1, DIM)))
-    with subprocess.Popen([sys.executable, "-c", WRITER, str(gallery.path)]) as writer:
-        seen, deadline = set(), time.monotonic() + 300
-        while writer.poll() is None and time.monotonic() < deadline:
-            result = searcher.search(query, top=10_000)
-            now = snapshots.current()
-            seen.add(len(now.crops))
-            assert (now.crops != 0).all()  # no row without its crop
-            assert len(now.index.search(query[0], len(now.crops)).rows) == len(now.crops)
-            assert result.rows >= len(result.hits) > 0
-        assert writer.wait() == 0
-    assert len(seen) > 2
+    command, seen = [sys.executable, "-c", WRITER, str(gallery.path)], set()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as writer:
+        assert writer.stdin
+        assert writer.stdout
+        for number in range(100, 110):
+            print(number, file=writer.stdin)
+            written = False
+            while not written:  # looks while it writes, and once more after that
+                written = bool(wait([writer.stdout.fileno()], timeout=0))
+                result = searcher.search(query, top=10_000)
+                now = snapshots.current()
+                seen.add(len(now.crops))
+                assert (now.crops != 0).all()  # no row without its crop
+                assert len(now.index.search(query[0], len(now.crops)).rows) == len(now.crops)
+                assert result.rows >= len(result.hits) > 0
+            assert writer.stdout.readline() == "written\n"
+    assert writer.returncode == 0
+    assert len(seen) > 5
     check(gallery, snapshots.current(), np.random.default_rng(2))
 
 
