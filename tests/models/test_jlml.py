@@ -1,20 +1,14 @@
 """The backbone and the head of JLML."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from models.backbones.jlml import JLMLResNet39
-from models.export import export_network
 from models.heads.jlml import JLML
 from models.network import Network
 from models.pooling import stripe_means
-from reidapp.embedding import Embedder
 from reidapp.errors import UserError
-from reidapp.model_card import ModelCard
 
 SMALL = {"width": 0.25}
 
@@ -149,13 +143,3 @@ def test_what_does_not_fit_is_one_clear_line(
 ) -> None:
     with pytest.raises(UserError, match=message):
         network(backbone, head)
-
-
-@pytest.mark.slow
-def test_the_exported_model_is_the_network(tmp_path: Path) -> None:
-    net = network(SMALL, {"dim": 8}).train()
-    for _ in range(3):  # batch norm with statistics of its own
-        net(images(8))
-    export_network(net.eval(), ModelCard("jlml", "1", 64, 32, 16, training_data="noise"), tmp_path / "jlml.onnx")
-    crops = list(images(3).numpy())
-    np.testing.assert_allclose(Embedder(tmp_path / "jlml.onnx").embed(crops), net.embed_crops(crops), atol=1e-4)

@@ -29,8 +29,9 @@ SHRUNK = [
 
 
 def with_different_heads() -> list[str]:
-    """A recipe of each head."""
-    return list({str(load_recipe(name, SHRUNK, small=True).head): name for name in list_recipes()}.values())
+    """A recipe of each head; dropout does nothing in an exported one."""
+    heads = {name: next(iter(load_recipe(name, SHRUNK, small=True).head.items())) for name in list_recipes()}
+    return list({f"{kind} {dict(options) | {'dropout': 0}}": name for name, (kind, options) in heads.items()}.values())
 
 
 @pytest.mark.slow
