@@ -105,6 +105,7 @@ def serve_galleries(
     folder = AccessFolder.of(galleries[0], access)
     users = Users(folder)
     place.check(has_users := bool(users.all()))
+    bound = place.bind()  # a taken port is said now, not when all is loaded
     services = [
         SearchService(each, opening.own_model(each, batch=1), detectors(detector or each.detector), gpu)
         for each in opened
@@ -122,7 +123,7 @@ def serve_galleries(
     keeper.start()
     with output.interruptible("the server has ended, and its jobs with it"):
         try:
-            run(mount(app, served), place, link=link, open_browser=open_browser, as_events=as_events)
+            run(mount(app, served), place, bound=bound, link=link, open_browser=open_browser, as_events=as_events)
         finally:
             keeper.close()
             jobs.close()

@@ -1,10 +1,13 @@
 """Serve an application: on this machine only, or to others who sign in over TLS."""
 
 import ipaddress
+import signal
 import socket
 import ssl
+import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +47,11 @@ class Place:
         except ValueError:
             return self.host == "localhost"
 
+    @property
+    def named(self) -> str:
+        """The host as an address has it."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
     def check(self, has_users: bool) -> None:
         """
         Raises:
@@ -68,11 +76,34 @@ class Place:
         if has_users and self.public and not self.public.startswith("https://"):
             raise UserError(f"--behind-proxy {self.public}: passwords would be read on the way; the proxy needs https")
 
+    def bind(self) -> socket.socket:
+        """The port is this process's from here on; connections are accepted once it serves.
+
+        Raises:
+            UserError: the port is taken, or there is no such address here.
+        """
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        # asyncio sets TCP_NODELAY only where a socket names its protocol; without, each answer waits 40 ms for the
+        # client's delayed acknowledgement.
+        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((self.host, self.port))
+        except OSError as error:
+            bound.close()
+            raise self.unusable(error) from error
+        return bound
+
+    def unusable(self, error: OSError) -> UserError:
+        where = f"port {self.port} of {self.host}"
+        return UserError(f"{where} cannot be used ({error.strerror}); try another --port")
+
 
 def run(
     app: FastAPI,
     place: Place | int,
     *,
+    bound: socket.socket | None = None,
     link: OneTimeLink | None = None,
     public: str | None = None,
     open_browser: bool = False,
@@ -83,6 +114,7 @@ def run(
 
     Args:
         place: where; a port alone is one of 127.0.0.1.
+        bound: what `Place.bind` gave; without it, the place is bound here.
         link: the one the application was built with.
         public: of a port alone, the address that users know a proxy before this server by.
         open_browser: open the page as well.
@@ -94,32 +126,12 @@ def run(
     """
     if isinstance(place, int):
         place = Place(place, public=public)
-    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
-    # asyncio sets TCP_NODELAY only where a socket names its protocol; without, each answer waits 40 ms for the client's
-    # delayed acknowledgement.
-    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with bound or place.bind() as listener:
         try:
-            listener.bind((place.host, place.port))
-        except OSError as error:
-            where = f"port {place.port} of {place.host}"
-            raise UserError(f"{where} cannot be used ({error.strerror}); try another --port") from error
-        listener.listen(128)
-        named = f"[{place.host}]" if ":" in place.host else place.host
-        own = f"{'https' if place.certificate else 'http'}://{named}:{listener.getsockname()[1]}"
-        address = f"{(place.public or own).rstrip('/')}/"
-        if place.public:
-            say(f"Serving at {own}, for a proxy")
-        if link is not None:
-            link.announce = lambda token: say(f"The link was used. For another browser: {address}?token={token}")
-            address_now = f"{address}?token={link.token}"
-        else:
-            address_now = address
-        say(f"Open {address_now}" + (" (works once; Ctrl-C ends the server)" if link else " (Ctrl-C ends the server)"))
-        if place.host in ("0.0.0.0", "::") and not place.public:  # noqa: S104 - compared, not listened at
-            say(f"From another machine, put this one's name in place of {named}")
-        if open_browser:
-            webbrowser.open(address_now)  # a request that comes before the server runs waits in the listener's queue
+            listener.listen(128)
+        except OSError as error:  # another server was bound, too, and listened first
+            raise place.unusable(error) from error
+        own = f"{'https' if place.certificate else 'http'}://{place.named}:{listener.getsockname()[1]}"
         if as_events:
             write_events()
         config = uvicorn.Config(
@@ -134,8 +146,54 @@ def run(
             ssl_certfile=place.certificate,
             ssl_keyfile=place.key,
         )
-        tell("serving", version=__version__)
-        try:
-            uvicorn.Server(config).run([listener])
-        finally:
-            tell("ended")
+        server = uvicorn.Server(config)
+        with _interrupted_at_its_end(server):
+            _announce(place, own, link, open_browser, say)
+            tell("serving", version=__version__)
+            try:
+                server.run([listener])
+            finally:
+                tell("ended")
+
+
+@contextmanager
+def _interrupted_at_its_end(server: uvicorn.Server) -> Iterator[None]:
+    """Ctrl-C and SIGTERM let the server end, and count only then.
+
+    uvicorn sees to that while it runs. But whoever has read the address may end the server before it does, and the
+    interrupt would come in the midst of asyncio's own beginning.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
+        yield
+        return
+    came = []
+
+    def end(number: int, _: object) -> None:
+        came.append(number)
+        server.should_exit = True
+
+    before = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
+def _announce(place: Place, own: str, link: OneTimeLink | None, open_browser: bool, say: Callable[[str], None]) -> None:
+    """Tell where it is served; ``own`` is the address without a proxy."""
+    address = f"{(place.public or own).rstrip('/')}/"
+    if place.public:
+        say(f"Serving at {own}, for a proxy")
+    if link is not None:
+        link.announce = lambda token: say(f"The link was used. For another browser: {address}?token={token}")
+        address_now = f"{address}?token={link.token}"
+    else:
+        address_now = address
+    say(f"Open {address_now}" + (" (works once; Ctrl-C ends the server)" if link else " (Ctrl-C ends the server)"))
+    if place.host in ("0.0.0.0", "::") and not place.public:  # noqa: S104 - compared, not listened at
+        say(f"From another machine, put this one's name in place of {place.named}")
+    if open_browser:
+        webbrowser.open(address_now)  # a request that comes before the server runs waits in the listener's queue

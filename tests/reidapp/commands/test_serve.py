@@ -73,6 +73,7 @@ def test_it_ends_at_once_and_cleanly(world: World, ending: signal.Signals) -> No
 def test_a_taken_port_is_said(server: tuple, world: World) -> None:
     port = server[1].partition("?")[0].rstrip("/").rpartition(":")[2]
     command = [sys.executable, "-m", "reidapp", "serve", "--gallery", str(world.gallery), "--port", port]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    wrong = ["--detector", "nobody"]  # which would be said, were it opened before the port is
+    done = subprocess.run([*command, *wrong], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert f"port {port} of 127.0.0.1 cannot be used" in done.stderr

@@ -1,8 +1,11 @@
 import gc
 import re
+import signal
 import socket
 import threading
 import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from queue import Queue
 
 import pytest
@@ -10,7 +13,7 @@ from fastapi import FastAPI
 
 from reidapp.errors import UserError
 from reidapp.server.app import build_app
-from reidapp.server.run import HOST, run
+from reidapp.server.run import HOST, Place, run
 from reidapp.server.security import OneTimeLink
 from reidapp.server.service import SearchService
 
@@ -22,6 +25,17 @@ def test_a_port_that_is_taken_is_said() -> None:
         port = other.getsockname()[1]
         with pytest.raises(UserError, match=f"port {port} .* --port"):
             run(FastAPI(), port)
+
+
+def test_of_two_servers_that_start_at_once_one_says_it() -> None:
+    first = Place(0).bind()
+    place = Place(first.getsockname()[1])
+    second = place.bind()
+    with first:
+        first.listen()
+        with pytest.raises(UserError, match=f"port {place.port} .* --port"):
+            run(FastAPI(), place, bound=second)
+    assert second.fileno() == -1
 
 
 def test_tells_a_link_that_works_and_the_next(service: SearchService) -> None:
@@ -39,6 +53,23 @@ def test_tells_a_link_that_works_and_the_next(service: SearchService) -> None:
         assert address
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
         assert opener.open(address[0], timeout=20).read() == b'"page"'
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_ends_it_as_soon_as_the_address_is_known_ends_it_cleanly(number: signal.Signals) -> None:
+    went = []
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        went.append("began")
+        yield
+        went.append("ended")
+
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        run(FastAPI(lifespan=lifespan), 0, say=lambda _: signal.raise_signal(number))
+    assert went == ["began", "ended"]
+    assert signal.getsignal(number) is before
 
 
 @pytest.mark.slow
