@@ -72,6 +72,7 @@ BENCHMARKS = {
     "clustering": Benchmark(9, "--cluster-contrast {cluster-contrast}"),
     "input_pipeline": Benchmark(3),
     "training_step": Benchmark(8, "--data market_500_251:{market} --torchreid {torchreid}"),
+    "training_size": Benchmark(4, "--data market_500_251:{market}"),
     "embedding": Benchmark(3),
     "decoding": Benchmark(4),
     "indexing": Benchmark(10, "--detector {detector}"),

@@ -119,6 +119,12 @@ def _training_step(found: Result) -> tuple[str, str, bool | None]:
     return f"{ours:.0f} images/s", f"torchreid {theirs:.0f} images/s ({best:.2f} ×)", best >= 2.5
 
 
+def _training_size(found: Result) -> tuple[str, str, None]:
+    first, last = found["rows"][0], found["rows"][-1]
+    times = last["ms_per_image"] / first["ms_per_image"]
+    return f"{times:.2f} × with {last['images']:,} images instead of {first['images']:,}", "", None
+
+
 def _embedding(found: Result) -> tuple[str, str, bool]:
     row = next(row for row in found["rows"] if row["model"] == "shipped" and row["threads"] == 1)
     rates, times = row["crops_per_s"], row["times_torch"]
@@ -338,6 +344,7 @@ LINES = [
     Line("its growth up to 200,000, without the neighbours' search", "clustering", "≤ N^1.1", _growth),
     Line("Input pipeline with augmentation, 256×128, one core", "input_pipeline", "≥ 6,000 images/s", _input_pipeline),
     Line("Training step, OSNet x0.25, 128×64, two cores", "training_step", "≥ 2.5 ×", _training_step),
+    Line("What an image costs in it, in a larger training set", "training_size", "", _training_size),
     Line("Embedding, the shipped model, one core", "embedding", "≥ 2 × in fp32, ≥ 3 × in int8", _embedding),
     Line("Decoding of 1080p25, GOP 50", "decoding", "keyframes ≥ 12 × real time, 2 fps ≥ 4 ×", _decoding),
     Line(
