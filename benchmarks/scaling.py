@@ -212,8 +212,9 @@ def page() -> list[str]:
         "Exponents are fitted to what was measured: N^1 is twice the cost for twice the size. Galleries are fitted",
         f"from {FITTED_ROWS:,} rows on: below, a search is mostly what every search costs, and with",
         f"{rows:,} rows it takes {small['reidapp_of_two_threads']:.1f} times as long as Faiss's on two threads, and "
-        f"{small['reidapp_of_one_thread']:.1f} times as long as on one. Reading is fitted from {FITTED_IMAGES:,} images on:",
-        "the first set also loads what reading needs.",
+        f"{small['reidapp_of_one_thread']:.1f} times as long as on one. Reading a training set is fitted from "
+        f"{FITTED_IMAGES:,}",
+        "images on: the first set also loads what reading needs.",
         "",
         "![Search, opening and clustering against their sizes](figures/scaling.svg)",
         "",
