@@ -70,7 +70,7 @@ def main() -> None:
 def taken_at(held: Sequence[tuple[float, float, float]]) -> list[dict[str, float]]:
     """When each mark that the video reaches was first passed; the last of what is done counts as its end."""
     last = held[-1][0]
-    passed = (next((each for each in held if each[0] >= min(mark, last)), held[-1]) for mark in MARKS_S)
+    passed = (next(each for each in held if each[0] >= min(mark, last)) for mark in MARKS_S)
     return [{"video_s": round(done), "processor_s": round(taken, 1)} for done, _, taken in dict.fromkeys(passed)]
 
 

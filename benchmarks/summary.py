@@ -344,7 +344,7 @@ LINES = [
     Line("its growth up to 200,000, without the neighbours' search", "clustering", "≤ N^1.1", _growth),
     Line("Input pipeline with augmentation, 256×128, one core", "input_pipeline", "≥ 6,000 images/s", _input_pipeline),
     Line("Training step, OSNet x0.25, 128×64, two cores", "training_step", "≥ 2.5 ×", _training_step),
-    Line("What an image costs in it, in a larger training set", "training_size", "", _training_size),
+    Line("What an image costs in training, by the size of the set, one thread", "training_size", "", _training_size),
     Line("Embedding, the shipped model, one core", "embedding", "≥ 2 × in fp32, ≥ 3 × in int8", _embedding),
     Line("Decoding of 1080p25, GOP 50", "decoding", "keyframes ≥ 12 × real time, 2 fps ≥ 4 ×", _decoding),
     Line(

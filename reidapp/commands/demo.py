@@ -2,13 +2,17 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reidapp.commands import output
 from reidapp.commands.options import JsonOption
 from reidapp.commands.serve import serve_galleries
+from reidapp.errors import UserError
+
+if TYPE_CHECKING:
+    from reidapp.server.run import Place
 
 
 def demo(
@@ -25,6 +29,15 @@ def demo(
     report = run_demo(out, seed=seed, say=output.note)
     output.show(report.to_dict(), str(report), json)
     if serve and not json:
-        from reidapp.server.run import Place
+        serve_galleries([report.gallery], _place(), None, open_browser=True)
 
-        serve_galleries([report.gallery], Place(7860), None, open_browser=True)
+
+def _place() -> "Place":
+    """At the usual port, or at any where that is taken: minutes of work do not end for it."""
+    from reidapp.server.run import Place
+
+    try:
+        Place(7860).bind().close()
+    except UserError:
+        return Place(0)
+    return Place(7860)

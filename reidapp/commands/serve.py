@@ -105,25 +105,25 @@ def serve_galleries(
     folder = AccessFolder.of(galleries[0], access)
     users = Users(folder)
     place.check(has_users := bool(users.all()))
-    bound = place.bind()  # a taken port is said now, not when all is loaded
-    services = [
-        SearchService(each, opening.own_model(each, batch=1), detectors(detector or each.detector), gpu)
-        for each in opened
-    ]
-    served, audit = Galleries(services), Audit(folder)
-    os.environ[VARIABLE] = str(folder.path)  # commands that are run as jobs have the same log
-    door = UserDoor(users, Sessions(users, folder.secret("session.key")), audit) if has_users else None
-    link = None if door else OneTimeLink()
-    jobs = Jobs([path.resolve() for path in footage], {name: zoo.file_of(name) for name in zoo.names()})
-    app = build_app(
-        served, link, asker=users.of_system(journal.who()), door=door, users=users, audit=audit,
-        demand_purpose=demand_purpose, public=place.public, any_host=not place.is_loopback, jobs=jobs,
-    )  # fmt: skip
-    keeper = Keeper(served, jobs, audit)
-    keeper.start()
-    with output.interruptible("the server has ended, and its jobs with it"):
-        try:
-            run(mount(app, served), place, bound=bound, link=link, open_browser=open_browser, as_events=as_events)
-        finally:
-            keeper.close()
-            jobs.close()
+    with place.bind() as bound:  # a taken port is said now, not when all is loaded
+        services = [
+            SearchService(each, opening.own_model(each, batch=1), detectors(detector or each.detector), gpu)
+            for each in opened
+        ]
+        served, audit = Galleries(services), Audit(folder)
+        os.environ[VARIABLE] = str(folder.path)  # commands that are run as jobs have the same log
+        door = UserDoor(users, Sessions(users, folder.secret("session.key")), audit) if has_users else None
+        link = None if door else OneTimeLink()
+        jobs = Jobs([path.resolve() for path in footage], {name: zoo.file_of(name) for name in zoo.names()})
+        app = build_app(
+            served, link, asker=users.of_system(journal.who()), door=door, users=users, audit=audit,
+            demand_purpose=demand_purpose, public=place.public, any_host=not place.is_loopback, jobs=jobs,
+        )  # fmt: skip
+        keeper = Keeper(served, jobs, audit)
+        keeper.start()
+        with output.interruptible("the server has ended, and its jobs with it"):
+            try:
+                run(mount(app, served), place, bound=bound, link=link, open_browser=open_browser, as_events=as_events)
+            finally:
+                keeper.close()
+                jobs.close()

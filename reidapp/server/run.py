@@ -13,6 +13,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.server import HANDLED_SIGNALS
 
 from reidapp import __version__
 from reidapp.errors import UserError
@@ -77,7 +78,7 @@ class Place:
             raise UserError(f"--behind-proxy {self.public}: passwords would be read on the way; the proxy needs https")
 
     def bind(self) -> socket.socket:
-        """The port is this process's from here on; connections are accepted once it serves.
+        """The port is this process's from here on; who connects waits until it serves.
 
         Raises:
             UserError: the port is taken, or there is no such address here.
@@ -89,14 +90,12 @@ class Place:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((self.host, self.port))
+            bound.listen(128)
         except OSError as error:
             bound.close()
-            raise self.unusable(error) from error
+            where = f"port {self.port} of {self.host}"
+            raise UserError(f"{where} cannot be used ({error.strerror}); try another --port") from error
         return bound
-
-    def unusable(self, error: OSError) -> UserError:
-        where = f"port {self.port} of {self.host}"
-        return UserError(f"{where} cannot be used ({error.strerror}); try another --port")
 
 
 def run(
@@ -123,14 +122,11 @@ def run(
 
     Raises:
         UserError: the port is taken, or there is no such address here.
+        KeyboardInterrupt: Ctrl-C or SIGTERM has ended it.
     """
     if isinstance(place, int):
         place = Place(place, public=public)
     with bound or place.bind() as listener:
-        try:
-            listener.listen(128)
-        except OSError as error:  # another server was bound, too, and listened first
-            raise place.unusable(error) from error
         own = f"{'https' if place.certificate else 'http'}://{place.named}:{listener.getsockname()[1]}"
         if as_events:
             write_events()
@@ -158,7 +154,7 @@ def run(
 
 @contextmanager
 def _interrupted_at_its_end(server: uvicorn.Server) -> Iterator[None]:
-    """Ctrl-C and SIGTERM let the server end, and count only then.
+    """Ctrl-C and SIGTERM let the server end, and count only then; the second one counts at once.
 
     uvicorn sees to that while it runs. But whoever has read the address may end the server before it does, and the
     interrupt would come in the midst of asyncio's own beginning.
@@ -166,14 +162,18 @@ def _interrupted_at_its_end(server: uvicorn.Server) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
         yield
         return
-    came = []
+    came = False
 
-    def end(number: int, _: object) -> None:
-        came.append(number)
-        server.should_exit = True
+    def end(*_: object) -> None:
+        nonlocal came
+        if came:
+            raise KeyboardInterrupt
+        came = server.should_exit = True
 
-    before = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {each: signal.getsignal(each) for each in HANDLED_SIGNALS}
     try:
+        for each in before:
+            signal.signal(each, end)
         yield
     finally:
         for each, handler in before.items():

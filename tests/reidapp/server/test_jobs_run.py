@@ -17,7 +17,7 @@ from tests.small_gallery import FOOTAGE, frame_at, make_crowd, write_video
 from training.data.synthetic.footage import write_footage
 
 API = "/api/v1"
-LONG_S = 130  # three chunks
+LONG_S = 190  # four chunks
 
 pytestmark = pytest.mark.slow
 
@@ -122,14 +122,16 @@ def test_what_fails_says_its_line_and_can_be_tried_again(served: Served) -> None
 def test_indexing_is_cancelled_half_way_and_goes_on_from_there(served: Served) -> None:
     job = served.begin(kind="index", folder=str(served.footage / "long"), zone="UTC", sampling="1fps")
     for event in follow(served.client, job["events_url"]):
-        if event["state"] == "running" and 65 < event["done"] < LONG_S - 20:
+        if event["state"] == "running" and any(
+            v["indexed_minutes"] for v in served.get("videos?camera=yard")["videos"]
+        ):
             served.client.post(f"{job['url']}/cancel")
     assert event["state"] == "cancelled"
     assert event["result"]["interrupted"]
     assert event["left_s"] is None
     (video,) = served.get("videos?camera=yard")["videos"]
     assert not video["done"]
-    assert 1 <= video["indexed_minutes"] <= 2
+    assert 1 <= video["indexed_minutes"] <= 3
     retried = served.client.post(f"{job['url']}/retry").json()
     *_, last = follow(served.client, retried["events_url"])
     assert last["state"] == "done"

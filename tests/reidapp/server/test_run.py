@@ -4,7 +4,7 @@ import signal
 import socket
 import threading
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from queue import Queue
 
@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from reidapp.errors import UserError
 from reidapp.server.app import build_app
-from reidapp.server.run import HOST, Place, run
+from reidapp.server.run import HOST, run
 from reidapp.server.security import OneTimeLink
 from reidapp.server.service import SearchService
 
@@ -25,17 +25,6 @@ def test_a_port_that_is_taken_is_said() -> None:
         port = other.getsockname()[1]
         with pytest.raises(UserError, match=f"port {port} .* --port"):
             run(FastAPI(), port)
-
-
-def test_of_two_servers_that_start_at_once_one_says_it() -> None:
-    first = Place(0).bind()
-    place = Place(first.getsockname()[1])
-    second = place.bind()
-    with first:
-        first.listen()
-        with pytest.raises(UserError, match=f"port {place.port} .* --port"):
-            run(FastAPI(), place, bound=second)
-    assert second.fileno() == -1
 
 
 def test_tells_a_link_that_works_and_the_next(service: SearchService) -> None:
@@ -55,6 +44,29 @@ def test_tells_a_link_that_works_and_the_next(service: SearchService) -> None:
         assert opener.open(address[0], timeout=20).read() == b'"page"'
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """As the command has it: SIGTERM, too, interrupts."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_the_second_ctrl_c_does_not_wait() -> None:
+    said = []
+
+    def say(text: str) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        said.append(text)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(FastAPI(), 0, say=say)
+    assert not said
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_ends_it_as_soon_as_the_address_is_known_ends_it_cleanly(number: signal.Signals) -> None:
     went = []
