@@ -227,7 +227,7 @@ def page() -> list[str]:
         *users(),
         "",
         "**Footage.** The second hour of a recording costs what the first one does: each minute is a piece of work by",
-        "itself. The curve is of a small video; what an hour of 1080p costs is in the plan, by its rate in two minutes.",
+        "itself. The curve is of a small video; what an hour of 1080p costs is in the plan.",
         "",
         "**Training.** A run takes as long as the images that it is shown; what one costs does not depend on how many",
         "the set has. Sets of more than 9,173 images are these several times over, each time as other people. Only the",

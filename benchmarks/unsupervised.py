@@ -5,7 +5,7 @@
     python -m benchmarks.unsupervised --render
 
 START is models/zoo/small.onnx, or the run folder it came from (training/shipped.py), FOLDER of generated footage is
-`reidapp synth footage`'s. Writes docs/results/unsupervised.md from docs/results/unsupervised/; see
+that of `reidapp synth footage FOLDER --cameras 4 --people 60 --seconds 240 --crowd 3 --seed 0`. Writes docs/results/unsupervised.md from docs/results/unsupervised/; see
 `benchmarks.method_rows`. Identities of the training images are used for the adjusted Rand index (ARI) alone.
 """
 
