@@ -4,9 +4,10 @@
         --work FOLDER [--only NAME ...]
     python -m benchmarks.unsupervised --render
 
-START is models/zoo/small.onnx, or the run folder it came from (training/shipped.py), FOLDER of generated footage is
-that of `reidapp synth footage FOLDER --cameras 4 --people 60 --seconds 240 --crowd 3 --seed 0`. Writes docs/results/unsupervised.md from docs/results/unsupervised/; see
-`benchmarks.method_rows`. Identities of the training images are used for the adjusted Rand index (ARI) alone.
+START is models/zoo/small.onnx, or the run folder it came from (training/shipped.py), FOLDER of generated footage that
+of `reidapp synth footage FOLDER --cameras 4 --people 60 --seconds 240 --crowd 3 --seed 0`. Writes
+docs/results/unsupervised.md from docs/results/unsupervised/; see `benchmarks.method_rows`. Identities of the training
+images are used for the adjusted Rand index (ARI) alone.
 """
 
 import json
