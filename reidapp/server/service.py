@@ -100,13 +100,13 @@ class Kept(Generic[Item]):
         self._size_of = size_of
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[float, Item]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[float, int, Item]] = OrderedDict()  # last use and size; the oldest first
+        self._size = 0  # of all
 
     def keep(self, id_: str, item: Item) -> None:
         """Put one in, or another in its place; the oldest go where it is too much."""
         with self._lock:
-            self._kept[id_] = (self._clock(), item)
-            self._kept.move_to_end(id_)
+            self._put(id_, item)
             self._forget()
 
     def get(self, id_: str) -> Item:
@@ -123,23 +123,34 @@ class Kept(Generic[Item]):
             self._forget()
             if id_ not in self._kept:
                 raise UnknownError(self.gone)
-            item = changed(self._kept[id_][1])
-            self._kept[id_] = (self._clock(), item)
-            self._kept.move_to_end(id_)
+            item = changed(self._kept[id_][2])
+            self._put(id_, item)
             return item
 
     def clear(self) -> None:
         """Forget all."""
         with self._lock:
             self._kept.clear()
+            self._size = 0
+
+    def _put(self, id_: str, item: Item) -> None:
+        size = self._size_of(item)
+        if id_ in self._kept:
+            self._drop(id_)
+        self._kept[id_] = (self._clock(), size, item)
+        self._size += size
+
+    def _drop(self, id_: str) -> None:
+        self._size -= self._kept.pop(id_)[1]
 
     def _forget(self) -> None:
-        total = sum(self._size_of(item) for _, item in self._kept.values())
-        for id_, (used, item) in list(self._kept.items()):
-            if total <= self.max_size and self._clock() - used <= self.lifetime_s:
-                break  # ordered by last use: the rest is younger
-            del self._kept[id_]
-            total -= self._size_of(item)
+        """What is too old or too much; what stays is not looked at, for that would be thousands at each call."""
+        oldest = self._clock() - self.lifetime_s
+        while self._kept:
+            id_, (used, _, _) = next(iter(self._kept.items()))
+            if used >= oldest and self._size <= self.max_size:
+                return
+            self._drop(id_)
 
 
 class Queries(Kept[Query]):

@@ -12,7 +12,7 @@ from reidapp.gallery.search import SearchResult
 from reidapp.gallery.travel_times import TravelTimes, keep
 from reidapp.query import QueryCrop
 from reidapp.server import service as module
-from reidapp.server.service import Part, Queries, Query, SearchService, Wanted
+from reidapp.server.service import Kept, Part, Queries, Query, SearchService, Wanted
 from tests.small_gallery import FOOTAGE, HOSTILE, START, frame_at, make_service, png, query_crop
 
 
@@ -109,6 +109,32 @@ def test_queries_stay_within_their_memory() -> None:
     with pytest.raises(UserError):
         queries.get("a")
     assert queries.get("c").id == "c"
+
+
+def test_what_is_kept_is_weighed_once_however_much_there_is() -> None:
+    """Thousands are; a look at all of them at each call held everybody up."""
+    weighed: list[int] = []
+
+    def size_of(item: int) -> int:
+        weighed.append(item)
+        return item
+
+    kept: Kept[int] = Kept("gone", max_size=100, size_of=size_of)
+    for item in (40, 30, 20):
+        kept.keep(str(item), item)
+    for _ in range(5):
+        assert kept.get("40") == 40
+    weighed.clear()
+    assert kept.get("30") == 30
+    assert len(weighed) <= 1
+    kept.keep("20", 25)  # in its place
+    kept.keep("6", 6)  # 101: the one that was not used for longest goes
+    with pytest.raises(UserError, match="gone"):
+        kept.get("40")
+    assert [kept.get(name) for name in ("30", "20", "6")] == [30, 25, 6]
+    kept.clear()
+    kept.keep("100", 100)
+    assert kept.get("100") == 100
 
 
 @pytest.mark.slow
