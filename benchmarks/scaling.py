@@ -230,7 +230,7 @@ def page() -> list[str]:
         "itself. The curve is of a small video; what an hour of 1080p costs is in the plan.",
         "",
         "**Training.** A run takes as long as the images that it is shown; what one costs does not depend on how many",
-        "the set has. Larger sets are the same images several times over, each time as other people. In that curve only",
+        "the set has. Larger sets are the same images several times over, each time as other people. In the curve only",
         "the growth counts: it may be of another processor than the rates below.",
         "",
         "| Training | Images a second | Threads |",
