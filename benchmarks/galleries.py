@@ -1,6 +1,5 @@
 """Generated footage and galleries of it by the shipped model, as several benchmarks need them."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,7 @@ def footage_in(folder: Path, **size: Any) -> Path:
         size: options of `write_footage`.
     """
     if not folder.is_dir():
-        half_made = folder.with_name(f"{folder.name}.new")
-        shutil.rmtree(half_made, ignore_errors=True)
-        write_footage(half_made, **size)
-        half_made.rename(folder)
+        write_footage(folder, **size)
     return folder
 
 

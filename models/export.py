@@ -26,7 +26,7 @@ from models.precision import fused, in_fp16, to_int8
 from models.run_folder import load_network, read_facts
 from reidapp.embedding import Embedder, open_session
 from reidapp.errors import ReidappError, UserError
-from reidapp.files import flush_folder, write_flushed
+from reidapp.files import disk_named, flush_folder, write_flushed
 from reidapp.imaging import resize
 from reidapp.metrics import RetrievalScores
 from reidapp.model_card import METADATA_KEY, ModelCard
@@ -139,7 +139,7 @@ def export_network(
         raise UserError(f"{out}: the name of the file must end in .onnx")
     if not out.parent.is_dir():
         raise UserError(f"{out}: the folder {out.parent} does not exist")
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+    with disk_named(out.parent), tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         full = path = Path(folder) / "fp32.onnx"
         model = to_onnx(network)
         if statistics is not None:

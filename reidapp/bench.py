@@ -131,11 +131,8 @@ def _drawn(out: Path, number: int, size: WorldSize, bars: Bars) -> Path:
     key = _digest(str((seed, asdict(size))), *(path.read_bytes() for path in sources))
     footage = out / f"world-{number}-{key}" / "footage"
     if not footage.is_dir():
-        half_made = footage.with_name("footage.new")
-        shutil.rmtree(half_made, ignore_errors=True)
         with bars(f"world {number}: filming", "cameras") as advance:
-            write_footage(half_made, **asdict(size), seed=seed, progress=advance)
-        half_made.rename(footage)
+            write_footage(footage, **asdict(size), seed=seed, progress=advance)
     return footage
 
 

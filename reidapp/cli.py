@@ -26,7 +26,7 @@ from reidapp.commands import (
 )
 from reidapp.commands.options import ProgressOption
 from reidapp.errors import ReidappError
-from reidapp.files import one_line
+from reidapp.files import disk_fault, one_line
 
 app = typer.Typer(
     help="Find one person across many cameras' recordings.",
@@ -82,7 +82,7 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:  # a folder that cannot be written, a full disk
         where = f"{error.filename}: " if error.filename else ""
-        print(f"reidapp: {where}{error.strerror or error}", file=sys.stderr)
+        print(f"reidapp: {where}{disk_fault(error)}", file=sys.stderr)
         sys.exit(1)
 
 

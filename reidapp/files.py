@@ -4,20 +4,21 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reidapp.errors import ReidappError, UserError
 
-FULL = "the disk is full; make room there and run the same command again, what is committed is kept"
+FULL = "the disk is full; make room there and run the same command again, what is finished is kept"
 READ_ONLY = "can only be read; make it writable for this user, or work on a copy (`reidapp gallery backup` makes one)"
 _DISK_FAULTS = {
     errno.ENOSPC: FULL,
-    errno.EDQUOT: "the quota is used up; make room there and run the same command again, what is committed is kept",
+    errno.EDQUOT: "the quota is used up; make room there and run the same command again, what is finished is kept",
     errno.EFBIG: "no file may become larger there; raise that limit and run the same command again",
     errno.EROFS: "the disk can only be read; make it writable, or use another folder",
-    errno.EIO: "the disk cannot be read or written; check it, what is committed is kept",
+    errno.EIO: "the disk cannot be read or written; check it, what is finished is kept",
 }
 _NETWORK = re.compile(r"(nfs|cifs|smb|afpfs|ncpfs|fuse\.(sshfs|rclone|smbnetfs|glusterfs|s3fs))")
 _FINGERPRINT_BYTES = 1 << 20
@@ -25,6 +26,10 @@ _FINGERPRINT_BYTES = 1 << 20
 
 class BusyError(ReidappError):
     """Another process holds a lock."""
+
+
+class DiskError(ReidappError):
+    """A disk is full or broken."""
 
 
 def one_line(text: str) -> str:
@@ -53,6 +58,32 @@ def make_folder(folder: Path) -> None:
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
+        flush_folder(folder.parent)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder that is there with all that is in it, or not at all: what is made has another name beside it till then.
+
+    Args:
+        folder: not there yet, or empty.
+
+    Raises:
+        UserError: it is where a disk is mounted, whose name cannot be given to another folder.
+        DiskError: as `disk_named`.
+    """
+    folder = folder.absolute()
+    if folder.is_mount():
+        raise UserError(f"{folder}: a disk is mounted there; name a folder in it")
+    half_made = folder.with_name(f"{folder.name}.new")
+    with disk_named(folder):
+        shutil.rmtree(half_made, ignore_errors=True)  # of one that was killed
+        make_folder(half_made)
+        try:
+            yield half_made
+            os.replace(half_made, folder)
+        finally:
+            shutil.rmtree(half_made, ignore_errors=True)
         flush_folder(folder.parent)
 
 
@@ -93,15 +124,20 @@ def disk_named(folder: Path) -> Iterator[None]:
 
     Raises:
         UserError: the disk can only be read.
-        ReidappError: it is full or broken.
+        DiskError: it is full or broken.
     """
     try:
         yield
     except OSError as error:
         if error.errno not in _DISK_FAULTS:
             raise
-        kind = UserError if error.errno == errno.EROFS else ReidappError
-        raise kind(f"{folder}: {_DISK_FAULTS[error.errno]}") from error
+        kind = UserError if error.errno == errno.EROFS else DiskError
+        raise kind(f"{folder}: {disk_fault(error)}") from error
+
+
+def disk_fault(error: OSError) -> str:
+    """What is wrong with a disk, and how to mend it; of other errors what the system says."""
+    return _DISK_FAULTS.get(error.errno or 0, error.strerror or str(error))
 
 
 def writable(path: Path) -> bool:

@@ -32,7 +32,7 @@ from models.run_folder import (
     read_facts,
     read_optimizer,
 )
-from reidapp import registry
+from reidapp import files, registry
 from reidapp.errors import ReidappError, UserError
 from training.data.augmentation import Augmentation
 from training.data.cache import decode
@@ -300,15 +300,16 @@ def _summary(epoch: int, epochs: int, means: Mapping[str, float]) -> str:
 
 @contextmanager
 def _keeping(run: Path, notes: Notes) -> Iterator[None]:
-    """Tells after Ctrl-C what is there."""
+    """Tells after Ctrl-C, and when the disk is full, what is there."""
     try:
-        yield
-    except KeyboardInterrupt:
-        kept = last_epoch(run)
+        with files.disk_named(run):
+            yield
+    except (KeyboardInterrupt, files.DiskError) as end:
+        kept, what = last_epoch(run), "interrupted" if isinstance(end, KeyboardInterrupt) else "stopped"
         notes.warn(
-            f"interrupted; {kept} is kept, and the same command with --resume goes on from it"
+            f"{what}; {kept} is kept, and the same command with --resume goes on from it"
             if kept
-            else "interrupted; no epoch was finished, and nothing is kept"
+            else f"{what}; no epoch was finished, and nothing is kept"
         )
         raise
 

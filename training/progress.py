@@ -53,7 +53,8 @@ class Notes:
 
     def _show(self, kind: str, text: str, for_people: str, style: str | None = None) -> None:
         if not self._lines:
-            self.console.print(for_people, style=style, markup=False, highlight=False)
+            # Not wrapped at 80 columns, where that is no terminal: a path would be broken.
+            self.console.print(for_people, style=style, markup=False, highlight=False, soft_wrap=True)
         elif not self._silent:
             _write({kind: text})
 

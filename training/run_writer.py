@@ -1,6 +1,7 @@
 """Writing a run folder (its layout: `models.run_folder`)."""
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -8,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.run_folder import (
@@ -126,15 +127,15 @@ class RunWriter:
         partial = self.run / f".{final.name}"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        save_file(_tensors(network), partial / TRUNK)
-        save_file(_tensors(method), partial / CLASSIFIER)
-        torch.save(optimizer, partial / OPTIMIZER)
-        for path in partial.iterdir():
-            with path.open("r+b") as file:
-                os.fsync(file.fileno())
-        files.flush_folder(partial)
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(partial, final)
+        try:
+            files.write_flushed(partial / TRUNK, safetensors.torch.save(_tensors(network)))
+            files.write_flushed(partial / CLASSIFIER, safetensors.torch.save(_tensors(method)))
+            files.write_flushed(partial / OPTIMIZER, _pickled(optimizer))
+            files.flush_folder(partial)
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(partial, final)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)  # on a full disk it would take the room
         files.flush_folder(self.run)
         for old in epochs(self.run):
             if old != final and (self._keep_every is None or epoch_number(old) % self._keep_every):
@@ -177,6 +178,13 @@ def _difference(before: Any, now: Any, key: str = "") -> str:
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+
+
+def _pickled(state: Mapping[str, Any]) -> bytes:
+    """In memory: on a full disk `torch.save` says nothing of the disk."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
 
 
 def _tensorboard(run: Path) -> Any:

@@ -21,7 +21,7 @@ from reidapp.gallery.schema import Base
 
 _FORM = "postgresql://USER@HOST/DATABASE"
 _WAIT_S = 10  # for the server, and for another process that writes
-_AGAIN = "run the same command again, what is committed is kept"
+_AGAIN = "run the same command again, what is finished is kept"
 
 # By the beginnings of SQLSTATE.
 _FAULTS = {

@@ -5,8 +5,10 @@ model. Nothing of a query is kept unless its search is saved. Answers are pairs 
 user said, by which P(match) can be calibrated.
 """
 
+import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,12 +93,13 @@ class SavedSearches:
 
         Raises:
             UserError: the name is empty or taken, or an unknown identity.
+            DiskError: the disk is full; nothing is kept.
         """
         if not name.strip():
             raise UserError("--save: a saved search needs a name")
         id_ = uuid.uuid4().hex[:16]
         folder = self.gallery.path / FOLDER / id_
-        with database.changing(self.gallery.engine) as session:
+        with self._without_its_pictures_if_it_fails(folder), database.changing(self.gallery.engine) as session:
             if session.scalar(select(schema.SavedSearch.id).filter_by(name=name)):
                 raise UserError(f'--save: there is a search "{name}"; take another name, or delete that')
             of = session.scalar(select(schema.Identity.id).filter_by(name=identity)) if identity else None
@@ -112,6 +115,15 @@ class SavedSearches:
                     identity=of, filters=filters or {},
                 )
             )  # fmt: skip
+
+    @contextmanager
+    def _without_its_pictures_if_it_fails(self, folder: Path) -> Iterator[None]:
+        with files.disk_named(self.gallery.path):
+            try:
+                yield
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
 
     def answer(self, name: str, yes: Sequence[str], no: Sequence[str], clear: Sequence[str] = ()) -> None:
         """Keep what a user said of hits, by first pieces' ids; a later word replaces an earlier one.

@@ -30,6 +30,7 @@ from reidapp.gallery.writer import next_generation
 
 _WORTH = 20_000  # rows without a derived file that are worth one: reading them costs about a millisecond
 _AT_ONCE = 500  # chunks whose crops one question asks for
+_CHUNK_HOLDS = 1 << 20  # a minute of one camera has fewer rows; a forged number would ask for any memory
 _STEP = 2_048  # rows coded together
 _ROUNDS = 20  # in which a copy is at one with a gallery that others write to
 _SAMPLE = 1_024  # rows that tell how high a query scores with anybody: mean and deviation to some 3 %
@@ -427,7 +428,10 @@ def _blocks(session: Session, model_id: str, known: dict[str, Block]) -> dict[st
             .join(schema.Chunk, schema.Chunk.id == block.chunk_id)
             .where(block.model_id == model_id, block.day == day, block.first_row >= ends[day])
         )
-        found |= {row[0]: Block(*row) for row in rows}
+        new = [Block(*row) for row in rows]
+        if absurd := [each.rows for each in new if not 0 <= each.rows < _CHUNK_HOLDS]:
+            raise ValueError(f"a chunk of {absurd[0]} rows")
+        found |= {each.chunk: each for each in new}
     return found
 
 

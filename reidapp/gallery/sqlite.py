@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, false, update
-from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
@@ -19,13 +18,17 @@ from reidapp import files
 from reidapp.errors import ReidappError, UnavailableError, UserError
 from reidapp.gallery.schema import Setting
 
-# By the beginnings of SQLite's names of errors.
-_FAULTS = {
-    "SQLITE_FULL": files.FULL,
-    "SQLITE_CANTOPEN": "cannot be opened or written; make the folder readable and writable for this user",
-    "SQLITE_IOERR": "its disk cannot be read or written; if it is back, run the same command again",
-    "SQLITE_CORRUPT": "the database is damaged; restore a back-up",
-    "SQLITE_BUSY": "another process has kept the database to itself for too long; try again when it has ended",
+_UNREADABLE = "cannot be opened or written; make the folder readable and writable for this user"
+_BROKEN = "its disk cannot be read or written; if it is back, run the same command again"
+_KEPT = "another process has kept the database to itself for too long; try again when it has ended"
+# By the beginnings of SQLite's names of errors; the first that fits.
+_FAULTS: dict[str, tuple[type[ReidappError], str]] = {
+    "SQLITE_FULL": (files.DiskError, files.FULL),
+    "SQLITE_IOERR_SHMSIZE": (files.DiskError, files.FULL),  # no room for the log's index, which readers need, too
+    "SQLITE_CANTOPEN": (ReidappError, _UNREADABLE),
+    "SQLITE_IOERR": (files.DiskError, _BROKEN),
+    "SQLITE_CORRUPT": (ReidappError, "the database is damaged; restore a back-up"),
+    "SQLITE_BUSY": (UnavailableError, _KEPT),
 }
 
 _PATIENCE_S = 60.0  # with others, until a log can be emptied
@@ -50,7 +53,7 @@ def connect(path: Path) -> Engine:
     engine = create_engine(url) if writable else create_engine(url, creator=lambda: _reading(path), poolclass=NullPool)
     event.listen(engine, "connect", _prepare if writable else _prepare_to_read)
     event.listen(engine, "begin", lambda connection: _begin(connection, writable))
-    event.listen(engine, "handle_error", lambda context: _say(path, context))
+    event.listen(engine, "handle_error", lambda context: _say(path, context.original_exception))
     return engine
 
 
@@ -121,8 +124,8 @@ def _shed(cursor: Any, path: Path) -> bool:
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return False
-        why = next((text for fault, text in _FAULTS.items() if error.sqlite_errorname.startswith(fault)), "not emptied")
-        raise ReidappError(f"{path}: {why} ({error})") from error
+        _say(path, error)
+        raise
     return not busy
 
 
@@ -147,7 +150,12 @@ def copy(engine: Engine, target: Path) -> None:
     """All rows, as they are at one moment, as another file."""
     with closing(engine.raw_connection()) as rows, closing(sqlite3.connect(target)) as made:
         driver: Any = rows.driver_connection
-        driver.backup(made)
+        try:
+            driver.backup(made)
+        except sqlite3.Error as error:
+            of_what_is_read = error.sqlite_errorname.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+            _say(Path(place(engine)) if of_what_is_read else target, error)
+            raise
 
 
 def _reading(path: Path) -> sqlite3.Connection:
@@ -197,14 +205,13 @@ def _file_of(connection: sqlite3.Connection) -> str:
     return str(connection.execute("PRAGMA database_list").fetchone()[2])
 
 
-def _say(path: Path, context: ExceptionContext) -> None:
-    error = context.original_exception
+def _say(path: Path, error: BaseException) -> None:
+    """Raise an error of SQLite's in words, with what mends it, if that is known."""
     name = getattr(error, "sqlite_errorname", "")
     if name == "SQLITE_NOTADB":
         raise UserError(f"{path}: not a gallery's database ({error})") from error
     if name.startswith("SQLITE_READONLY"):
         raise UserError(f"{path.parent}: {files.READ_ONLY} ({error})") from error
-    for fault, text in _FAULTS.items():
+    for fault, (kind, text) in _FAULTS.items():
         if name.startswith(fault):
-            kind = UnavailableError if fault == "SQLITE_BUSY" else ReidappError
             raise kind(f"{path}: {text} ({error})") from error

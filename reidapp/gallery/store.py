@@ -392,8 +392,10 @@ class Gallery:
         of_pieces = select(schema.Crop).where(schema.Crop.tracklet_id.in_(database.listed(pieces)))
         crops: dict[str, list[CropInfo]] = defaultdict(list)
         for c in session.scalars(of_pieces.order_by(schema.Crop.time_s)):
-            box, path = Box(c.x1, c.y1, c.x2, c.y2), self.crop_path(c.chunk_id, c.id)
-            crops[c.tracklet_id].append(CropInfo(c.id, c.time_s, box, c.quality, path))
+            numbers = map(float, (c.time_s, c.quality, c.x1, c.y1, c.x2, c.y2))  # SQLite keeps texts as well as numbers
+            time_s, quality, *corners = numbers
+            path = self.crop_path(c.chunk_id, c.id)
+            crops[c.tracklet_id].append(CropInfo(c.id, time_s, Box(*corners), quality, path))
         return crops
 
     def model_path(self, model_id: str) -> Path:

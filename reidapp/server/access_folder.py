@@ -28,6 +28,7 @@ VARIABLE = "REIDAPP_ACCESS"
 NOTED = "REIDAPP_NOTED"  # set where the log has already, by whoever asked for it, what a command is to do
 _SECRET_BYTES = 32
 _LOCK_PATIENCE_S = 30.0  # with another process that writes
+_KINDS = (("SQLITE_BUSY", UnavailableError), ("SQLITE_FULL", files.DiskError), ("SQLITE_IOERR", files.DiskError))
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,17 @@ class AccessFolder:
         file = self._made() / name
         if not file.exists():
             half_made = file.with_name(f"{name}.{secrets.token_hex(8)}")
-            with os.fdopen(os.open(half_made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as opened:
-                opened.write(secrets.token_bytes(_SECRET_BYTES))
-                opened.flush()
-                os.fsync(opened.fileno())
-            with suppress(FileExistsError):  # another process was first: its secret counts
-                os.link(half_made, file)
-            half_made.unlink()
-            files.flush_folder(self.path)
+            with files.disk_named(self.path):
+                try:
+                    with os.fdopen(os.open(half_made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as opened:
+                        opened.write(secrets.token_bytes(_SECRET_BYTES))
+                        opened.flush()
+                        os.fsync(opened.fileno())
+                    with suppress(FileExistsError):  # another process was first: its secret counts
+                        os.link(half_made, file)
+                finally:
+                    half_made.unlink(missing_ok=True)
+                files.flush_folder(self.path)
         if os.name == "posix" and file.stat().st_mode & 0o077:
             raise ReidappError(f"{file}: others may read this secret; `chmod 600`, if nobody has")
         if len(data := file.read_bytes()) != _SECRET_BYTES:
@@ -113,8 +117,8 @@ class AccessFolder:
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
             fault = getattr(error, "sqlite_errorname", "")  # Python's own faults, of a text for instance, have none
-            kind = UnavailableError if fault.startswith("SQLITE_BUSY") else ReidappError
-            raise kind(f"{file}: {error}; nothing was written") from error
+            kinds = (kind for begins, kind in _KINDS if fault.startswith(begins))
+            raise next(kinds, ReidappError)(f"{file}: {error}; nothing was written") from error
 
     def compact(self, name: str) -> None:
         """Write an SQLite file anew, so that nothing of deleted rows stays behind.

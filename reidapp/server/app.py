@@ -1,5 +1,6 @@
 """The FastAPI application, without the page (``ui.page.mount`` adds it)."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from reidapp import __version__
 from reidapp.errors import ReidappError, UnavailableError, UnknownError, UserError
-from reidapp.files import BusyError, one_line
+from reidapp.files import BusyError, DiskError, one_line
 from reidapp.server import sign_in
 from reidapp.server.access import API
 from reidapp.server.askers import Asker, RefusedError
@@ -41,7 +42,9 @@ _STATUS: tuple[tuple[type[ReidappError], int], ...] = (
     (BusyError, 409),
     (RefusedError, 403),
     (UnavailableError, 503),
+    (DiskError, 507),
 )
+_log = logging.getLogger(__name__)
 _DESCRIPTION = (
     f"Every path is that of the default gallery; each also exists below `{API}/galleries/{{gallery}}/…`, for one of "
     "several that `/galleries` lists. Times are ISO 8601 with a zone, UTC in answers; scores and boxes are 0..1."
@@ -134,9 +137,14 @@ def _api() -> FastAPI:
 
 async def _say_what_is_wrong(request: Request, error: Exception) -> JSONResponse:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    text = str(error)
-    for name, service in request.app.state.galleries:  # where they are is nobody's business but the server's
+    text = one_line(str(error))
+    if status in (500, 507):
+        _log.error("a request failed: %s", text, extra={"facts": {"fault": type(error).__name__}})
+    state = request.app.state
+    for name, service in state.galleries:  # where they are is nobody's business but the server's
         text = text.replace(str(service.gallery.path), name)
+    if state.audit is not None:
+        text = text.replace(str(state.audit.folder.path), "access")
     return _problem(text, status, RETRY if status == 503 else None)
 
 

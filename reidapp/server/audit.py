@@ -24,6 +24,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reidapp import files
 from reidapp.errors import ReidappError, UserError
 from reidapp.gallery.schema import now
 from reidapp.server.access_folder import AccessFolder
@@ -239,10 +240,13 @@ class Audit:
         """
         file = self.folder.path / HEAD
         half_made = file.with_name(f"{HEAD}.{os.getpid()}.{threading.get_ident()}")
-        with self._rows() as rows:
+        with self._rows() as rows, files.disk_named(file):
             n, mac = rows.execute("SELECT n, mac FROM entry ORDER BY n DESC LIMIT 1").fetchone()
-            half_made.write_text(f"{n}:{mac}")
-            os.replace(half_made, file)
+            try:
+                half_made.write_text(f"{n}:{mac}")
+                os.replace(half_made, file)
+            finally:
+                half_made.unlink(missing_ok=True)
 
     def _kept_head(self) -> str:
         try:

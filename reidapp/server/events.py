@@ -39,10 +39,11 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = iso(datetime.fromtimestamp(record.created, UTC))
         told: dict[str, object] = {"time": at, "level": record.levelname.lower()}
+        event = str(record.msg).strip().removesuffix(": %s")
         if facts := getattr(record, "facts", None):
-            told |= {"event": record.msg, **facts}
+            told |= {"event": event, **facts}
         elif record.name.startswith(_PLAIN):
-            told |= {"event": str(record.msg).strip(), "by": record.name}
+            told |= {"event": event, "by": record.name}
         else:
             told |= {"event": f"{record.module}:{record.lineno}", "by": record.name}
         if record.exc_info and record.exc_info[0]:

@@ -100,4 +100,4 @@ def _check_space(folder: Path, needed: int) -> None:
     """Before, because a full disk under a memory map ends the process without a word."""
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise UserError(f"{folder}: decoded images need {needed / 1e9:.1f} GB there, and {free / 1e9:.1f} GB are free")
+        raise UserError(f"{folder}: decoded images need {needed / 1e6:,.0f} MB there; {free / 1e6:,.0f} MB are free")

@@ -1,25 +1,20 @@
-"""Index onto a disk that is full again and again: a process of its own, for which alone that disk is mounted.
+"""Index onto a disk that is full again and again.
 
 `python -m tests.reidapp.footage.full_disk FOOTAGE FOLDER Tmpfs|Limit` prints JSON: of each run the exit code, the lines
 on standard error, and, once there is room, the faults found and the recordings committed; and whether the gallery is
 that of an undisturbed run at the end.
 """
 
-import contextlib
-import io
 import json
-import os
-import resource
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from reidapp import cli
 from reidapp.commands import index as index_command
 from reidapp.gallery import database, verification
 from reidapp.gallery.store import Gallery
+from tests import small_disk
 from tests.reidapp.footage.test_indexing import ShirtEmbedder, contents, new_gallery
 from tests.small_gallery import ShirtDetector
 
@@ -27,35 +22,6 @@ SIZES = {  # kilobytes left for a new gallery, and for what comes into it
     "Tmpfs": ([0, 200], range(0, 108, 12)),
     "Limit": ([0, 200], range(0, 360, 48)),
 }
-LIMITS = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-
-class Tmpfs:
-    """A disk of four megabytes, and a file that takes the room away."""
-
-    def __init__(self, folder: Path) -> None:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", folder], check=True)
-        self.folder = folder
-
-    def leave(self, size: int) -> None:
-        disk = os.statvfs(self.folder)
-        (self.folder / "ballast").write_bytes(bytes(disk.f_bavail * disk.f_frsize - size))
-
-    def make_room(self) -> None:
-        (self.folder / "ballast").unlink()
-
-
-class Limit:
-    """No file may be larger: for where nothing can be mounted."""
-
-    def __init__(self, folder: Path) -> None:
-        pass
-
-    def leave(self, size: int) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, LIMITS[1]))
-
-    def make_room(self) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, LIMITS)
 
 
 def index(footage: Path, gallery: Path) -> tuple[int, list[str]]:
@@ -64,27 +30,17 @@ def index(footage: Path, gallery: Path) -> tuple[int, list[str]]:
     def to_write(path: Path, *_: object, **__: object) -> tuple[Gallery, ShirtEmbedder]:
         return Gallery.open(path) if (path / database.FILE_NAME).is_file() else new_gallery(path), ShirtEmbedder()
 
-    said = io.StringIO()
-    argv = ["reidapp", "index", str(footage), "--gallery", str(gallery), "--zone", "UTC"]
     with (
         mock.patch.object(index_command, "_gallery_to_write", to_write),
         mock.patch("reidapp.footage.detection.open_detector", return_value=ShirtDetector()),
-        mock.patch.object(sys, "argv", argv),
-        contextlib.redirect_stderr(said),
-        contextlib.redirect_stdout(io.StringIO()),
     ):
-        try:
-            cli.main()
-        except SystemExit as end:
-            return int(end.code or 0), said.getvalue().splitlines()
-    raise AssertionError
+        return small_disk.reidapp("index", footage, "--gallery", gallery, "--zone", "UTC")
 
 
 def main(footage: Path, folder: Path, kind: str) -> None:
-    undisturbed, small = folder / "undisturbed", folder / "small"
+    undisturbed, gallery = folder / "undisturbed", folder / "small/gallery"
     assert index(footage, undisturbed)[0] == 0
-    small.mkdir()
-    disk, gallery = {"Tmpfs": Tmpfs, "Limit": Limit}[kind](small), small / "gallery"
+    disk = small_disk.disk(folder / "small", kind)
 
     def with_room_for(kilobytes: int) -> dict[str, Any]:
         disk.leave(kilobytes << 10)

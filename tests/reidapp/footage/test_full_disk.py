@@ -1,19 +1,11 @@
-"""A full disk, a small one that is mounted: nothing is lost but time.
+"""A full disk while footage is indexed: nothing is lost but time."""
 
-Where nothing can be mounted, the system refuses that files become larger instead.
-"""
-
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import small_disk
 from tests.small_gallery import FPS, SHIRTS, Walk, frame_at, write_video
-
-ROOT = Path(__file__).resolve().parents[3]
-OWN_MOUNTS = ["unshare", "--user", "--map-root-user", "--mount"]
 
 
 @pytest.fixture(scope="module")
@@ -27,25 +19,9 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def kind(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """How disks are made small here."""
-    mount = [*OWN_MOUNTS, "mount", "-t", "tmpfs", "none", str(tmp_path_factory.mktemp("mount"))]
-    try:
-        return "Tmpfs" if subprocess.run(mount, stderr=subprocess.DEVNULL).returncode == 0 else "Limit"
-    except FileNotFoundError:
-        return "Limit"
-
-
 @pytest.mark.slow
-def test_a_full_disk_is_one_line_and_with_room_it_goes_on_to_the_same_rows(
-    footage: Path, tmp_path: Path, kind: str
-) -> None:
-    command = [sys.executable, "-m", "tests.reidapp.footage.full_disk", str(footage), str(tmp_path), kind]
-    process = subprocess.run(
-        [*(OWN_MOUNTS if kind == "Tmpfs" else []), *command], cwd=ROOT, stdout=subprocess.PIPE, check=True
-    )
-    end = json.loads(process.stdout)
+def test_a_full_disk_is_one_line_and_with_room_it_goes_on_to_the_same_rows(footage: Path, tmp_path: Path) -> None:
+    end = small_disk.run("tests.reidapp.footage.full_disk", footage, tmp_path)
     full = [run for run in end["runs"] if run["code"]]
     for run in full:
         (line,) = [line for line in run["said"] if line.startswith("reidapp:")]
@@ -53,7 +29,7 @@ def test_a_full_disk_is_one_line_and_with_room_it_goes_on_to_the_same_rows(
         assert run["code"] == 1
         assert str(tmp_path / "small/gallery") in line
         assert "run the same command again" in line
-        assert kind == "Limit" or "the disk is full; make room there" in line
+        assert small_disk.kind() == "Limit" or "the disk is full; make room there" in line
     done = [run["videos"] for run in full]
     assert done == sorted(done)
     assert len(set(done)) > 2  # before the first, and between some

@@ -70,6 +70,9 @@ def test_a_derived_file_with_a_digest_of_its_own_is_not_used(
         "UPDATE setting SET value = 'x' WHERE key = 'generation'",
         "UPDATE model SET card = '{'",
         "UPDATE tracklet SET path = '[[0]]'",
+        "UPDATE block SET rows = 2147483648",  # as much memory as that was asked for
+        "UPDATE block SET rows = -1",
+        "UPDATE crop SET x1 = '[]'",
     ],
 )
 def test_rows_that_do_not_fit_together_are_one_line(gallery: Gallery, sql: str) -> None:

@@ -186,7 +186,7 @@ def test_a_server_that_stops_meanwhile_is_one_line_and_nothing_is_lost(
 
     monkeypatch.setattr(vectors, "append", stopping)
     try:
-        with pytest.raises(ReidappError, match="run the same command again, what is committed is kept"):
+        with pytest.raises(ReidappError, match="run the same command again, what is finished is kept"):
             indexing.run(footage, gallery)
         with pytest.raises(ReidappError, match="the server cannot be reached"):
             gallery.summary()

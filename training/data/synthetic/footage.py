@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 
 from reidapp.errors import UserError
+from reidapp.files import whole_folder
 from reidapp.truth import LIGHTING_FILE
 
 from .parallel import spread
@@ -130,25 +131,25 @@ def write_footage(
     views = [footage_view(seed, camera, size) for camera in range(cameras)]
     visits = plan_visits(stream(seed, FOOTAGE_PLAN), views=views, people=people, seconds=seconds, crowd=crowd)
     frames = round(seconds * fps)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / SEED_FILE).write_text(f"{seed}\n")
-    tasks = [
-        _Task(out, seed, camera, people, tuple(visits[camera]), frames, fps, size, unseen_looks)
-        for camera in range(cameras)
-    ]
-    count, lighting = 0, []
-    with (out / "truth.csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for done, (lit, rows) in enumerate(spread(_record, tasks, workers), start=1):
-            lighting.append(lit)
-            writer.writerows(rows)
-            count += len(rows)
-            if progress is not None:
-                progress(done, cameras)
-    names = tuple(camera_name(camera) for camera in range(cameras))
-    with (out / LIGHTING_FILE).open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([("camera", "lighting"), *zip(names, lighting, strict=True)])
+    names, lighting, count = tuple(map(camera_name, range(cameras))), [], 0
+    with whole_folder(out) as folder:
+        (folder / SEED_FILE).write_text(f"{seed}\n")
+        tasks = [
+            _Task(folder, seed, camera, people, tuple(visits[camera]), frames, fps, size, unseen_looks)
+            for camera in range(cameras)
+        ]
+        with (folder / "truth.csv").open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for done, (lit, rows) in enumerate(spread(_record, tasks, workers), start=1):
+                lighting.append(lit)
+                writer.writerows(rows)
+                count += len(rows)
+                if progress is not None:
+                    progress(done, cameras)
+        with (folder / LIGHTING_FILE).open("w", newline="") as file:
+            table = [("camera", "lighting"), *zip(names, lighting, strict=True)]
+            csv.writer(file, lineterminator="\n").writerows(table)
     videos = tuple(out / name / VIDEO_NAME for name in names)
     return FootageSummary(
         out, videos, out / "truth.csv", names, people, frames / fps, frames * cameras, count, look_alike_pairs(people)

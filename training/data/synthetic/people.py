@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from reidapp.errors import UserError
+from reidapp.files import whole_folder
 
 from .appearance import Appearance, draw_appearance, look_alike
 from .body import Body
@@ -167,7 +168,7 @@ def write_people(
 ) -> PeopleSummary:
     """Write crops of generated people into ``out`` in Market-1501's layout.
 
-    The same arguments give the same bytes, whatever the number of workers.
+    The same arguments give the same bytes, whatever the number of workers. The folder has all of it, or is not there.
 
     Args:
         split: the namespace that identities and cameras come from, "train" or "test"; footage has its own.
@@ -180,15 +181,16 @@ def write_people(
     _check(out, identities, cameras, images_per_identity, split, test_share, size)
     check_training_seed(seed)
     held_out = round(identities * test_share)
-    for name in FOLDERS if held_out else FOLDERS[:1]:
-        (out / name).mkdir(parents=True, exist_ok=True)
     world = World(seed, split, cameras, images_per_identity, size)
-    tasks = [_Task(world, index, out, index >= identities - held_out) for index in range(identities)]
     total = np.zeros(3, int)
-    for done, counts in enumerate(spread(_write_person, tasks, workers), start=1):
-        total += counts
-        if progress is not None:
-            progress(done, identities)
+    with whole_folder(out) as folder:
+        for name in FOLDERS if held_out else FOLDERS[:1]:
+            (folder / name).mkdir()
+        tasks = [_Task(world, index, folder, index >= identities - held_out) for index in range(identities)]
+        for done, counts in enumerate(spread(_write_person, tasks, workers), start=1):
+            total += counts
+            if progress is not None:
+                progress(done, identities)
     return PeopleSummary(out, identities, cameras, int(total[0]), int(total[1]), int(total[2]))
 
 
