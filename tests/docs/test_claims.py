@@ -21,6 +21,17 @@ def test_what_holds_a_promise_is_there(page: str) -> None:
     assert [name for name in named if not any(path == name or path.endswith(f"/{name}") for path in tests)] == []
 
 
+def test_what_falls_short_is_what_was_measured() -> None:
+    """By figures that stand in the rows of what was measured, which are made of the results."""
+    table = (DOCS / "limits.md").read_text("utf-8").partition("## Short of its goals")[2].partition("\n## ")[0]
+    said = [row.split("|")[2].strip() for row in table.splitlines() if row.startswith("|")][2:]
+    measured = "\n".join(
+        row for row in (DOCS / "results/benchmarks.md").read_text("utf-8").splitlines() if row.startswith("|")
+    )
+    assert len(said) > 4
+    assert [figure for figure in said if figure not in measured] == []
+
+
 def test_nobody_is_told_to_install_reidapp_by_its_name() -> None:
     """It is on no package index, where anybody could take the name."""
     told = [
