@@ -37,6 +37,7 @@ def write_clip(
     """
     half_made = target.with_name(f"{target.name}.new")
     begin: float | None = None
+    last = -1
     try:
         with disk_named(target.parent), av.open(str(half_made), "w", format="mp4", options=_CONTAINER) as container:
             stream: Any = container.add_stream("libx264", rate=round(probe(source).frame_rate) or 1, options=_OPTIONS)
@@ -46,9 +47,13 @@ def write_clip(
                 if begin is None:
                     begin = frame.time_s
                     stream.height, stream.width = (max(side // 2 * 2, 2) for side in frame.image.shape[:2])
+                at = round((frame.time_s - begin) / _TIME_BASE)
+                if at <= last:
+                    continue  # of the same moment, as a damaged recording says
+                last = at
                 shown = np.ascontiguousarray(change(frame)[: stream.height, : stream.width])
                 picture = av.VideoFrame.from_ndarray(shown, "rgb24")
-                picture.pts, picture.time_base = round((frame.time_s - begin) / _TIME_BASE), _TIME_BASE
+                picture.pts, picture.time_base = at, _TIME_BASE
                 container.mux(stream.encode(picture))
             if begin is None:
                 raise UserError(f"{source.name}: no frame in it between {start_s:.1f} and {end_s:.1f} s")
