@@ -23,7 +23,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         out = arguments.out or Path(temporary)
-        reports = [run_demo(out / f"seed{seed}", seed=seed, say=_note) for seed in range(arguments.seeds)]
+        reports = [run_demo(out / f"seed{seed}", seed=seed, again=True, say=_note) for seed in range(arguments.seeds)]
         runs = [
             {
                 "seed": report.seed,

@@ -3,7 +3,6 @@
 The people and the camera looks that the model is trained on are others than those in the footage.
 """
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from reidapp import files
 from reidapp.errors import UserError
 from reidapp.gallery.search import Hit, Searcher
 from reidapp.gallery.store import Gallery
@@ -22,6 +22,7 @@ from reidapp.truth import Sighting, Truth
 from reidapp.wording import counts
 
 _MARKER = "made-by-reidapp-demo"  # only a folder with this file in it is ever emptied
+_SHEET = "hits.png"  # comes last
 # To train on. Images are counted with repetition; fewer are faster and worse.
 TRAINING_IMAGES = 48_000
 TRAINING_PEOPLE = 400
@@ -109,18 +110,19 @@ class DemoReport:
         )
 
 
-def run_demo(out: Path, *, seed: int = 0, say: Callable[[str], None] = print) -> DemoReport:
+def run_demo(out: Path, *, seed: int = 0, again: bool = False, say: Callable[[str], None] = print) -> DemoReport:
     """Make footage, train, export, index, search, and search with the shipped model; everything is left in ``out``.
 
     Args:
-        out: is emptied if an earlier demo made it.
+        out: is emptied if a demo that was stopped made it.
         seed: of the people, the cameras and the training.
+        again: empty it also if a demo has come to its end in it.
         say: told what happens.
 
     Raises:
-        UserError: ``out`` holds something that no demo made.
+        UserError: ``out`` holds something that no demo made, or a whole demo.
     """
-    _empty(out)
+    _empty(out, again)
     seconds: dict[str, float] = {}
 
     def step(name: str, text: str, work: Callable[[], Any]) -> Any:
@@ -143,7 +145,7 @@ def run_demo(out: Path, *, seed: int = 0, say: Callable[[str], None] = print) ->
     shipped, found_by_shipped = step(
         "shipped", "7. The same with the model that ships with reidapp", lambda: _with_shipped(footage, gallery, model)
     )
-    sheet = contact_sheet(found, footage, out / "hits.png")
+    sheet = contact_sheet(found, footage, out / _SHEET)
     return DemoReport(gallery, sheet, seed, found, shipped, found_by_shipped, seconds)
 
 
@@ -195,12 +197,16 @@ def contact_sheet(found: list[Found], footage: Path, out: Path) -> Path:
     return out
 
 
-def _empty(out: Path) -> None:
+def _empty(out: Path, again: bool) -> None:
     if out.exists() and not (out / _MARKER).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: holds things that no demo made; give another --out")
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    (out / _MARKER).touch()
+    if (out / _SHEET).is_file() and not again:  # people may have been named in its gallery since
+        raise UserError(
+            f"{out}: a demo is there; `reidapp serve --gallery {out / 'gallery'}` opens it, --again makes it anew"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / _MARKER).touch()  # stays, so that who is stopped here can begin again
+    files.empty(out, but=_MARKER)
 
 
 def _film(out: Path, seed: int) -> str:

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,14 +12,14 @@ from pathlib import Path
 
 from reidapp.errors import ReidappError, UserError
 
-FULL = "the disk is full; make room there and run the same command again, what is finished is kept"
+FULL = "the disk is full; make room there and run the same command again"
 READ_ONLY = "can only be read; make it writable for this user, or work on a copy (`reidapp gallery backup` makes one)"
 _DISK_FAULTS = {
     errno.ENOSPC: FULL,
-    errno.EDQUOT: "the quota is used up; make room there and run the same command again, what is finished is kept",
+    errno.EDQUOT: "the quota is used up; make room there and run the same command again",
     errno.EFBIG: "no file may become larger there; raise that limit and run the same command again",
     errno.EROFS: "the disk can only be read; make it writable, or use another folder",
-    errno.EIO: "the disk cannot be read or written; check it, what is finished is kept",
+    errno.EIO: "the disk cannot be read or written; check it",
 }
 _NETWORK = re.compile(r"(nfs|cifs|smb|afpfs|ncpfs|fuse\.(sshfs|rclone|smbnetfs|glusterfs|s3fs))")
 _FINGERPRINT_BYTES = 1 << 20
@@ -63,28 +64,41 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder that is there with all that is in it, or not at all: what is made has another name beside it till then.
+    """A new folder that is there with all that is in it, or not at all: till then what is made has another name.
 
-    Args:
-        folder: not there yet, or empty.
+    One that is there, and empty, is filled where it is, for it may be a disk's, or a link, or have rights of its own;
+    it is emptied again if that fails.
 
     Raises:
-        UserError: it is where a disk is mounted, whose name cannot be given to another folder.
         DiskError: as `disk_named`.
     """
-    folder = folder.absolute()
-    if folder.is_mount():
-        raise UserError(f"{folder}: a disk is mounted there; name a folder in it")
-    half_made = folder.with_name(f"{folder.name}.new")
     with disk_named(folder):
-        shutil.rmtree(half_made, ignore_errors=True)  # of one that was killed
-        make_folder(half_made)
+        if folder.exists():
+            try:
+                yield folder
+            except BaseException:
+                empty(folder)
+                raise
+            return
+        make_folder(folder.absolute().parent)
+        half_made = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+        half_made.mkdir()
         try:
             yield half_made
+            os.sync()
             os.replace(half_made, folder)
         finally:
             shutil.rmtree(half_made, ignore_errors=True)
-        flush_folder(folder.parent)
+        flush_folder(folder.absolute().parent)
+
+
+def empty(folder: Path, but: str = "") -> None:
+    """Remove all that is in a folder, but for a file of that name."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != but:
+            path.unlink()
 
 
 def flush_folder(folder: Path) -> None:
@@ -132,7 +146,8 @@ def disk_named(folder: Path) -> Iterator[None]:
         if error.errno not in _DISK_FAULTS:
             raise
         kind = UserError if error.errno == errno.EROFS else DiskError
-        raise kind(f"{folder}: {disk_fault(error)}") from error
+        known = error.filename if error.errno == errno.EIO else None  # another disk's, such as a share to read from
+        raise kind(f"{known or folder}: {disk_fault(error)}") from error
 
 
 def disk_fault(error: OSError) -> str:

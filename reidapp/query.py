@@ -59,7 +59,7 @@ class QueryImage:
             return cut(self.image, self.people[person - 1].box)
         if len(self.people) > 1:
             raise UserError(
-                f"{len(self.people)} people in the picture; say which person by its number ({self.listing()})"
+                f"{len(self.people)} people in the picture; say which --person by its number ({self.listing()})"
             )
         return cut(self.image, self.people[0].box) if self.people else self.image
 

@@ -238,7 +238,7 @@ def _set_up(
             writer.left_out(skipped)
             dataset.train = crops.records
             method = _method(recipe, dataset, network)
-    except (ReidappError, KeyboardInterrupt):
+    except (ReidappError, OSError, KeyboardInterrupt):
         writer.discard()
         raise
 
@@ -309,7 +309,7 @@ def _keeping(run: Path, notes: Notes) -> Iterator[None]:
         notes.warn(
             f"{what}; {kept} is kept, and the same command with --resume goes on from it"
             if kept
-            else f"{what}; no epoch was finished, and nothing is kept"
+            else f"{what}; no epoch was finished, so there is nothing to go on from"
         )
         raise
 

@@ -13,6 +13,7 @@ from torch import nn
 from models.device import pick_device
 from models.network import Network
 from models.run_folder import LEFT_OUT, RECIPE, folder_of, last_epoch, load_network, read_facts
+from reidapp import files
 from reidapp.errors import UserError
 from training.data.cache import decode
 from training.data.datasets import UNLABELLED, load_datasets
@@ -122,9 +123,14 @@ def apply_her(
         "network": network.description,
         "her": {"run": str(run.relative_to(folder_of(run).parent)), "data": specs, "ridge": ridge},
     }
-    writer = RunWriter(out, facts | made, recipe_yaml, resume=False)
-    writer.left_out(skipped)
-    writer.save(0, network, nn.Module(), {})
+    with files.disk_named(out):
+        writer = RunWriter(out, facts | made, recipe_yaml, resume=False)
+        try:
+            writer.left_out(skipped)
+            writer.save(0, network, nn.Module(), {})
+        except OSError:
+            writer.discard()
+            raise
     writer.close()
     return HerResult(out, len(np.unique(pids)), len(pids), dim, notes.warnings)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for all that the demo makes.")] = Path("demo"),
     seed: Annotated[int, typer.Option(min=0, help="Another seed: other people, other cameras.")] = 0,
+    again: Annotated[bool, typer.Option("--again", help="Make a demo anew that is there.")] = False,
     serve: Annotated[bool, typer.Option(help="Open the web page at the end.")] = True,
     json: JsonOption = False,
 ) -> None:
@@ -26,10 +27,12 @@ def demo(
         raise ModuleNotFoundError(name="torch")
     from reidapp.demo import run_demo
 
-    report = run_demo(out, seed=seed, say=output.note)
+    report = run_demo(out, seed=seed, again=again, say=output.note)
     output.show(report.to_dict(), str(report), json)
     if serve and not json:
         serve_galleries([report.gallery], _place(), None, open_browser=True)
+    elif not json:
+        output.note(f"look around in it: reidapp serve --gallery {report.gallery}")
 
 
 def _place() -> "Place":

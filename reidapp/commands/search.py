@@ -105,7 +105,7 @@ def search(
     for warning in found.warnings:
         output.note(f"note: {warning}")
     odds = _odds(result, found.asked.partial, bool(filters), gallery)
-    output.show(facts, "\n".join([_hits_table(result.hits), *odds]), json)
+    output.show(facts, "\n".join([_hits_table(result.hits, bool(filters), gallery), *odds]), json)
 
 
 def _odds(result: "SearchResult", partial: bool, filtered: bool, gallery: Path) -> Iterator[str]:
@@ -116,12 +116,14 @@ def _odds(result: "SearchResult", partial: bool, filtered: bool, gallery: Path) 
         yield f"The scores only rank; {'P(match) is for pictures alone' if partial else how}"
 
 
-def _hits_table(hits: "list[Hit]") -> str:
+def _hits_table(hits: "list[Hit]", filtered: bool, gallery: Path) -> str:
     from zoneinfo import ZoneInfo
 
     from reidapp.gallery.recordings import IN_WORDS
     from reidapp.imaging import is_picture
 
+    if not hits and not filtered:
+        return f"nothing found: {gallery} has nobody else; `reidapp index FOLDER --gallery {gallery}` adds recordings"
     if not hits:
         return "nothing found: no tracklet is left after the filters"
     width = max(len(hit.camera) for hit in hits)

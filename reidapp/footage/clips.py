@@ -10,7 +10,6 @@ import av
 import numpy as np
 
 from reidapp.errors import UserError
-from reidapp.files import disk_named
 from reidapp.footage.decoding import Frame, frames, probe
 
 _TIME_BASE = Fraction(1, 90_000)
@@ -33,13 +32,12 @@ def write_clip(
 
     Raises:
         UserError: the recording cannot be read, or has no frame in between.
-        DiskError: the disk is full.
     """
     half_made = target.with_name(f"{target.name}.new")
     begin: float | None = None
     last = -1
     try:
-        with disk_named(target.parent), av.open(str(half_made), "w", format="mp4", options=_CONTAINER) as container:
+        with av.open(str(half_made), "w", format="mp4", options=_CONTAINER) as container:
             stream: Any = container.add_stream("libx264", rate=round(probe(source).frame_rate) or 1, options=_OPTIONS)
             stream.pix_fmt = "yuv420p"
             stream.codec_context.time_base = _TIME_BASE

@@ -18,7 +18,7 @@ from reidapp import files
 from reidapp.errors import ReidappError, UnavailableError, UserError
 from reidapp.gallery.schema import Setting
 
-_UNREADABLE = "cannot be opened or written; make the folder readable and writable for this user"
+_UNREADABLE = "cannot be opened or made; the folder must be readable and writable for this user, its disk not full"
 _BROKEN = "its disk cannot be read or written; if it is back, run the same command again"
 _KEPT = "another process has kept the database to itself for too long; try again when it has ended"
 # By the beginnings of SQLite's names of errors; the first that fits.
@@ -30,6 +30,7 @@ _FAULTS: dict[str, tuple[type[ReidappError], str]] = {
     "SQLITE_CORRUPT": (ReidappError, "the database is damaged; restore a back-up"),
     "SQLITE_BUSY": (UnavailableError, _KEPT),
 }
+_OF_READING = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_SHM")
 
 _PATIENCE_S = 60.0  # with others, until a log can be emptied
 _LOCK_PATIENCE_S = 10.0  # with another process that writes
@@ -148,14 +149,14 @@ def size(engine: Engine) -> int:
 
 def copy(engine: Engine, target: Path) -> None:
     """All rows, as they are at one moment, as another file."""
-    with closing(engine.raw_connection()) as rows, closing(sqlite3.connect(target)) as made:
-        driver: Any = rows.driver_connection
-        try:
+    try:
+        with closing(engine.raw_connection()) as rows, closing(sqlite3.connect(target)) as made:
+            driver: Any = rows.driver_connection
             driver.backup(made)
-        except sqlite3.Error as error:
-            of_what_is_read = error.sqlite_errorname.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
-            _say(Path(place(engine)) if of_what_is_read else target, error)
-            raise
+    except sqlite3.Error as error:
+        of_what_is_read = getattr(error, "sqlite_errorname", "").startswith(_OF_READING)
+        _say(Path(place(engine)) if of_what_is_read else target, error)
+        raise
 
 
 def _reading(path: Path) -> sqlite3.Connection:

@@ -98,7 +98,8 @@ class AccessFolder:
             ReidappError: it cannot be read or written, or was made by a newer version.
         """
         file = self._made() / name
-        os.close(os.open(file, os.O_CREAT | os.O_RDONLY, 0o600))  # as SQLite would make it, others could read it
+        with files.disk_named(file):
+            os.close(os.open(file, os.O_CREAT | os.O_RDONLY, 0o600))  # as SQLite would make it, others could read it
         newest = 1 + len(later)
         try:
             with closing(sqlite3.connect(file, timeout=_LOCK_PATIENCE_S, isolation_level=None)) as connection:
@@ -135,13 +136,16 @@ class AccessFolder:
 
     def _made(self) -> Path:
         if not self.path.is_dir():
-            try:
-                files.make_folder(self.path.parent)
-                self.path.mkdir(mode=0o700, exist_ok=True)
-            except OSError as error:
-                why = f"cannot be made ({error.strerror})"
-                raise ReidappError(f"{self.path}: {why}; give another --access FOLDER, or set {VARIABLE}") from error
-            files.flush_folder(self.path.parent)
+            with files.disk_named(self.path):
+                try:
+                    files.make_folder(self.path.parent)
+                    self.path.mkdir(mode=0o700, exist_ok=True)
+                except (PermissionError, FileExistsError, NotADirectoryError) as error:
+                    why = f"cannot be made ({error.strerror})"
+                    raise ReidappError(
+                        f"{self.path}: {why}; give another --access FOLDER, or set {VARIABLE}"
+                    ) from error
+                files.flush_folder(self.path.parent)
         return self.path
 
 

@@ -137,9 +137,9 @@ def _api() -> FastAPI:
 
 async def _say_what_is_wrong(request: Request, error: Exception) -> JSONResponse:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    text = one_line(str(error))
+    text = str(error)
     if status in (500, 507):
-        _log.error("a request failed: %s", text, extra={"facts": {"fault": type(error).__name__}})
+        _log.error("a request failed: %s", one_line(text), extra={"facts": {"fault": type(error).__name__}})
     state = request.app.state
     for name, service in state.galleries:  # where they are is nobody's business but the server's
         text = text.replace(str(service.gallery.path), name)

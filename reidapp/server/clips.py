@@ -97,10 +97,11 @@ class Clips:
 
 
 def _write(source: Path, target: Path, window: Window, blurring: Blurring | None) -> None:
-    if blurring is None:
-        write_clip(source, target, window.start_s, window.end_s)
-    else:
-        write_clip(source, target, window.start_s, window.end_s, lambda frame: blurring(frame.image, frame.time_s))
+    with files.disk_named(Path(target.parent.name)):  # where it is, is nobody's business but the server's
+        if blurring is None:
+            write_clip(source, target, window.start_s, window.end_s)
+        else:
+            write_clip(source, target, window.start_s, window.end_s, lambda frame: blurring(frame.image, frame.time_s))
 
 
 def _used(path: Path) -> bool:

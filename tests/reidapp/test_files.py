@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -29,6 +30,46 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(OSError, match="No space"):
         files.write_whole(path, b"new")
     assert path.read_bytes() == b"old"
+
+
+def test_a_new_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    mine = tmp_path / "made.new"
+    mine.mkdir()
+
+    def stopped() -> None:
+        with files.whole_folder(tmp_path / "made") as folder:
+            (folder / "half").touch()
+            assert not (tmp_path / "made").exists()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert list(tmp_path.iterdir()) == [mine]  # not one's own, whatever it is called
+    with files.whole_folder(tmp_path / "made") as folder:
+        (folder / "all").touch()
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["all"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "made.new"]
+
+
+def test_an_empty_folder_is_filled_where_it_is_or_empty_again(tmp_path: Path) -> None:
+    """It may be a link, a disk's own, or have rights of its own."""
+    (tmp_path / "there").mkdir(mode=0o700)
+    (link := tmp_path / "link").symlink_to(tmp_path / "there")
+
+    def on_a_full_disk() -> None:
+        with files.whole_folder(link) as folder:
+            (folder / "below").mkdir()
+            (folder / "below/half").touch()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(ReidappError, match="link: the disk is full"):
+        on_a_full_disk()
+    assert list((tmp_path / "there").iterdir()) == []
+    with files.whole_folder(link) as folder:
+        (folder / "all").touch()
+    assert link.is_symlink()
+    assert (tmp_path / "there/all").exists()
+    assert (tmp_path / "there").stat().st_mode & 0o777 == 0o700
 
 
 def test_one_holder_at_a_time(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_several_people_must_be_chosen_from() -> None:
     query = read(frame_at([RED, BLUE], 0.5))
     with pytest.raises(UserError) as error:
         query.crop()
-    assert str(error.value).startswith("2 people in the picture; say which person by its number (1: x 7")
+    assert str(error.value).startswith("2 people in the picture; say which --person by its number (1: x 7")
     assert "; 2: x 31" in str(error.value)
     for number in (0, -1, 3):
         with pytest.raises(UserError, match=f"person {number}: there are 2 people"):

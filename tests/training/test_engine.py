@@ -411,7 +411,9 @@ def test_ctrl_c_while_images_are_read_says_that_nothing_is_kept(
     monkeypatch.setattr(engine, "decode", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(crops, tmp_path / "run", tiny)
-    assert "interrupted; no epoch was finished, and nothing is kept" in " ".join(capsys.readouterr().err.split())
+    assert "interrupted; no epoch was finished, so there is nothing to go on from" in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert not (tmp_path / "run").exists()
 
 

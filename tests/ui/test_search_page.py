@@ -49,6 +49,30 @@ def test_pictures_together_make_a_query_and_one_goes_again(small: Site, visit: V
     assert page.locator(".items li").count() == 1
 
 
+def test_the_query_and_its_button_stay_in_a_small_window(small: Site, visit: Visit) -> None:
+    page = visit(small)
+    page.set_viewport_size({"width": 1280, "height": 720})
+    give(page, frame_at(GATE, 5.2))
+    page.wait_for_selector("text=2 people were found")
+    assert _edges(page, ".side")[1] <= 720
+    assert _edges(page, "#search")[1] <= 720
+    x1, y1, x2, y2 = GATE[1].box(5.2)
+    drag(page, ".frame img", (x1 - 0.03, y1 - 0.03), (x2, y2), (x2 + 0.03, y2 + 0.03))
+    search(page)
+    page.mouse.move(900, 500)
+    page.mouse.wheel(0, 900)
+    page.wait_for_function("window.scrollY > 100")
+    assert _edges(page, ".side")[0] >= 0
+    assert 0 < _edges(page, "#search")[1] <= 720
+
+
+def _edges(page: Page, selector: str) -> tuple[float, float]:
+    """Top and bottom in the window, pixels."""
+    box = page.locator(selector).bounding_box()
+    assert box is not None
+    return box["y"], box["y"] + box["height"]
+
+
 def test_by_camera_and_on_a_timeline_that_is_dragged_to_filter(small: Site, visit: Visit) -> None:
     page = visit(small)
     give(page, query_crop("red"))

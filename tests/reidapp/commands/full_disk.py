@@ -55,7 +55,9 @@ def main(crops: Path, folder: Path, kind: str) -> None:
         on_a_full_disk("case", "export", "case", "-g", gallery, "--out", small / "case.zip"),
         on_a_full_disk("gallery", "erase", "--tracklet", tracklets[1], "-g", gallery, "--yes"),
         on_a_full_disk("synth", "people", small / "people", "--identities", 2, "--cameras", 2, "--images", 2),
-        on_a_full_disk("synth", "footage", small / "footage", "--cameras", 1, "--people", 1, "--seconds", 10),
+        on_a_full_disk(
+            "synth", "footage", small / "footage", "--cameras", 1, "--people", 1, "--seconds", 10, kilobytes=40
+        ),
         on_a_full_disk("export", folder / "run", "--out", small / "model.onnx"),
     ]
     if kind == "Tmpfs":  # with room for one epoch and a part of the next

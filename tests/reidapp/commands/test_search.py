@@ -68,7 +68,7 @@ def test_a_whole_frame_asks_which_person_is_meant(world: World, tmp_path: Path) 
     picture = tmp_path / "frame.png"
     Image.fromarray(frame.image).save(picture)
     base = ("search", "--gallery", world.gallery, "--image", picture)
-    assert f"{found} people in the picture; say which person by its number (1: x " in refused(2, *base)
+    assert f"{found} people in the picture; say which --person by its number (1: x " in refused(2, *base)
     assert as_json(*base, "--person", 2)["hits"]
     assert f"person {found + 1}: there are {found} people" in refused(2, *base, "--person", found + 1)
 

@@ -84,6 +84,11 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(report.found_by_shipped) == 12
     assert report.right < 9
     assert as_json("gallery", "info", "--gallery", report.gallery)["model"] == "demo"
+    with pytest.raises(
+        UserError, match=r"a demo is there; `reidapp serve --gallery .* opens it, --again makes it anew"
+    ):
+        demo.run_demo(tmp_path / "demo")
+    assert report.gallery.is_dir()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/precious.txt").touch()
     with pytest.raises(UserError, match="holds things that no demo made"):

@@ -1,7 +1,7 @@
 """A server whose galleries and log are on a disk that is full, and again once there is room.
 
-`python -m tests.reidapp.server.full_disk FOLDER Tmpfs|Limit` prints JSON: each answer's status and what it says; and
-what is wrong with the log in the end.
+`python -m tests.reidapp.server.full_disk FOLDER log|gallery Tmpfs|Limit` prints JSON: each answer's status and what it
+says; and what is wrong with the log in the end. With ``gallery`` the log is on another disk.
 """
 
 import json
@@ -20,9 +20,9 @@ from tests.small_gallery import make_service, png, query_crop
 API = "/api/v1"
 
 
-def main(folder: Path, kind: str) -> None:
+def main(folder: Path, what: str, kind: str) -> None:
     disk = small_disk.disk(folder / "small", kind)
-    audit = Audit(AccessFolder(folder / "small/access"))
+    audit = Audit(AccessFolder(folder / ("small/access" if what == "log" else "access")))
     app = build_app(make_service(folder / "small"), audit=audit)
     with TestClient(app, base_url="http://127.0.0.1", headers={"Origin": "http://127.0.0.1"}) as client:
         tracklet, other = (each["id"] for each in client.get(f"{API}/tracklets").json()["tracklets"][:2])
@@ -32,7 +32,7 @@ def main(folder: Path, kind: str) -> None:
         def asked() -> dict[str, Any]:
             answers = {
                 "list": client.get(f"{API}/tracklets"),
-                "frame": client.get(f"{API}/tracklets/{tracklet}"),
+                "tracklet": client.get(f"{API}/tracklets/{tracklet}"),
                 "search": client.post(f"{API}/search", json={"pictures": [{"id": query}]}),
                 "identity": client.post(f"{API}/identities", json={"name": "Ann", "tracklets": [tracklet]}),
                 "case": client.post(f"{API}/cases", json={"name": "case"}),
@@ -44,7 +44,8 @@ def main(folder: Path, kind: str) -> None:
         disk.leave(0)
         full = asked()
         files = [path for path in (folder / "small").rglob("*") if path.is_file()]
-        left = [str(path) for path in files if ".new" in path.name or "queries" in path.parts]
+        parts = (".new", "queries/", "audit.head.", "audit.key.")
+        left = [str(path) for path in files if any(part in str(path) for part in parts)]
         disk.make_room()
         answers = {"full": full, "left": left, "with room": asked(), "log": audit.verify().broken}
     print(json.dumps(answers))
@@ -55,4 +56,4 @@ def _error(answer: Any) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
