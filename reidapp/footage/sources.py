@@ -119,7 +119,7 @@ def _walk(base: Path, suffixes: frozenset[str], skipped: list[Skipped]) -> Itera
             relative = f"{below}/{entry.name}" if below else entry.name
             try:
                 if entry.is_dir():
-                    if entry.name == _THUMBNAILS:
+                    if entry.name == _THUMBNAILS or entry.name.startswith("."):  # waste baskets, a program's own
                         continue
                     (linked if entry.is_symlink() else waiting).append(relative)
                 elif os.path.splitext(entry.name)[1].lower() in suffixes:

@@ -20,7 +20,7 @@ def write(folder: Path, name: str) -> Path:
 
 
 def test_scan_takes_videos_in_order_and_nothing_else(tmp_path: Path) -> None:
-    for name in ("b/2.mp4", "b/1.MKV", "a/9.ts", "a/notes.txt", "a/picture.jpg", "c.mp4.part"):
+    for name in ("b/2.mp4", "b/1.MKV", "a/9.ts", "a/notes.txt", "a/picture.jpg", "c.mp4.part", ".trash/1.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(bytes(7))
     (tmp_path / "folder.mp4").mkdir()
