@@ -58,6 +58,8 @@ def make_folder(folder: Path) -> None:
     """Make a folder, and those above it, that a power cut does not take away; one that is there is left alone."""
     if not folder.is_dir():
         make_folder(folder.parent)
+        if folder.exists():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
         folder.mkdir(exist_ok=True)
         flush_folder(folder.parent)
 

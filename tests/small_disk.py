@@ -19,7 +19,7 @@ from unittest import mock
 from reidapp import cli
 
 ROOT = Path(__file__).resolve().parents[1]
-_OWN_MOUNTS = ["unshare", "--user", "--map-root-user", "--mount"]
+OWN_MOUNTS = ["unshare", "--user", "--map-root-user", "--mount"]
 _LIMITS = resource.getrlimit(resource.RLIMIT_FSIZE)
 
 
@@ -61,7 +61,7 @@ def disk(folder: Path, kind: str) -> Tmpfs | Limit:
 def kind() -> str:
     """How disks are made small here."""
     with tempfile.TemporaryDirectory() as folder:
-        mount = [*_OWN_MOUNTS, "mount", "-t", "tmpfs", "none", folder]
+        mount = [*OWN_MOUNTS, "mount", "-t", "tmpfs", "none", folder]
         try:
             return "Tmpfs" if subprocess.run(mount, stderr=subprocess.DEVNULL).returncode == 0 else "Limit"
         except FileNotFoundError:
@@ -71,7 +71,7 @@ def kind() -> str:
 def run(module: str, *arguments: object) -> Any:
     """What ``python -m MODULE ARGUMENTS… Tmpfs|Limit`` prints as JSON, in a process that may mount disks."""
     command = [sys.executable, "-m", module, *map(str, arguments), kind()]
-    own = _OWN_MOUNTS if kind() == "Tmpfs" else []
+    own = OWN_MOUNTS if kind() == "Tmpfs" else []
     process = subprocess.run([*own, *command], cwd=ROOT, stdout=subprocess.PIPE, check=True)
     return json.loads(process.stdout)
 

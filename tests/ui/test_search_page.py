@@ -73,6 +73,25 @@ def _edges(page: Page, selector: str) -> tuple[float, float]:
     return box["y"], box["y"] + box["height"]
 
 
+def test_hits_of_before_a_change_are_told_from_those_of_the_query(small: Site, visit: Visit) -> None:
+    page = visit(small)
+    give(page, query_crop("red"))
+    search(page)
+    assert page.locator(".search.old").count() == 0
+    assert not page.locator(".together").is_visible()
+    give(page, query_crop("green"))
+    page.wait_for_selector(".search.old")
+    assert page.locator(".changed").inner_text().startswith("The query has changed since")
+    assert page.locator(".together").inner_text() == "All of them are taken for one person."
+    page.get_by_label("Take query picture 2 out").click()
+    page.wait_for_selector(".search:not(.old)")  # they are its hits again
+    give(page, query_crop("green"))
+    page.wait_for_selector(".search.old")
+    search(page)
+    page.wait_for_selector(".search:not(.old)")
+    assert page.locator(".changed").inner_text() == ""
+
+
 def test_by_camera_and_on_a_timeline_that_is_dragged_to_filter(small: Site, visit: Visit) -> None:
     page = visit(small)
     give(page, query_crop("red"))

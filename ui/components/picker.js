@@ -19,6 +19,7 @@ export function picker(changed) {
         <span data-text="picker.hint"></span>
       </label>
       <ul class="items" data-label="picker.items" hidden></ul>
+      <p class="together" data-text="picker.together" hidden></p>
       <div class="chosen" hidden>
         <div class="frame"><img data-label="picker.image" alt=""><div class="boxes"></div><span class="drawing" hidden></span></div>
       </div>
@@ -66,6 +67,7 @@ export function picker(changed) {
     const item = items[active];
     drop.classList.toggle("small", items.length > 0);
     list.hidden = items.length === 0;
+    find(".together").hidden = items.length < 2;
     list.replaceChildren(...items.map(thumb));
     find(".chosen").hidden = find(".actions").hidden = !item?.picture;
     say.textContent = item ? words(item) : "";

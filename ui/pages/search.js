@@ -34,6 +34,7 @@ export async function start(element, about) {
             <li><h2 data-text="begin.judge"></h2><p data-text="begin.judgeHow"></p></li>
           </ol>
           <p class="problem" role="alert"></p>
+          <p class="changed" role="status"></p>
         </div>
       </div>
     </main>`);
@@ -48,6 +49,7 @@ export async function start(element, about) {
     atOnce: true, ...kept,
   };
   let cameras = [], result = null, running = null, later = 0, takenBack = [];
+  let asked = ""; // the question that the hits answer
 
   // --- The form.
   const query = picker((items) => {
@@ -154,6 +156,14 @@ export async function start(element, about) {
   function change(values) {
     Object.assign(state, values);
     keep();
+    markOld();
+  }
+
+  // Hits are never taken for those of a query that was changed since.
+  function markOld() {
+    const old = Boolean(result) && question() !== asked;
+    page.classList.toggle("old", old);
+    find(".changed").textContent = old ? text("search.changed") : "";
   }
 
   function keep() {
@@ -200,7 +210,10 @@ export async function start(element, about) {
       problem.textContent = text("search.backwards");
       return undefined;
     }
+    const now = question();
     const found = await answered((signal) => ask("api/v1/search", { json: request(), signal }));
+    if (found) asked = now;
+    markOld();
     if (found && !isSaved()) takenBack = []; // the question had all that counts
     else if (found && (verdicts("yes").length || verdicts("no").length || takenBack.length)) refine(true); // to keep it
     if (scroll && tools.getBoundingClientRect().top > window.innerHeight - 160) tools.scrollIntoView({ behavior: "smooth" });
@@ -232,6 +245,9 @@ export async function start(element, about) {
     }
     return false;
   }
+
+  // Without what was said of hits, which refines the same question.
+  const question = () => JSON.stringify({ ...request(), yes: [], no: [], purpose: null });
 
   function request() {
     const { items, cameras: names, after, before, combine, rerank, travelTimes, top, purpose: why } = state;

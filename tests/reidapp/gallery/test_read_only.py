@@ -19,7 +19,7 @@ from PIL import Image
 from reidapp.cli import app
 from reidapp.gallery.identities import Identities
 from reidapp.gallery.store import Gallery
-from tests.reidapp.footage.test_full_disk import OWN_MOUNTS
+from tests.small_disk import OWN_MOUNTS
 from tests.small_gallery import SHIRTS, make_gallery, query_crop
 
 ROOT = Path(__file__).resolve().parents[3]
