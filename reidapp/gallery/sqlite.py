@@ -126,7 +126,7 @@ def _shed(cursor: Any, path: Path) -> bool:
         if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return False
         _say(path, error)
-        raise
+        raise ReidappError(f"{path}: not emptied ({error})") from error
     return not busy
 
 
