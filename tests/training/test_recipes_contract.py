@@ -63,12 +63,14 @@ def test_a_recipe_learns_one_batch_and_resumes(name: str, one_batch: list[Path],
 def test_a_recipes_head_exports(name: str, one_batch: list[Path], tmp_path: Path) -> None:
     """The exported graph depends on the network alone, and making it takes seconds: once for all who share a head.
 
-    What heads are put on is exported by the tests of backbones; here it is the one with the fewest nodes. Weights and
-    statistics are drawn: that training moves them is tested above.
+    What heads are put on is exported by the tests of backbones; here it is one layer that gives maps of the same shape.
+    Weights and statistics are drawn: that training moves them is tested above.
     """
     recipe, data = shrunk(name, one_batch)
     torch.manual_seed(0)
     network = Network(recipe.model_copy(update={"backbone": {"resnet18": {}}}).network()).eval()
+    channels = network.backbone.channels
+    network.backbone = torch.nn.Sequential(torch.nn.Conv2d(3, channels, 16, 16), torch.nn.ReLU())
     for module in network.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]
