@@ -144,10 +144,10 @@ def _fill(folder: Path, tracklets: int, recording: Path) -> Gallery:
     return gallery
 
 
-def measured(gallery: Path, crop: Path, repeats: int, far: int = FAR) -> dict[str, Any]:
+def measured(gallery: Path, crop: Path, repeats: int, far: int = FAR, warm_up: bool = True) -> dict[str, Any]:
     with serving(gallery) as link, opened(link) as page:
         user = User(page, link.partition("?")[0], far)
-        for turn in range(repeats + 1):  # the first one warms up
+        for turn in range(0 if warm_up else 1, repeats + 1):
             note(f"{turn} of {repeats}")
             user.searches(crop)
             user.browses()

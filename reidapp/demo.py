@@ -23,6 +23,7 @@ from reidapp.wording import counts
 
 _MARKER = "made-by-reidapp-demo"  # only a folder with this file in it is ever emptied
 _SHEET = "hits.png"  # comes last
+FOOTAGE_SECONDS = 60
 # To train on. Images are counted with repetition; fewer are faster and worse.
 TRAINING_IMAGES = 48_000
 TRAINING_PEOPLE = 400
@@ -212,7 +213,7 @@ def _empty(out: Path, again: bool) -> None:
 def _film(out: Path, seed: int) -> str:
     from training.data.synthetic.footage import write_footage
 
-    return str(write_footage(out, cameras=3, people=12, seconds=60, seed=seed))
+    return str(write_footage(out, cameras=3, people=12, seconds=FOOTAGE_SECONDS, seed=seed))
 
 
 def _draw(out: Path, seed: int) -> str:

@@ -61,10 +61,11 @@ def test_train_evaluate_export_index(world: World, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorter training than the demo's own, of fewer people: that it runs to its end and judges honestly, not well."""
+    """Less footage and training than the demo's own: that it runs to its end and judges honestly, not well."""
     from reidapp import demo
     from reidapp.errors import UserError
 
+    monkeypatch.setattr(demo, "FOOTAGE_SECONDS", 30)
     monkeypatch.setattr(demo, "TRAINING_IMAGES", 640)
     monkeypatch.setattr(demo, "TRAINING_PEOPLE", 40)
     report = demo.run_demo(tmp_path / "demo", say=lambda text: None)
