@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.clustering import FITTED_IMAGES
 from benchmarks.drawing import COLOURS, drawn, logarithmic, save
 from benchmarks.figures import FAISS_THREADS
 from benchmarks.method_rows import DOCS, write_table
@@ -209,7 +210,8 @@ def page() -> list[str]:
         "## Curves",
         "",
         "Exponents are fitted to what was measured: N^1 is twice the cost for twice the size. Galleries are fitted",
-        f"from {FITTED_ROWS:,} rows on: below, a search is mostly what every search costs, and with",
+        f"from {FITTED_ROWS:,} rows on, clustering from {FITTED_IMAGES:,} images on; below, an image has few",
+        "look-alikes, and a search is mostly what every search costs: with",
         f"{rows:,} rows it takes {small['reidapp_of_two_threads']:.1f} times as long as Faiss's on two threads, and "
         f"{small['reidapp_of_one_thread']:.1f} times as long as on one.",
         "",
@@ -269,13 +271,19 @@ def curves() -> dict[str, Curve]:
     people, random = ([row for row in found["results"] if row["distribution"] == k] for k in ("people", "random"))
     threads = found["machine"]["cores"]  # as many as ours takes
     clustering = sorted(_read("clustering")["growth"]["rows"], key=lambda row: row["images"])
-    memory, sets = _read("indexing_memory"), _read("training_size")["rows"]
+    memory, sets, asking = _read("indexing_memory"), _read("training_size")["rows"], _read("users")
+    crowds = [*asking["growth"], asking["together"] | {"users": asking["users"]}]
 
     def gallery(work: str, cost: str, of: Callable[[Result], float], rows: list[Result] = people) -> Curve:
         return Curve(work, "rows", cost, [(row["rows"], of(row)) for row in rows], FITTED_ROWS, "search_large")
 
     def cluster(work: str, cost: str, name: str) -> Curve:
-        return Curve(work, "images", cost, [(row["images"], row[name]) for row in clustering], 25_000, "clustering")
+        points = [(row["images"], row[name]) for row in clustering]
+        return Curve(work, "images", cost, points, FITTED_IMAGES, "clustering")
+
+    def search(work: str, cost: str) -> Curve:
+        size = f"users, a search each {asking['pause_s']:.0f} s"
+        return Curve(work, size, "ms", sorted((row["users"], row[cost]) for row in crowds), 0, "users")
 
     def ours(row: Result) -> float:
         return float(row["milliseconds"]["unfiltered"]["reidapp_ms"])
@@ -293,6 +301,8 @@ def curves() -> dict[str, Curve]:
         "opened": gallery("memory of an open one", "MB", lambda row: row["opening"]["memory_mb"]),
         "commit": gallery("From a commit to searchable", "s", lambda row: row["commit_s"]),
         "codes": gallery("Codes on disk beside the vectors", "MB", lambda row: row["derived"]["mb"]),
+        "users": search(f"Query to hits through the API, {asking['rows']:,} rows, the median", "p50_ms"),
+        "users, slowest": search("the same, one in twenty takes longer", "p95_ms"),
         "clustering": cluster("Jaccard + DBSCAN, D = 256", "s", "wall_s"),
         "clustered": cluster("of it, after the neighbours' search", "s", "after_search_wall_s"),
         "cluster memory": cluster("its memory", "MB", "memory_mb"),

@@ -3,9 +3,10 @@
     python -m benchmarks.users [--rows 1000000] [--users 20] [--seconds 120] [--folder DIR] > docs/results/users.json
 
 The gallery and the searches are those of `benchmarks.served`; each search is of two calls, and of both the p95 is told,
-too. Three situations:
+too. Four situations:
 
     alone      one user, a search after the other
+    growth     more and more users (`--growth`), each as together, half as long
     together   all users, each with a search every five seconds (`--pause`), begun evenly spread
     at work    the same, while `reidapp index` writes new footage into the gallery and `reidapp reembed` moves it to
                another model, both at the lowest priority (nice 19)
@@ -37,23 +38,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000, help="made-up ones")
     parser.add_argument("--users", type=int, default=20)
+    parser.add_argument("--growth", type=int, nargs="*", default=[1, 5, 10, 40], help="users besides, without work")
     parser.add_argument("--pause", type=float, default=5.0, help="seconds from one search of a user to the next")
     parser.add_argument("--seconds", type=float, default=120.0, help="of each situation")
     parser.add_argument("--folder", type=Path, help="for the gallery, 3 GB; the system's temporary one by default")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder, ignore_cleanup_errors=True) as folder:
-        result = measured(Path(folder), arguments.rows, arguments.users, arguments.pause, arguments.seconds)
+        result = measured(Path(folder), arguments)
     facts = {"rows": arguments.rows, "users": arguments.users, "pause_s": arguments.pause, "top": TOP}
     print(json.dumps({"benchmark": "users"} | facts | result | {"machine": machine()}, indent=1))
 
 
-def measured(folder: Path, rows: int, users: int, pause: float, seconds: float) -> dict[str, Any]:
-    gallery, asked = filled(folder, rows)
+def measured(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    users, pause, seconds = arguments.users, arguments.pause, arguments.seconds
+    gallery, asked = filled(folder, arguments.rows)
     write_footage(folder / "more", cameras=6, people=24, seconds=120, seed=901)
     result: dict[str, Any] = {}
     with served(gallery.path) as client:
         note("alone")
         result["alone"] = Load(client, asked).of(1, 0.0, seconds / 4)
+        result["growth"] = []
+        for few in arguments.growth:
+            note(f"{few} users")
+            result["growth"].append({"users": few} | Load(client, asked).of(few, pause, seconds / 2))
         note("together")
         result["together"] = Load(client, asked).of(users, pause, seconds)
         note("at work")
