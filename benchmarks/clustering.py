@@ -84,7 +84,8 @@ def main() -> None:
     fitted = [row for row in growth if row["images"] >= FITTED_IMAGES]
     if len(fitted) > 1:
         for cost in ("after_search_wall_s", "after_search_processor_s", "meetings_per_image"):
-            slope = np.polyfit(*(np.log([row[name] for row in fitted]) for name in ("images", cost)), 1)[0]
+            logarithms = [np.log([row[name] for row in fitted]) for name in ("images", cost)]
+            slope = np.polyfit(logarithms[0], logarithms[1], 1)[0]
             result["growth"][f"exponent_of_{cost}"] = round(float(slope), 3)
     print(json.dumps(result | {"machine": machine()}, indent=1))
 

@@ -13,12 +13,12 @@ from models import zoo
 from reidapp import detector_files, registry
 from reidapp.detector_files import Record, Release, releases, run_detector, sha256_of
 from reidapp.errors import UserError
+from reidapp.footage.detection import built_in
 from reidapp.model_card import model_identity, read_card
 
 if TYPE_CHECKING:
     from reidapp.download import Progress
 
-BUILT_IN = "hog"  # OpenCV's; the only detector without a file
 _MARGIN = 4  # times the size that a release has, beyond which no download can be of it
 
 
@@ -57,7 +57,7 @@ class Entry:
 
 def entries() -> list[Entry]:
     """All that is shipped, built in, pulled, or can be pulled."""
-    return [_entry(name) for name in (*zoo.names(), BUILT_IN, *releases())]
+    return [_entry(name) for name in (*zoo.names(), *built_in(), *releases())]
 
 
 def info(name_or_file: str) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def verify(name_or_file: str) -> str:
 
 def present() -> list[str]:
     """The names of which there is something to verify."""
-    return [*zoo.names(), BUILT_IN, *detector_files.pulled()]
+    return [*zoo.names(), *built_in(), *detector_files.pulled()]
 
 
 def pull(
@@ -153,7 +153,7 @@ def release_of(name: str) -> Release:
     """
     if name in releases():
         return releases()[name]
-    if name in (*zoo.names(), BUILT_IN):
+    if name in (*zoo.names(), *built_in()):
         raise UserError(f"{name}: comes with reidapp, there is nothing to pull")
     known = list(releases())
     hint = registry.suggestion(name, known)
@@ -163,8 +163,9 @@ def release_of(name: str) -> Release:
 def _entry(name: str) -> Entry:
     if name in zoo.names():
         return _of_file(zoo.file_of(name), name, "shipped")
-    if name == BUILT_IN:
-        return Entry(name, "detector", "built in", 0, "Apache-2.0 (OpenCV's)", [], "", "")
+    if name in built_in():
+        licence = getattr(registry.find("reidapp.footage.detection", name), "licence", "")
+        return Entry(name, "detector", "built in", 0, licence, [], "", "")
     if release := releases().get(name):
         if path := detector_files.pulled().get(name):
             size, scores = path.stat().st_size, [release.scores]
@@ -173,7 +174,7 @@ def _entry(name: str) -> Entry:
         return Entry(name, "detector", "to pull", size, release.licence, [release.scores], release.sha256, "")
     if Path(name).is_file():
         return _of_file(Path(name), name, "own")
-    known = [*zoo.names(), BUILT_IN, *releases()]
+    known = [*zoo.names(), *built_in(), *releases()]
     hint = registry.suggestion(name, known)
     raise UserError(f'"{name}": no such file, model or detector{hint}; known: {", ".join(known)}')
 

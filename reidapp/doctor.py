@@ -220,15 +220,17 @@ def check_sqlite() -> Check:
 def check_detectors() -> Check:
     """Which detectors can be named here, and whether their files are still the ones that were pulled."""
     from reidapp.detector_files import Record, default_folder, pulled, sha256_of
+    from reidapp.footage.detection import built_in
 
     name, folder, there = "detectors", default_folder(), pulled()
+    own = f"{', '.join(built_in())} (built in)"
     if not there:
-        return Check(name, "ok", "hog (built in); `reidapp models pull yolox-nano` gets one that finds far more people")
+        return Check(name, "ok", f"{own}; `reidapp models pull yolox-nano` gets one that finds far more people")
     damaged = [n for n, path in there.items() if (r := Record.read(folder, n)) and r.sha256 != sha256_of(path)]
     if damaged:
         remedy = " && ".join(f"reidapp models pull {n}" for n in damaged)
         return Check(name, "fail", f"{', '.join(damaged)} in {folder}: not the bytes that were pulled", remedy)
-    return Check(name, "ok", f"hog (built in); {', '.join(there)} in {folder}")
+    return Check(name, "ok", f"{own}; {', '.join(there)} in {folder}")
 
 
 def check_torch() -> Check:

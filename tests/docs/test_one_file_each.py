@@ -87,7 +87,9 @@ def test_each_is_one_file() -> None:
 def test_a_recipe_names_the_loss_and_the_contracts_take_what_is_new(tree: Path) -> None:
     """That it learns is part of its contract. In one process, for to load torch takes seconds."""
     train = ["train", "identity", "--small", "--set", "loss={focal: {on: features, gamma: 1}}", "--show"]
-    contracts = ["tests/training/losses/test_contract.py", "tests/ui/test_texts.py", "-k", "Focal or test_texts"]
+    detectors = "tests/reidapp/footage/test_detection.py"
+    wanted = "Focal or test_texts or blobs or makes_no_detector"
+    contracts = ["tests/training/losses/test_contract.py", "tests/ui/test_texts.py", detectors, "-k", wanted]
     script = f"""
 from reidapp.cli import app
 app({train}, standalone_mode=False)
@@ -98,6 +100,7 @@ raise SystemExit(pytest.main(["-v", "-p", "no:cacheprovider", "-n", "0", *{contr
     assert "  focal:\n" in said
     assert "test_learns[FocalLoss] PASSED" in said
     assert "test_every_page_has_a_name PASSED" in said
+    assert "within_the_frame_and_the_same_from_several_threads[blobs] PASSED" in said
     assert "SKIPPED" not in said
 
 

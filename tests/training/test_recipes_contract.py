@@ -43,7 +43,7 @@ def test_a_recipe_learns_one_batch_and_resumes(name: str, one_batch: list[Path],
     assert result.images == STEPS * 8 * len(data)
     assert log[-1]["loss"] < log[1]["loss"]  # not of the first batch, in which a memory teaches nothing yet
     assert finds_the_other_image(tmp_path / "run", data)  # so did the untrained network: this one has not collapsed
-    few = {"lr": 1e-12, "epochs": recipe.schedule.epochs * 2 // 5}  # in which a memory, where there is one, has learnt what it can
+    few = {"lr": 1e-12, "epochs": recipe.schedule.epochs * 2 // 5}  # in which a memory has learnt what it can
     frozen = recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update=few)})
     unlearnt = train(frozen, data, tmp_path / "frozen", quiet=True)
     assert result.loss < 0.75 * unlearnt.loss or unlearnt.loss < 0.05  # OIM's and SpCL's memories need no network here

@@ -7,6 +7,7 @@ import pytest
 from tests.small_gallery import query_crop
 from tests.ui.conftest import Site
 from tests.ui.test_page import Page, Visit, give, playing, search
+from ui.page import PAGES
 
 # Every visible text below 4.5 to 1 (3 to 1 where it is large), with its ratio. Colours that let others through are laid
 # on those below; a picture may have any.
@@ -74,7 +75,7 @@ def test_every_text_can_be_read(small: Site, visit: Visit, scheme: str) -> None:
     pale: dict[str, Any] = {"start": page.evaluate(TOO_PALE)}
     a_hit(page)
     pale["hits"] = page.evaluate(TOO_PALE)
-    for name in ("browse", "cases", "identities", "indexing", "models", "admin"):
+    for name in (each for each in PAGES.values() if each):
         page.goto(f"{small.address}{name}")
         page.wait_for_selector(".ready")
         pale[name] = page.evaluate(TOO_PALE)

@@ -16,7 +16,8 @@ def tables() -> dict[str, dict[str, str]]:
     for page in (FOLDER / "pages").glob("*.js"):
         if own := OWN_WORDS.search(page.read_text("utf-8")):
             for language, words in json.loads(own[1]).items():
-                assert words.keys().isdisjoint(tables[language]), f"{page.name}: words that there are already"
+                twice = sorted(words.keys() & tables[language].keys())
+                assert not twice, f"{page.name}: there is a text of this name already: {', '.join(twice)}"
                 tables[language] |= words
     return tables
 

@@ -41,4 +41,7 @@ class Diagnoses(Protocol):
     """A loss that knows a way in which training fails; it is asked once an epoch."""
 
     def diagnose(self, outputs: Tensor, labels: Tensor) -> str | None:
-        """What is wrong, in words, or nothing."""
+        """What is wrong, in words, or nothing.
+
+        One with ``needs_pairs`` tells of features that are all equal: `training.losses._batch.collapse` has the words.
+        """

@@ -24,6 +24,8 @@ export async function learn(pages) {
   await Promise.all(own.map(async (name) => {
     try {
       const { words = {} } = await import(`../pages/${name}.js`);
+      const taken = Object.keys({ ...words.en, ...words[language] }).filter((key) => key in table);
+      if (taken.length) console.error(`ui/pages/${name}.js: there is a text of this name already: ${taken.join(", ")}`);
       Object.assign(table, { ...words.en, ...words[language], ...table }); // nothing that is there changes
     } catch (error) {
       console.error(`ui/pages/${name}.js`, error); // which is no reason to show no page

@@ -25,9 +25,13 @@ class Detection:
 
 
 class Detector(Protocol):
-    """Finds people in frames. Several threads ask it at the same time.
+    """Finds people in frames. Several threads ask it at the same time, each about another recording.
 
-    ``provider`` names what it really runs on, for example ``CPUExecutionProvider``.
+    A call knows nothing of any other. Its frames follow one another in one minute of a recording, as far apart as the
+    sampling says (0.5 s at 2 fps), eight at most; a picture to search by, or a still, comes alone.
+
+    ``provider`` names what it really runs on, for example ``CPUExecutionProvider``; ``licence``, if the class has it,
+    is that of what comes with it.
     """
 
     provider: str
@@ -52,14 +56,23 @@ def open_detector(spec: str, threads: int = 0, provider: str = "auto") -> Detect
             f'--detector: unknown detector "{name}"{registry.suggestion(name, known)}; known: {", ".join(known)}'
         )
     detector = registry.find(__name__, name)
-    takes_file = "path" in inspect.signature(detector).parameters
-    if takes_file != (path is not None):
-        wanted = f"needs its model file: {name}:PATH" if takes_file else f"has no model file; give only {name}"
+    if _takes_file(detector) != (path is not None):
+        wanted = f"has no model file; give only {name}" if path else f"needs its model file: {name}:PATH"
         raise UserError(f"--detector {spec}: {wanted}")
     if path and not path.is_file():
         raise UserError(f"--detector {spec}: no such file")
     options = {"path": path} if path else {}
     return registry.build(detector, options, f"--detector {spec}", threads=threads, provider=provider)
+
+
+def built_in() -> list[str]:
+    """The names of those without a model file."""
+    found = {name: registry.find(__name__, name) for name in registry.names(__name__)}
+    return [name for name, detector in found.items() if not _takes_file(detector)]
+
+
+def _takes_file(detector: type) -> bool:
+    return "path" in inspect.signature(detector).parameters
 
 
 def located(spec: str) -> tuple[str, Path | None]:

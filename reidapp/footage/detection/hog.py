@@ -22,6 +22,7 @@ class Hog:
     """
 
     provider = "OpenCV (CPU)"
+    licence = "Apache-2.0 (OpenCV's)"
 
     def __init__(self, height: int = 360, threshold: float = 0.2) -> None:
         self.height = height

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from reidapp.detector_files import pulled
 from reidapp.errors import UserError
+from reidapp.footage.detection import built_in
 from reidapp.footage.indexing import find_footage, recorders_like
 from reidapp.footage.survey import survey
 from reidapp.footage.templates import recorders
@@ -72,7 +73,7 @@ def footage_options(desk: Admin, request: Request) -> FootageOptions:
         folders=[str(folder) for folder in jobs_of(request).footage],
         zone=local_zone(),
         recorders=sorted(recorders()),
-        detectors=sorted({"hog", *pulled()}, key=lambda name: (name != last, name)),
+        detectors=sorted({*built_in(), *pulled()}, key=lambda name: (name != last, name)),
     )
 
 

@@ -1,4 +1,6 @@
+import itertools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from onnx import TensorProto, helper
 from reidapp.box import Box
 from reidapp.errors import UserError
 from reidapp.footage.decoding import frames
-from reidapp.footage.detection import Detector, open_detector, without_overlaps
+from reidapp.footage.detection import Detector, built_in, open_detector, without_overlaps
 from reidapp.truth import Truth
 from training.data.synthetic.footage import write_footage
 
@@ -35,9 +37,6 @@ def found_and_true(footage: Path, detector: Detector) -> tuple[float, float]:
     for frame in frames(footage / truth.sightings[0].video, 0, 100, 2.0):
         there = [s for s in truth.sightings if abs(s.time_s - frame.time_s) < 0.001]
         (detections,) = detector.detect([frame.image])
-        scores = [d.score for d in detections]
-        assert scores == sorted(scores, reverse=True)
-        assert all(0 <= v <= 1 for d in detections for v in (*d.box, d.score))
         clear = [s for s in there if s.visible > 0.95 and s.box.height > 0.3 and 0.02 < s.box.x1 < s.box.x2 < 0.98]
         seen += len(clear)
         found += sum(max((s.box.iou(d.box) for d in detections), default=0) > 0.5 for s in clear)
@@ -61,11 +60,12 @@ def test_yolox_finds_people(footage: Path, yolox_file: Path) -> None:
     assert right > 0.8
 
 
-@pytest.fixture(params=["hog", "yolox"])
+@pytest.fixture(params=[*built_in(), "yolox"])
 def detector(request: pytest.FixtureRequest) -> Detector:
-    if request.param == "hog":
-        return open_detector("hog")
-    return open_detector(f"yolox:{request.getfixturevalue('yolox_file')}")
+    """Each one without a model file, so also one that is added; and the one of which there may be a file."""
+    if request.param == "yolox":
+        return open_detector(f"yolox:{request.getfixturevalue('yolox_file')}")
+    return open_detector(request.param)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3000, 1), (1, 3000), (40, 20), (135, 2400), (360, 640)])
@@ -75,11 +75,28 @@ def test_nobody_in_an_empty_picture_of_any_shape(detector: Detector, size: tuple
     assert detector.detect([]) == []
 
 
+@pytest.mark.slow
+def test_detections_are_in_order_within_the_frame_and_the_same_from_several_threads(
+    detector: Detector, footage: Path
+) -> None:
+    images = [frame.image for frame in frames(footage / Truth.read(footage).sightings[0].video, 0, 100, 2.0)]
+    calls = [images[start : start + 8] for start in range(0, len(images), 8)]
+    found = [detector.detect(call) for call in calls]
+    assert [len(each) for each in found] == [len(call) for call in calls]
+    for people in itertools.chain(*found):
+        scores = [each.score for each in people]
+        assert scores == sorted(scores, reverse=True)
+        assert all(0 <= value <= 1 for each in people for value in (*each.box, each.score))
+        assert all(each.box.x1 < each.box.x2 and each.box.y1 < each.box.y2 for each in people)
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(detector.detect, calls)) == found
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("yolr", 'unknown detector "yolr"; did you mean "yolo"?; known: hog, torchvision, yolo, yolox, yolox-nano'),
-        ("", 'unknown detector ""; known: hog, torchvision, yolo, yolox, yolox-nano'),
+        ("yolr", 'unknown detector "yolr"; did you mean "yolo"?; known: '),
+        ("", 'unknown detector ""; known: '),
         ("yolo", "needs its model file: yolo:PATH"),
         ("yolo:gone.onnx", "gone.onnx: no such file"),
         ("yolox", "needs its model file: yolox:PATH"),
@@ -94,6 +111,13 @@ def test_what_makes_no_detector(spec: str, words: str) -> None:
         open_detector(spec)
     assert str(error.value).startswith("--detector")
     assert words in str(error.value)
+
+
+def test_what_there_is_to_take_is_said_with_a_wrong_name() -> None:
+    with pytest.raises(UserError) as error:
+        open_detector("yolr")
+    known = str(error.value).partition("known: ")[2].split(", ")
+    assert {"hog", "torchvision", "yolo", "yolox", "yolox-nano", *built_in()} <= set(known)
 
 
 def model(path: Path, inputs: list[int], outputs: list[int]) -> Path:
