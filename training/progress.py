@@ -13,6 +13,10 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Column
 from rich.text import Text
 
+from reidapp.files import one_line
+
+FIRST_LINE_S, LONGEST_PAUSE_S = 30.0, 600.0  # of a log
+
 
 class Notes:
     """Warnings: shown once, and kept for the result.
@@ -49,6 +53,8 @@ class Notes:
     def bar(self, title: str, total: int, quiet: bool, completed: int = 0) -> AbstractContextManager["Advance"]:
         if self._lines:
             return _counted(Lines(title), total, quiet, completed)
+        if not self.console.is_terminal:
+            return _counted(Log(title), total, quiet, completed)
         return bar(title, total, self.console, quiet, completed)
 
     def _show(self, kind: str, text: str, for_people: str, style: str | None = None) -> None:
@@ -69,6 +75,23 @@ class Lines:
         if done >= total or time.monotonic() >= self._next:
             self._next = time.monotonic() + 1
             _write({"step": self.step, "done": done, "total": total, "text": text})
+
+
+class Log:
+    """Progress where no terminal is, as in a log: a line after half a minute, the next after a minute, then two, …"""
+
+    def __init__(self, step: str) -> None:
+        self.step, self._pause = step, FIRST_LINE_S
+        self._next = time.monotonic() + self._pause
+
+    def __call__(self, done: float, total: float, text: str = "") -> None:
+        if time.monotonic() < self._next:
+            return
+        self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
+        self._next = time.monotonic() + self._pause
+        print(
+            one_line(f"{self.step}: {done / total if total else 0:.0%}  {text}".rstrip()), file=sys.stderr, flush=True
+        )
 
 
 class Advance(Protocol):
@@ -99,7 +122,7 @@ def bar(title: str, total: int, console: Console, quiet: bool, completed: int = 
 
 
 @contextmanager
-def _counted(lines: Lines, total: int, quiet: bool, completed: int) -> Iterator[Advance]:
+def _counted(lines: Lines | Log, total: int, quiet: bool, completed: int) -> Iterator[Advance]:
     done, text = completed, ""
 
     def advance(count: int, summary: str | None = None) -> None:

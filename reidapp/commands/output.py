@@ -47,12 +47,7 @@ def confirm(what: str, yes: bool) -> None:
 
 @contextlib.contextmanager
 def progress(title: str, unit: str) -> "Iterator[Callable[..., None]]":
-    """A bar with the rate and the time left, where standard error is a terminal; yields advance(done, total, label)."""
-    if _as_lines:
-        from training.progress import Lines
-
-        yield Lines(title)
-        return
+    """A bar with the rate and the time left, without a terminal lines; yields advance(done, total, label)."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -64,7 +59,12 @@ def progress(title: str, unit: str) -> "Iterator[Callable[..., None]]":
         TextColumn("{task.fields[label]}", markup=False),  # a file's name, which may have brackets
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    if _as_lines or not console.is_terminal:
+        from training.progress import Lines, Log
+
+        yield (Lines if _as_lines else Log)(title)
+        return
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task(title, total=None, label="", rate="")
 
         def advance(done: float, total: float, label: str = "") -> None:

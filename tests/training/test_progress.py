@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,25 @@ def test_as_json_every_line_is_an_object(capsys: pytest.CaptureFixture[str]) -> 
         {"step": "training", "done": 10, "total": 10, "text": "2/5 epochs"},
     ]
     assert notes.warnings == ["poor light"]
+
+
+def test_a_log_gets_a_line_more_and_more_seldom(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with Notes().bar("training", 10_000, quiet=False) as advance:
+        for second in range(3600):
+            now = float(second)
+            advance(1, f"minute {second // 60}")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:4] == [
+        "training: 0%  minute 0",
+        "training: 1%  minute 1",
+        "training: 2%  minute 3",
+        "training: 5%  minute 7",
+    ]
+    assert len(lines) == 9  # after ten minutes each ten
 
 
 @pytest.mark.parametrize("lines", [False, True])
