@@ -18,6 +18,7 @@ export async function start(element, about) {
   const page = build(`
     <main class="models">
       <div class="summary"><h1 data-text="models.title"></h1><p class="told" role="status"></p></div>
+      <p class="hint" data-text="models.what"></p>
       <p class="problem" role="alert"></p>
       <ul class="panels cards-of-models" data-label="models.title"></ul>
       <div class="actions prune" data-role="admin"></div>
