@@ -58,7 +58,7 @@ def measured(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         note("alone")
         result["alone"] = Load(client, asked).of(1, 0.0, seconds / 4)
         result["growth"] = []
-        for few in arguments.growth:
+        for few in sorted({*arguments.growth} - {users}):
             note(f"{few} users")
             result["growth"].append({"users": few} | Load(client, asked).of(few, pause, seconds / 2))
         note("together")

@@ -31,9 +31,11 @@ def find(package: str, name: str) -> type:
     count, not the ones it imports. A file with several classes answers to its stem with the first one.
 
     Raises:
-        UserError: no such entry; the message suggests the nearest name.
+        UserError: no such entry, the message suggests the nearest name; or a file without a class.
     """
     known = names(package)
+    if name in known and not _classes_of(importlib.import_module(f"{package}.{name}")):
+        raise UserError(f"{package}.{name}: no class in its file; a name that begins with _ does not count")
     for stem in [name] if name in known else known:
         for cls in _classes_of(importlib.import_module(f"{package}.{stem}")):
             if name in (stem, cls.__name__):

@@ -51,6 +51,7 @@ class Notes:
             self.warn(f"{images} left out: " + "; ".join(f"{path}: {why}" for path, why in skipped[:5]) + more)
 
     def bar(self, title: str, total: int, quiet: bool, completed: int = 0) -> AbstractContextManager["Advance"]:
+        quiet = quiet or self._silent
         if self._lines:
             return _counted(Lines(title), total, quiet, completed)
         if not self.console.is_terminal:
@@ -66,13 +67,16 @@ class Notes:
 
 
 class Lines:
-    """Progress as JSON: ``{"step": …, "done": …, "total": …, "text": …}``, a line a second at most."""
+    """Progress as JSON: ``{"step": …, "done": …, "total": …, "text": …}``, a line a second at most.
+
+    A total of None: nobody knows it.
+    """
 
     def __init__(self, step: str) -> None:
         self.step, self._next = step, 0.0
 
-    def __call__(self, done: float, total: float, text: str = "") -> None:
-        if done >= total or time.monotonic() >= self._next:
+    def __call__(self, done: float, total: float | None, text: str = "") -> None:
+        if (total is not None and done >= total) or time.monotonic() >= self._next:
             self._next = time.monotonic() + 1
             _write({"step": self.step, "done": done, "total": total, "text": text})
 
@@ -84,14 +88,13 @@ class Log:
         self.step, self._pause = step, FIRST_LINE_S
         self._next = time.monotonic() + self._pause
 
-    def __call__(self, done: float, total: float, text: str = "") -> None:
+    def __call__(self, done: float, total: float | None, text: str = "") -> None:
         if time.monotonic() < self._next:
             return
         self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
         self._next = time.monotonic() + self._pause
-        print(
-            one_line(f"{self.step}: {done / total if total else 0:.0%}  {text}".rstrip()), file=sys.stderr, flush=True
-        )
+        reached = f"{done / total:.0%}" if total else f"{done:,.0f}"
+        print(one_line(f"{self.step}: {reached}  {text}".rstrip()), file=sys.stderr, flush=True)
 
 
 class Advance(Protocol):

@@ -188,7 +188,7 @@ def good_for(name: str) -> str:
     """What a recipe that comes with the application is good for: its comment has a line of it."""
     said = [line for line in _comment(name) if line.startswith(GOOD_FOR)]
     if len(said) != 1:
-        raise ValueError(f"{FOLDER / name}.yaml: a line `# {GOOD_FOR}…` expected in its first comment")
+        raise ValueError(f"{FOLDER / name}.yaml: one line `# {GOOD_FOR}…` expected in its first comment")
     return said[0].removeprefix(GOOD_FOR)
 
 

@@ -39,7 +39,8 @@ DatabaseOption = Annotated[
     ),
 ]
 DetectorOption = Annotated[
-    str | None, typer.Option(help="A name that `reidapp models list` has, or KIND:PATH of a file.", show_default=False)
+    str | None,
+    typer.Option(help="A detector that `reidapp models list` has, or KIND:PATH of a file.", show_default=False),
 ]
 ProgressOption = Annotated[
     str, typer.Option(callback=_known_progress, help="bar, or json: an object a line, on standard error.")

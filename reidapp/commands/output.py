@@ -49,6 +49,13 @@ def confirm(what: str, yes: bool) -> None:
 def progress(title: str, unit: str) -> "Iterator[Callable[..., None]]":
     """A bar with the rate and the time left, without a terminal lines; yields advance(done, total, label)."""
     from rich.console import Console
+
+    console = Console(stderr=True)
+    if _as_lines or not console.is_terminal:
+        from training.progress import Lines, Log
+
+        yield (Lines if _as_lines else Log)(title)
+        return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -58,12 +65,6 @@ def progress(title: str, unit: str) -> "Iterator[Callable[..., None]]":
         TimeRemainingColumn(),
         TextColumn("{task.fields[label]}", markup=False),  # a file's name, which may have brackets
     )
-    console = Console(stderr=True)
-    if _as_lines or not console.is_terminal:
-        from training.progress import Lines, Log
-
-        yield (Lines if _as_lines else Log)(title)
-        return
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(title, total=None, label="", rate="")
 

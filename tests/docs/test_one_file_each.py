@@ -88,7 +88,7 @@ def test_a_recipe_names_the_loss_and_the_contracts_take_what_is_new(tree: Path) 
     """That it learns is part of its contract. In one process, for to load torch takes seconds."""
     train = ["train", "identity", "--small", "--set", "loss={focal: {on: features, gamma: 1}}", "--show"]
     detectors = "tests/reidapp/footage/test_detection.py"
-    wanted = "Focal or test_texts or blobs or makes_no_detector"
+    wanted = "Focal or test_texts or blobs or makes_no_detector or what_there_is"
     contracts = ["tests/training/losses/test_contract.py", "tests/ui/test_texts.py", detectors, "-k", wanted]
     script = f"""
 from reidapp.cli import app

@@ -115,3 +115,9 @@ def test_options_out_of_range() -> None:
     assert "greater than or equal to 0 or input should be 'soft', not -1" in message(
         registry.build, Typed, {"margin": -1}, "recipe"
     )
+
+
+def test_a_file_without_a_class_is_named(package: str, tmp_path: Path) -> None:
+    (tmp_path / package / "plain.py").write_text("def helper(): pass\nclass _Hidden: pass")
+    words = "registered.plain: no class in its file; a name that begins with _ does not count"
+    assert message(registry.find, package, "plain") == words

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.progress import Notes
+from training.progress import Lines, Log, Notes
 
 
 def test_as_json_every_line_is_an_object(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,12 +47,29 @@ def test_a_log_gets_a_line_more_and_more_seldom(
 
 
 @pytest.mark.parametrize("lines", [False, True])
-def test_a_silent_process_shows_nothing_but_remembers(lines: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_silent_process_shows_nothing_but_remembers(
+    lines: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     notes = Notes(silent=True, lines=lines)
     notes.say("it begins")
     notes.warn("poor light")
+    monkeypatch.setattr("training.progress.FIRST_LINE_S", 0.0)
+    with notes.bar("training", 10, quiet=False) as advance:
+        advance(10)
     assert capsys.readouterr() == ("", "")
     assert notes.warnings == ["poor light"]
+
+
+def test_of_a_download_whose_size_nobody_knows_it_is_said_how_much_is_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("training.progress.FIRST_LINE_S", 0.0)
+    Log("pulling")(5.0, None)
+    Lines("pulling")(5.0, None)
+    assert capsys.readouterr().err.splitlines() == [
+        "pulling: 5",
+        '{"step": "pulling", "done": 5.0, "total": null, "text": ""}',
+    ]
 
 
 def test_the_first_images_left_out_are_named_and_the_list_of_all() -> None:

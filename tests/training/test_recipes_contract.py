@@ -41,7 +41,7 @@ def test_a_recipe_learns_one_batch_and_resumes(name: str, one_batch: list[Path],
     result = train(recipe, data, tmp_path / "run", quiet=True)
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert result.images == STEPS * 8 * len(data)
-    assert log[-1]["loss"] < log[1]["loss"]  # not of the first batch, in which a memory teaches nothing yet
+    assert log[-1]["loss"] < log[1]["loss"]  # not of the first, in which a memory teaches nothing yet
     assert finds_the_other_image(tmp_path / "run", data)  # so did the untrained network: this one has not collapsed
     few = {"lr": 1e-12, "epochs": recipe.schedule.epochs * 2 // 5}  # in which a memory has learnt what it can
     frozen = recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update=few)})

@@ -25,10 +25,11 @@ class Detection:
 
 
 class Detector(Protocol):
-    """Finds people in frames. Several threads ask it at the same time, each about another recording.
+    """Finds people in frames. Several threads ask it at the same time, also about one recording.
 
-    A call knows nothing of any other. Its frames follow one another in one minute of a recording, as far apart as the
-    sampling says (0.5 s at 2 fps), eight at most; a picture to search by, or a still, comes alone.
+    A call knows nothing of any other. Its frames follow one another in one chunk of a recording, eight at most, as far
+    apart as they are sampled (0.5 s at 2 fps; with ``motion``, what does not move is left out in between). A picture to
+    search by, or a still, comes alone.
 
     ``provider`` names what it really runs on, for example ``CPUExecutionProvider``; ``licence``, if the class has it,
     is that of what comes with it.

@@ -72,6 +72,7 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = report.to_dict()
     assert len(facts["searches"]) == 12
     truth = Truth.read(tmp_path / "demo/footage")
+    assert sum(bool(found.elsewhere) for found in report.found) > 6
     for found in [*report.found, *report.found_by_shipped]:
         assert found.query.person == found.person
         assert found.query.camera in truth.cameras

@@ -83,6 +83,7 @@ def test_detections_are_in_order_within_the_frame_and_the_same_from_several_thre
     calls = [images[start : start + 8] for start in range(0, len(images), 8)]
     found = [detector.detect(call) for call in calls]
     assert [len(each) for each in found] == [len(call) for call in calls]
+    assert any(itertools.chain(*found))
     for people in itertools.chain(*found):
         scores = [each.score for each in people]
         assert scores == sorted(scores, reverse=True)

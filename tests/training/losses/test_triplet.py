@@ -73,7 +73,7 @@ def test_numeric_gradient() -> None:
 def test_collapse_is_seen() -> None:
     same_for_all = torch.ones(8, 16) + 1e-4 * torch.randn(8, 16)
     labels = torch.arange(8) // 2
-    assert "collapsed" in (TripletLoss().diagnose(same_for_all, labels) or "")
+    assert "has collapsed (all features nearly equal)" in (TripletLoss().diagnose(same_for_all, labels) or "")
     assert TripletLoss().diagnose(torch.randn(8, 16), labels) is None
 
 
