@@ -1,6 +1,7 @@
 """Crops to embeddings with ONNX Runtime."""
 
 import functools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -103,7 +104,7 @@ def open_session(path: Path, threads: int = 0, provider: str = "auto", camera: i
 
     Args:
         path: an ONNX file.
-        threads: CPU threads; 0 takes all cores.
+        threads: CPU threads; 0 takes as many as ``OMP_NUM_THREADS`` says, or all cores.
         provider: ``cpu``, ``cuda`` or ``auto``.
         camera: whose statistics a model with statistics of several cameras takes; 0: the common ones.
 
@@ -123,7 +124,7 @@ def open_session(path: Path, threads: int = 0, provider: str = "auto", camera: i
     if "CUDAExecutionProvider" in wanted and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or _usual_threads()
     options.log_severity_level = 3
     model = _with_camera(path, camera) if camera else str(path)
     try:
@@ -134,6 +135,12 @@ def open_session(path: Path, threads: int = 0, provider: str = "auto", camera: i
     if provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
         raise UserError(_NO_CUDA)
     return session
+
+
+def _usual_threads() -> int:
+    """What NumPy, torch and Faiss go by, too; 0: nothing is said. ONNX Runtime does not look there by itself."""
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(said) if said.isdecimal() else 0
 
 
 def _with_camera(path: Path, camera: int) -> bytes:

@@ -24,6 +24,7 @@ ENVIRONMENT = {
     "REIDAPP_KEY": "the key that `examples/integrator.py` asks a server with",
     "REIDAPP_NOTED": "set by `serve` for the commands that it runs, for its log has them already; leave it alone",
     "REIDAPP_CHROMIUM": "the browser of tests, screenshots and `benchmarks/page.py`, if not the first one on PATH",
+    "OMP_NUM_THREADS": "threads of a process, for models as for all else that computes, if not one per core",
     "REIDAPP_SHARED": "the folder with real footage for tests, if not `../shared`",
 }
 """What is read from the environment, with what it is for."""

@@ -22,6 +22,7 @@ from tests.postgres import Server, binaries
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process per core: more threads would only be in each other's way
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 # A shell that runs tests in the background makes them, and all processes that they start, deaf to Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -137,5 +137,6 @@ def test_every_environment_variable_is_in_the_reference() -> None:
     folders = ("reidapp", "training", "models", "ui", "benchmarks", "deploy", "docs", "examples", "tools")
     files = {file for folder in folders for file in (ROOT / folder).rglob("*.py")} | {ROOT / "tests" / "conftest.py"}
     files -= {ROOT / "reidapp" / "settings.py"}
-    read = {name for file in files for name in re.findall(r"\bREIDAPP_[A-Z_]+\b", file.read_text("utf-8"))}
+    names = r"\bREIDAPP_[A-Z_]+\b|\bOMP_NUM_THREADS\b"
+    read = {name for file in files for name in re.findall(names, file.read_text("utf-8"))}
     assert read == set(ENVIRONMENT)

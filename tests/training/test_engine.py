@@ -1,6 +1,7 @@
 import functools
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -430,9 +431,11 @@ def test_the_bar_fits_80_columns_and_ends_with_the_last_epochs_numbers(
     crops: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # a terminal, says rich
     recipe = load_recipe("small", [*tiny, "schedule.images=808"])  # 17 epochs of 48 images
     result = train(recipe, f"market1501:{crops}", tmp_path / "run")
-    *_, last = capsys.readouterr().err.splitlines()
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    *_, last = filter(None, re.split(r"[\r\n]", shown))
     assert last.startswith("training ━")
     assert last.endswith(f"17/17 epochs, loss {result.loss:.3f}, accuracy {result.accuracy:.1%}")
     assert "100%" in last
