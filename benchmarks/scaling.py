@@ -57,13 +57,15 @@ class Curve:
         sizes, costs = np.log(used).T
         return float(np.polyfit(sizes, costs, 1)[0])
 
+    @property
+    def growth(self) -> str:
+        """The exponent in words: "N^1.20"; "" where it is not known."""
+        return "" if self.exponent is None else f"N^{self.exponent:z.2f}"
+
     def line(self) -> str:
         (small, cheap), (large, dear) = self.points[0], self.points[-1]
-        exponent = "" if self.exponent is None else f"N^{self.exponent:.2f}"
-        span = f"{small:,.0f} to {large:,.0f} {self.size}"
-        return (
-            f"| [{self.work}]({self.file}.json) | {span} | {_short(cheap)} to {_short(dear)} {self.cost} | {exponent} |"
-        )
+        span, cost = f"{small:,.0f} to {large:,.0f}", f"{_short(cheap)} to {_short(dear)}"
+        return f"| [{self.work}]({self.file}.json) | {span} {self.size} | {cost} {self.cost} | {self.growth} |"
 
 
 @dataclass(frozen=True)
@@ -371,7 +373,7 @@ def draw_curves() -> None:
         for (key, label), colour in zip(lines.items(), COLOURS, strict=False):
             curve = found[key]
             sizes, costs = zip(*curve.points, strict=True)
-            label = f"{label.format(threads=threads)}: N^{curve.exponent:.2f}"
+            label = f"{label.format(threads=threads)}: {curve.growth}"
             place.plot(sizes, costs, marker="o", color=colour, label=label)
         logarithmic(place)
         place.set(title=title, xlabel=", ".join(dict.fromkeys(found[key].size for key in lines)))

@@ -270,5 +270,5 @@ def _table(found: Found) -> str:
     for hit, who in list(zip(found.hits, found.people, strict=True))[:5]:
         verdict = "right" if who == found.person else f"wrong: person {who}" if who is not None else "wrong: nobody"
         same = " (the query's camera)" if hit.camera == found.query.camera else ""
-        lines.append(f"  {hit.rank}. {hit.camera:<8} {hit.best_time:%H:%M:%S} UTC  {hit.score:.3f}  {verdict}{same}")
+        lines.append(f"  {hit.rank}. {hit.camera:<8} {hit.start:%H:%M:%S} UTC  {hit.score:.3f}  {verdict}{same}")
     return "\n".join(lines)

@@ -33,7 +33,13 @@ def index(
         list[str], typer.Argument(metavar="FOLDER|URL...", help="Folder of recordings, one of them, or live streams.")
     ],
     gallery: Annotated[
-        Path | None, typer.Option("--gallery", "-g", callback=named, help="Folder of the gallery; not for --dry-run.")
+        Path | None,
+        typer.Option(
+            "--gallery",
+            "-g",
+            callback=named,
+            help="Folder of the gallery; of one that is there, --dry-run says what it has.",
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Shipped model's name or an ONNX file; the gallery's own if it has one.")
@@ -115,7 +121,7 @@ def index(
         settings = settings.model_copy(update={"template": live.TEMPLATE})
     folder = record or Path(sources[0])
     if dry_run:
-        _show_plan(find_footage(folder, settings, said), settings.zone, probe, json)
+        _show_plan(find_footage(folder, settings, said), settings.zone, probe, json, _indexed(gallery, database))
         return
     if ray and settings.kind != "videos":
         raise UserError("index: --ray is for videos; pictures are indexed on this machine")
@@ -221,12 +227,20 @@ def _streams(sources: list[str], record: Path | None, names: list[str], of_folde
     return streams
 
 
-def _show_plan(plan: "Footage", zone: str, probe: bool, json: bool) -> None:
+def _indexed(gallery: Path | None, database: str | None) -> set[tuple[str, int, int]]:
+    """What the gallery of a dry run has already; one that is still to be made has nothing."""
+    from reidapp.gallery import database as rows
+    from reidapp.gallery.store import Gallery
+
+    return Gallery.open(gallery, database).files_done() if gallery and rows.is_there(gallery) else set()
+
+
+def _show_plan(plan: "Footage", zone: str, probe: bool, json: bool, indexed: set[tuple[str, int, int]]) -> None:
     """What would be indexed as what."""
     from reidapp.footage.survey import survey
 
     with output.progress("probing", "files") if probe else contextlib.nullcontext(lambda *_: None) as advance:
-        found = survey(plan, zone, probe, advance)
+        found = survey(plan, zone, probe, advance, indexed)
     output.show(found.to_dict(), str(found), json)
 
 

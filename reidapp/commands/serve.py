@@ -77,6 +77,8 @@ def serve_galleries(
     vectors_on_gpu: bool = False,
 ) -> None:
     """Serve until Ctrl-C, or until a service is stopped."""
+    if not as_events:
+        output.note(f"opening {', '.join(map(str, galleries))} …")  # a large one takes a while
     from functools import cache
 
     from models import zoo

@@ -231,15 +231,11 @@ class _Run(Run):
             )
 
     def index(self, found: list[Source]) -> None:
-        done_before = self.writer.files_done()
-
-        def known(source: Source) -> bool:
-            return (str(source.path), source.size, source.mtime_ns) in done_before
-
-        new = [source for source in found if not known(source)]
+        done = self.writer.gallery.files_done()
+        new = [source for source in found if source.as_found not in done]
         self.report.unchanged += len(found) - len(new)
-        self._note_other_settings(next(filter(known, found), None))
-        wanted = [s for s in new if schema.identifier(s.path, s.size, s.mtime_ns) not in self.deleted]
+        self._note_other_settings(next((source for source in found if source.as_found in done), None))
+        wanted = [source for source in new if schema.identifier(*source.as_found) not in self.deleted]
         self.report.deleted += len(new) - len(wanted)
         new = wanted
         if self.settings.kind != "videos":

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -39,6 +39,7 @@ class PlannedFile:
         end: UTC; None where it is not known without opening the file.
         start_source: as of a `Source`, or container or mtime.
         uncertain: why the start may be wrong, or why there is none yet.
+        indexed: the gallery has it already.
         facts: None where the file was not opened.
     """
 
@@ -49,6 +50,7 @@ class PlannedFile:
     end: datetime | None
     start_source: str
     uncertain: str | None
+    indexed: bool
     size: int
     mtime: datetime
     facts: VideoFacts | None
@@ -60,7 +62,8 @@ class PlannedFile:
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: times ISO 8601 UTC, and the camera's with its zone's offset."""
         local = self.start.astimezone(ZoneInfo(self.zone)).isoformat() if self.start else None
-        named = {key: getattr(self, key) for key in ("file", "camera", "zone", "start_source", "uncertain", "size")}
+        told = ("file", "camera", "zone", "start_source", "uncertain", "indexed", "size")
+        named = {key: getattr(self, key) for key in told}
         read = ("duration_s", "frame_rate", "width", "height", "codec")
         opened = {key: getattr(self.facts, key) for key in read} if self.facts else {}
         return {**named, "start": iso(self.start), "camera_time": local, "end": iso(self.end), **opened}
@@ -68,7 +71,8 @@ class PlannedFile:
     def __str__(self) -> str:
         when = f"{self.start.astimezone(ZoneInfo(self.zone)):%Y-%m-%d %H:%M:%S %Z}" if self.start else "start unknown"
         opened = f"  {_opened(self.facts)}" if self.facts else ""
-        return f"{self.camera}  {when}  {self.file}{opened}" + (f"  ({self.uncertain})" if self.uncertain else "")
+        told = "".join(f"  ({why})" for why in (self.uncertain, "indexed already" if self.indexed else None) if why)
+        return f"{self.camera}  {when}  {self.file}{opened}{told}"
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,8 @@ class Survey:
         lines += [one_line(f"incomplete: {entry.file}: {entry.reason}") for entry in self.incomplete]
         lines += [one_line(f"skipped: {entry.file}: {entry.reason}") for entry in self.skipped]
         lines += [f"note: {note}" for note in self.notes]
+        if indexed := sum(file.indexed for file in self.files):
+            lines.append(f"Indexed already, and not touched: {indexed} of {counted(len(self.files), 'file')}.")
         if not self.probed:
             unknown = "dates taken" if all(file.picture for file in self.files) else "lengths, exact gaps"
             lines.append(f"Files were not opened: {unknown} and unreadable files need --probe.")
@@ -157,13 +163,18 @@ class Survey:
 
 
 def survey(
-    footage: Footage, zone: str, probing: bool = False, progress: Progress = lambda done, total, name: None
+    footage: Footage,
+    zone: str,
+    probing: bool = False,
+    progress: Progress = lambda done, total, name: None,
+    indexed: Collection[tuple[str, int, int]] = (),
 ) -> Survey:
     """Plan the indexing of what was found. Makes and changes nothing.
 
     Args:
         zone: of cameras of which the user says none.
         probing: open every file, for its length and size, and to name those that cannot be read, or not to their end.
+        indexed: what a gallery has, see `Gallery.files_done`.
     """
     result = Survey(skipped=list(footage.skipped), notes=list(footage.notes), probed=probing)
     for number, source in enumerate(footage.sources):
@@ -182,7 +193,7 @@ def survey(
                 if round(seconds) == round(facts.duration_s):
                     reason = "cut off: its end is missing"
                 result.incomplete.append(Skipped(file, reason))
-        planned = _planned(source, camera, zone, facts, seconds)
+        planned = _planned(source, camera, zone, facts, seconds, source.as_found in indexed)
         result.files.append(planned)
         result.clocks[planned.camera] = camera
     if probing:
@@ -191,7 +202,7 @@ def survey(
 
 
 def _planned(
-    source: Source, camera: CameraSettings, zone: str, facts: VideoFacts | None, seconds: float
+    source: Source, camera: CameraSettings, zone: str, facts: VideoFacts | None, seconds: float, indexed: bool
 ) -> PlannedFile:
     zone = camera.zone or zone
     written, start_source = source.written, source.start_source
@@ -208,7 +219,7 @@ def _planned(
     name = camera.name or source.camera
     if facts is not None and seconds:
         facts = replace(facts, duration_s=seconds)  # a file that was cut off is shorter than its header says
-    return PlannedFile(source.file, name, zone, start, end, start_source, why, source.size, mtime, facts)
+    return PlannedFile(source.file, name, zone, start, end, start_source, why, indexed, source.size, mtime, facts)
 
 
 def _camera(files: list[PlannedFile], settings: CameraSettings | None, exact: bool) -> PlannedCamera:

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from reidapp.errors import UnknownError, UserError
 from reidapp.gallery import database, schema
-from reidapp.gallery.facts import iso
+from reidapp.gallery.facts import iso, utc
 from reidapp.gallery.naming import check_name
 from reidapp.gallery.pieces import first_pieces
 from reidapp.gallery.store import Gallery
@@ -421,6 +422,22 @@ class _Action:
         if search := self.session.scalar(select(schema.SavedSearch).filter_by(identity=identity.id)):
             raise UserError(f'"{identity.name}" is asked for by the saved search "{search.name}"; delete that first')
 
+    def _seen(self, tracklet: str) -> str:
+        """A tracklet for who sees pictures with camera and time, not ids."""
+        seen = self.session.execute(
+            select(schema.Camera.name, schema.Camera.zone, schema.Video.start_ms, schema.Tracklet.start_s)
+            .select_from(schema.Tracklet)
+            .join(schema.Chunk, schema.Chunk.id == schema.Tracklet.chunk_id)
+            .join(schema.Video, schema.Video.id == schema.Chunk.video_id)
+            .join(schema.Camera, schema.Camera.id == schema.Video.camera_id)
+            .where(schema.Tracklet.id == tracklet)
+        ).first()
+        if not seen:
+            return f"tracklet {tracklet}"
+        camera, zone, video_ms, start_s = seen
+        start = utc(video_ms + 1000 * start_s).astimezone(ZoneInfo(zone))
+        return f"{camera}, {start:%Y-%m-%d %H:%M:%S %Z}, tracklet {tracklet}"
+
     def judge(self, identity: schema.Identity, tracklets: Sequence[str], verdict: Verdict) -> None:
         for tracklet in tracklets:
             if verdict == "yes":
@@ -432,8 +449,8 @@ class _Action:
                 )
                 if other:
                     raise UserError(
-                        f'tracklet {tracklet}: is "{other}" already, so not "{identity.name}"; remove it there first, '
-                        f"or merge the two"
+                        f'{self._seen(tracklet)}: is "{other}" already, so not "{identity.name}"; remove it there '
+                        f"first, or merge the two"
                     )
             own = self.session.get(schema.Member, (identity.id, tracklet))
             if own is None or own.verdict != verdict:

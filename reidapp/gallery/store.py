@@ -285,6 +285,12 @@ class Gallery:
             )
 
     @database.blames_rows
+    def files_done(self) -> set[tuple[str, int, int]]:
+        """(path, size, mtime_ns) of every file that is indexed to its end, as it was then."""
+        done = select(schema.Video.path, schema.Video.size, schema.Video.mtime_ns).where(schema.Video.done)
+        with Session(self.engine) as session:
+            return {(path, size, mtime_ns) for path, size, mtime_ns in session.execute(done)}
+
     def facts(self) -> GalleryFacts:
         """What `reidapp gallery info` tells. Looks at every file of it."""
         return GalleryFacts(database.place(self.engine), self.summary(), self.models(), self.sizes())

@@ -109,12 +109,6 @@ class GalleryWriter:
         with Session(self.gallery.engine, expire_on_commit=False) as session:
             return session.get(schema.Video, video_id)
 
-    def files_done(self) -> set[tuple[str, int, int]]:
-        """(path, size, mtime_ns) of every file that is indexed to its end, as it was then."""
-        done = select(schema.Video.path, schema.Video.size, schema.Video.mtime_ns).where(schema.Video.done)
-        with Session(self.gallery.engine) as session:
-            return {(path, size, mtime_ns) for path, size, mtime_ns in session.execute(done)}
-
     def settings_at(self, path: Path) -> dict[str, object]:
         """What the newest recording that was found at a path was indexed with."""
         used = select(schema.Video.settings).filter_by(path=str(path)).order_by(schema.Video.mtime_ns.desc())

@@ -152,8 +152,7 @@ class Jobs:
             UserError: no such job, or it is not over, or was done, or the server is ending.
         """
         job = self.get(id_)
-        if job.state not in ("failed", "cancelled"):
-            raise UserError(f"job {id_}: is {job.state}; only what failed or was cancelled can be done again")
+        _check_came_to_nothing(job, "done again")
         first = job.retry_of or id_
         command = _going_on(job, first)
         again = Job(new_id(), job.kind, job.gallery, job.by, job.asked, command, datetime.now(UTC), retry_of=first)
@@ -177,6 +176,17 @@ class Jobs:
         if process:
             threading.Thread(target=_end, args=(process,), daemon=True).start()
         return self.get(id_)
+
+    def dismiss(self, id_: str) -> None:
+        """Remember a job no longer that failed or was cancelled; what it has committed stays.
+
+        Raises:
+            UserError: no such job, or it is not over, or was done.
+        """
+        with self._changed:
+            _check_came_to_nothing(self.get(id_), "dismissed")
+            del self._jobs[id_]
+            self._changed.notify_all()
 
     def forget(self, gallery: Path, kinds: Collection[Kind]) -> None:
         """Remember no longer those of some kinds that are over: what they were about is gone."""
@@ -330,6 +340,15 @@ class _Pace:
 def new_id() -> str:
     """Of a job: 32 hex digits that nobody has had."""
     return uuid.uuid4().hex
+
+
+def _check_came_to_nothing(job: Job, wanted: str) -> None:
+    """
+    Raises:
+        UserError: it may still come to something, or has.
+    """
+    if job.state not in ("failed", "cancelled"):
+        raise UserError(f"job {job.id}: is {job.state}; only what failed or was cancelled can be {wanted}")
 
 
 def _going_on(job: Job, first: str) -> tuple[str, ...]:

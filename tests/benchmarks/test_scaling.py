@@ -13,6 +13,7 @@ def test_the_exponent_is_the_slope_from_where_it_is_fitted() -> None:
     points = [(10, 5.0), (100, 2.0), (1_000, 16.0), (10_000, 128.0)]
     assert Curve("", "", "", points, 100, "").exponent == pytest.approx(math.log10(8))
     assert Curve("", "", "", points, 10_000, "").exponent is None
+    assert Curve("", "", "", [(1, 71.0), (10, 70.9)], 1, "").growth == "N^0.00"  # not -0.00
 
 
 def test_every_curve_has_points_in_order_of_their_sizes() -> None:

@@ -60,6 +60,8 @@ def test_a_folder_is_tried_indexed_and_searched(site: Site, footage: Path, visit
     page.wait_for_selector(".job[data-state=done] >> text=2 were indexed before", timeout=JOB_MS)
     assert page.locator(".job").count() == 2
     assert "An hour of footage" in page.inner_text(".disk")
+    assert "2 of them are in the gallery already" in page.inner_text(".trial .told")
+    assert page.get_by_role("button", name="Dismiss").count() == 0  # what was done stays, with what came of it
 
     page.locator(".job").last.get_by_role("link", name="See who was seen").click()
     page.wait_for_selector(".browse.ready")
@@ -89,4 +91,19 @@ def test_what_is_wrong_is_said_where_it_is_asked(site: Site, tmp_path: Path, foo
     assert "--template" not in page.inner_text(".trial .problem")
     page.fill("[name=template]", "frigate")
     page.wait_for_selector("text=4 files do not fit")
+    assert page.locator(".job").count() == 0
+
+
+def test_what_failed_is_dismissed(site: Site, footage: Path, visit: Visit) -> None:
+    (footage / "broken" / "gate").mkdir(parents=True)
+    (footage / "broken" / "gate" / "2026-03-02T10-00-00Z.mp4").write_bytes(b"no video at all")
+    page = opened(visit(site), "Indexing")
+    page.fill("[name=folder]", str(footage / "broken"))
+    page.press("[name=folder]", "Tab")
+    page.get_by_role("button", name="Index").click()
+    page.wait_for_selector(".job[data-state=failed]", timeout=JOB_MS)
+    page.get_by_role("button", name="Dismiss").click()
+    page.wait_for_selector(".job", state="detached")
+    page.reload()
+    page.wait_for_selector(".ready")
     assert page.locator(".job").count() == 0

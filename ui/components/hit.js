@@ -1,5 +1,5 @@
 // Hits as the components take them, whether a search found them or they are tracklets of the gallery:
-// {tracklet, rank, camera, zone, start, end, time, best_s, score, p, crop, track, video, clip, still, gone, uncertain, file}
+// {tracklet, rank, camera, zone, start, end, best_s, score, p, crop, track, video, clip, still, gone, uncertain, file}
 // Times are ISO 8601 UTC, addresses are whole; p is null where nothing is known of it, crop where there is none.
 import { address } from "./base.js";
 import { text } from "./language.js";
@@ -12,7 +12,7 @@ export function ofSearch(hit) {
   return {
     ...hit, shot: hit.crop,
     ...addresses(hit.tracklet, hit.video, PICTURE.test(hit.file)),
-    time: hit.best_time, p: hit.p_match, crop: cropUrl(hit.crop),
+    p: hit.p_match, crop: cropUrl(hit.crop),
     gone: hit.recording === "present" ? null : text(`recording.${hit.recording}`),
   };
 }
@@ -22,7 +22,7 @@ export function ofTracklet(told) {
   const best = bestShot(told);
   return {
     ...ofEntry({ ...told, crop: best?.id }),
-    ...(best && { time: new Date(Date.parse(told.video_start) + 1000 * best.time_s).toISOString(), best_s: best.time_s }),
+    ...(best && { best_s: best.time_s }),
   };
 }
 
@@ -30,7 +30,7 @@ export function ofTracklet(told) {
 export function ofEntry({ id, camera, zone, video, start, end, identity, crop }) {
   return {
     ...addresses(id, video, false),
-    tracklet: id, rank: null, camera, zone, start, end, identity, time: start, best_s: null,
+    tracklet: id, rank: null, camera, zone, start, end, identity, best_s: null,
     score: null, p: null, crop: crop ? cropUrl(crop) : null, gone: null, uncertain: null, file: "",
   };
 }
@@ -40,7 +40,7 @@ export function ofCase(told, { name, closed }) {
   const { tracklet, video, file, crop, recording, p_match: p } = told;
   return {
     ...told, ...addresses(tracklet, video, PICTURE.test(file)),
-    rank: null, case: name, judgeable: !closed, identity: null, time: told.start, p, shot: crop, crop: crop && cropUrl(crop),
+    rank: null, case: name, judgeable: !closed, identity: null, p, shot: crop, crop: crop && cropUrl(crop),
     gone: recording === "present" ? null : text(`recording.${recording}`),
   };
 }

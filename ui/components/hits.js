@@ -1,14 +1,14 @@
 // Hits, or tracklets, as cards: in one grid, by camera or by day. A click opens the recording; see hit.js for a hit.
 import { ask, build, hear, make } from "./base.js";
 import { cropUrl } from "./hit.js";
-import { clock, day, number, percent, text, zoneName } from "./language.js";
+import { clock, day, number, percent, span, text, zoneName } from "./language.js";
 import { forRole } from "./me.js";
 import { columns, row, windowed } from "./rows.js";
 
 const GAP = 12, HEAD = 44, CUT = 40;
 const PREVIEW_MS = 380; // per best shot, while the pointer rests on a card
 const LIKELY = 0.5;
-const GROUPS = { cameras: (hit) => hit.camera, days: (hit) => (hit.day ??= day(hit.time, hit.zone)) };
+const GROUPS = { cameras: (hit) => hit.camera, days: (hit) => (hit.day ??= day(hit.start, hit.zone)) };
 
 // actions: [[words' key, sign, action, role]] of a card; each is called with the hit's index, as `open` is, by who has the role.
 export function hitList({ open, actions }) {
@@ -83,7 +83,7 @@ export function hitList({ open, actions }) {
     row("head", make("strong", { textContent: name }), make("span", { textContent: text(view === "days" ? "facts.tracklets" : "hits.count", { count, number: number(count) }) }));
 
   function card(hit, index) {
-    const time = `${clock(hit.time, hit.zone)} ${zoneName(hit.time, hit.zone)}`;
+    const time = `${clock(hit.start, hit.zone)} ${zoneName(hit.start, hit.zone)}`;
     const worth = hit.p !== null ? percent(hit.p) : hit.score !== null ? text("hits.similarity", { score: hit.score.toFixed(2) }) : "";
     const shot = make("span", { className: "shot" },
       hit.crop ? make("img", { src: hit.crop, alt: "", decoding: "async" }) : make("span", { className: "no-picture" }),
@@ -93,13 +93,13 @@ export function hitList({ open, actions }) {
       shot,
       worth ? score(hit, worth) : null,
       make("span", { className: "camera", textContent: hit.camera, title: hit.camera }),
-      make("span", { className: "time", textContent: time, title: hit.zone }),
-      view === "days" ? null : make("span", { className: "date", textContent: day(hit.time, hit.zone) }),
+      make("span", { className: "time", textContent: time, title: `${span(hit.start, hit.end, hit.zone)}, ${hit.zone}` }),
+      view === "days" ? null : make("span", { className: "date", textContent: day(hit.start, hit.zone) }),
       ...[["hits.uncertain", hit.uncertain], ["hits.gone", hit.gone]].filter(([, why]) => why)
         .map(([key, title]) => make("span", { className: "badge", textContent: text(key), title })));
     main.dataset.index = index;
     main.setAttribute("aria-label", text("hits.hit", {
-      rank: index + 1, camera: hit.camera, time: `${day(hit.time, hit.zone)} ${time}`,
+      rank: index + 1, camera: hit.camera, time: `${day(hit.start, hit.zone)} ${time}`,
       more: [worth, hit.identity, hit.uncertain, hit.gone].filter(Boolean).map((why) => `${why}. `).join(""),
     }));
     if (hit.tracklet === opened) main.setAttribute("aria-current", "true");

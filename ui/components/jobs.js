@@ -143,7 +143,10 @@ export function jobList({
 
     function doAgain() {
       const { kind, asked } = job;
-      if (job.state !== "done") return [button("jobs.again", () => act(() => ask(`${job.url}/retry`, { method: "POST" })))];
+      if (job.state !== "done") return [
+        button("jobs.again", () => act(() => ask(`${job.url}/retry`, { method: "POST" }))),
+        button("jobs.dismiss", () => act(() => ask(job.url, { method: "DELETE" }))),
+      ];
       return again(job) ? [button("jobs.again", () => act(() => ask("api/v1/jobs", { json: { kind, ...asked } })))] : [];
     }
 

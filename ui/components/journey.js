@@ -72,8 +72,8 @@ export function journey({ open, forget, keep }) {
           picture(hit),
           make("span", { className: "number", textContent: index + 1 }),
           make("span", { className: "camera", textContent: hit.camera, title: hit.camera }),
-          make("span", { className: "time", textContent: clock(hit.time, hit.zone), title: hit.zone }),
-          make("span", { className: "date", textContent: day(hit.time, hit.zone) }));
+          make("span", { className: "time", textContent: clock(hit.start, hit.zone), title: hit.zone }),
+          make("span", { className: "date", textContent: day(hit.start, hit.zone) }));
         const back = make("button", { type: "button", className: "away", textContent: "✕", title: text("journey.forget"), onclick: () => forget(hit) });
         back.setAttribute("aria-label", text("journey.forget"));
         const way = before && make("span", { className: "way", textContent: away > 0 ? `+${duration(away)}` : text("journey.same") });

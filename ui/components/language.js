@@ -63,6 +63,7 @@ export function bytes(size) {
 }
 
 export function span(start, end, zone) {
+  if (start === end) return clock(start, zone);
   const other = day(start, zone) === day(end, zone) ? "" : `${day(end, zone)}, `;
   return `${clock(start, zone)} – ${other}${clock(end, zone)}`;
 }

@@ -1,6 +1,6 @@
 // Whom to search for: pictures and tracklets that together make one query. In a frame the people found are numbered;
 // click the person, or draw a box.
-// An item is {picture: {id, width, height, people, is_crop, warnings}, box, chosen}, {tracklet, crop, camera, zone, time},
+// An item is {picture: {id, width, height, people, is_crop, warnings}, box, chosen}, {tracklet, crop, camera, zone, start},
 // {identity, crop} or {saved, crop}; chosen: a person's number from 0, "whole", "drawn", or null while nobody is.
 import { address, ask, build, clamp, make } from "./base.js";
 import { text, clock, day } from "./language.js";
@@ -86,10 +86,10 @@ export function picker(changed) {
     find(".whole").hidden = people.length === 0 && item.chosen === "whole";
   }
 
-  function words({ picture, chosen, camera, zone, time, identity, saved }) {
+  function words({ picture, chosen, camera, zone, start, identity, saved }) {
     if (identity) return text("picker.identity", { name: identity });
     if (saved) return text("picker.saved", { name: saved });
-    if (!picture) return text("picker.tracklet", { camera, time: `${day(time, zone)}, ${clock(time, zone)}` });
+    if (!picture) return text("picker.tracklet", { camera, time: `${day(start, zone)}, ${clock(start, zone)}` });
     return [chosenWords(picture, chosen), ...picture.warnings.map((warning) => `${warning[0].toUpperCase()}${warning.slice(1)}.`)].join(" ");
   }
 

@@ -85,7 +85,7 @@ export function timeline({ open, period }) {
   }
 
   function path(pen, rows, colour) {
-    const points = data.confirmed.filter((hit) => rows.has(hit.camera)).map((hit) => [x(Date.parse(hit.time)), rows.get(hit.camera) + ROW / 2]);
+    const points = data.confirmed.filter((hit) => rows.has(hit.camera)).map((hit) => [x(Date.parse(hit.start)), rows.get(hit.camera) + ROW / 2]);
     pen.strokeStyle = pen.fillStyle = colour;
     pen.lineWidth = 2.5;
     pen.lineJoin = "round";
@@ -104,7 +104,7 @@ export function timeline({ open, period }) {
       pen.fillStyle = colour;
     }
     for (const hit of data.confirmed) {
-      const top = rows.get(hit.camera), middle = x(Date.parse(hit.time));
+      const top = rows.get(hit.camera), middle = x(Date.parse(hit.start));
       if (top !== undefined) bars.unshift({ hit, left: middle - 9, right: middle + 9, top: top + (ROW - BAR) / 2, confirmed: true });
     }
   }
@@ -159,7 +159,7 @@ export function timeline({ open, period }) {
       const { hit, left: start, top } = bars[at];
       peek.firstChild.src = hit.crop ?? "";
       const worth = hit.p === null ? text("hits.rank", { rank: hit.rank }) : text("timeline.likely", { percent: Math.round(100 * hit.p) });
-      peek.lastChild.textContent = `${hit.camera} · ${day(hit.time, hit.zone)} ${clock(hit.time, hit.zone)} · ${worth}`;
+      peek.lastChild.textContent = `${hit.camera} · ${day(hit.start, hit.zone)} ${clock(hit.start, hit.zone)} · ${worth}`;
       peek.style.left = `${clamp(start, 0, plane.clientWidth - 190)}px`;
       peek.style.top = `${top + BAR + 10}px`;
     }
@@ -200,7 +200,7 @@ export function timeline({ open, period }) {
   canvas.addEventListener("pointerleave", () => !drag && look(-1));
   canvas.addEventListener("blur", () => look(-1));
   canvas.addEventListener("keydown", (event) => {
-    const order = bars.map((_, index) => index).sort((a, b) => Date.parse(bars[a].hit.time) - Date.parse(bars[b].hit.time));
+    const order = bars.map((_, index) => index).sort((a, b) => Date.parse(bars[a].hit.start) - Date.parse(bars[b].hit.start));
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (step && order.length) {
       event.preventDefault();

@@ -86,7 +86,7 @@ export async function start(element, about) {
     const gone = tracklets.filter((each) => each.verdict === "yes").length - there.length;
     if (chosen !== name) return undefined;
     hits = there.map((each) => ofEntry({ ...each, id: each.tracklet, identity: null }))
-      .sort((a, b) => Date.parse(a.time) - Date.parse(b.time));
+      .sort((a, b) => Date.parse(a.start) - Date.parse(b.start));
     find(".head h2").textContent = name;
     find(".counts").textContent = [told(all.find((each) => each.name === name)), gone ? text("identities.gone", { count: gone }) : ""].filter(Boolean).join(" · ");
     find(".tools").replaceChildren(...tools(name));

@@ -198,7 +198,7 @@ export async function start(element, about) {
   // What a saved search keeps need not be said again.
   const verdicts = (verdict) => judged(verdict).filter((each) => !each.hit.kept).map((each) => each.hit.tracklet);
   const confirmed = () => judged("yes").map((each) => each.hit)
-    .sort((a, b) => Date.parse(a.time) - Date.parse(b.time));
+    .sort((a, b) => Date.parse(a.start) - Date.parse(b.start));
 
   // --- Searching.
   async function run({ scroll = false } = {}) {
@@ -359,7 +359,7 @@ export async function start(element, about) {
   }
 
   function similar(hit) {
-    state.items = [{ tracklet: hit.tracklet, crop: hit.crop, camera: hit.camera, zone: hit.zone, time: hit.time }];
+    state.items = [{ tracklet: hit.tracklet, crop: hit.crop, camera: hit.camera, zone: hit.zone, start: hit.start }];
     change({ judged: [] });
     query.set(state.items);
     list.toFirst();

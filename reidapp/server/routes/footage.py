@@ -51,6 +51,8 @@ class FootagePlan(BaseModel):
 
     files: int
     bytes: int = Field(description="Size of these files.")
+    indexed: int = Field(description="Of these, files that the gallery has already; they stay as they are.")
+    indexed_bytes: int
     left_out: int = Field(description="Files that would be left out, as far as their paths tell.")
     recorders: list[str] = Field(description="Of whose form the paths are, where no template was given; try them.")
     plan: dict[str, Any]
@@ -88,13 +90,17 @@ def plan_footage(desk: Admin, request: Request, wanted: FootageToPlan) -> Footag
     found = find_footage(folder, settings, may_be_unfit=True)
     first = slice(wanted.limit)
     some = replace(found, sources=found.sources[first], skipped=found.skipped[first])
-    plan = survey(some, settings.zone, wanted.probe).to_dict()
+    done = desk.gallery.files_done()
+    indexed = [source for source in found.sources if source.as_found in done]
+    plan = survey(some, settings.zone, wanted.probe, indexed=done).to_dict()
     plan["cameras"] = [camera.to_dict() for camera in survey(found, settings.zone).cameras]
     for camera in plan["cameras"]:
         camera |= {key: camera[key][first] for key in ("gaps", "overlaps")}
     return FootagePlan(
         files=len(found.sources),
         bytes=sum(source.size for source in found.sources),
+        indexed=len(indexed),
+        indexed_bytes=sum(source.size for source in indexed),
         left_out=len(found.skipped),
         recorders=recorders_like(folder, found.sources, settings),
         plan=json.loads(json.dumps(plan, default=str)),

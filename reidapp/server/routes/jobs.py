@@ -21,7 +21,7 @@ from reidapp.server.job_commands import (
 )
 from reidapp.server.jobs import Job as RunJob
 from reidapp.server.jobs import Kind, State, new_id
-from reidapp.server.routes._shared import Model, Utc, jobs_of
+from reidapp.server.routes._shared import Done, Model, Utc, jobs_of
 from reidapp.server.routes.footage import Footage
 from reidapp.settings import IndexSettings
 
@@ -198,6 +198,15 @@ def cancel_job(desk: Investigator, request: Request, job_id: JobInPath) -> Job:
     job = seen_job(desk, request, job_id)
     desk.note("job", kind=job.kind, job=job_id, what="cancelled")
     return told(desk, jobs_of(request).cancel(job_id))
+
+
+@router.delete("/jobs/{job_id}")
+def dismiss_job(desk: Investigator, request: Request, job_id: JobInPath) -> Done:
+    """Take a job that failed or was cancelled off the list; what it has committed stays."""
+    job = seen_job(desk, request, job_id)
+    jobs_of(request).dismiss(job_id)
+    desk.note("job", kind=job.kind, job=job_id, what="dismissed")
+    return Done(done=[f"job {job_id} is off the list"])
 
 
 @router.post("/jobs/{job_id}/retry", status_code=202)

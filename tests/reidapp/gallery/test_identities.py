@@ -63,7 +63,9 @@ def test_a_tracklet_shows_one_person(gallery: Gallery) -> None:
     identities.new("Alice", [IDS[0]])
     identities.new("Bea")
     before = state(identities)
-    with pytest.raises(UserError, match=f'tracklet {IDS[0]}: is "Alice" already, so not "Bea"'):
+    start = gallery.tracklet(IDS[0]).start
+    told = f'^gate, {start:%Y-%m-%d %H:%M:%S} UTC, tracklet {IDS[0]}: is "Alice" already, so not "Bea"'
+    with pytest.raises(UserError, match=told):
         identities.add("Bea", [IDS[1], IDS[0]])
     assert state(identities) == before  # nothing of it
     identities.add("Bea", [IDS[0]], "no")

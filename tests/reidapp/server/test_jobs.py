@@ -89,6 +89,19 @@ def test_what_failed_says_why_and_can_be_done_again(jobs: Jobs) -> None:
         jobs.retry("none")
 
 
+def test_what_failed_can_be_dismissed_and_what_was_done_cannot(jobs: Jobs) -> None:
+    failed, done = (jobs.begin("index", G, "me", {}, [what]).id for what in ("fail", "work"))
+    until(jobs, failed, "failed")
+    until(jobs, done, "done")
+    jobs.dismiss(failed)
+    assert [job.id for job in jobs.all(G)] == [done]
+    with pytest.raises(UnknownError):
+        jobs.dismiss(failed)
+    with pytest.raises(UserError, match="is done; only what failed"):
+        jobs.dismiss(done)
+    assert [job.id for job in jobs.all(G)] == [done]
+
+
 def test_writers_wait_for_one_another_and_are_cancelled(jobs: Jobs) -> None:
     first, second = (jobs.begin("index", G, "me", {}, ["sleep"]).id for _ in range(2))
     until(jobs, first, "running")

@@ -79,6 +79,7 @@ def test_a_folder_is_tried_then_indexed_with_its_progress_and_its_errors(served:
     plan = served.client.post(f"{API}/footage-plans", json={"folder": folder, "limit": 2, "probe": True}).json()
     assert (plan["files"], plan["left_out"], len(plan["plan"]["files"])) == (3, 0, 1)  # of the first two one is broken
     assert {camera["name"] for camera in plan["plan"]["cameras"]} == {"gate", "hall"}
+    assert (plan["indexed"], plan["indexed_bytes"]) == (0, 0)
     before = served.get("storage")
 
     events = list(follow(served.client, served.begin(kind="index", folder=folder, zone="UTC")["events_url"]))
@@ -99,6 +100,9 @@ def test_a_folder_is_tried_then_indexed_with_its_progress_and_its_errors(served:
     after = served.get("storage")
     assert after["bytes"]["crops"] > before["bytes"]["crops"]
     assert after["footage_s"] == pytest.approx(before["footage_s"] + 32, abs=1)
+    plan = served.client.post(f"{API}/footage-plans", json={"folder": folder}).json()
+    assert (plan["indexed"], sum(file["indexed"] for file in plan["plan"]["files"])) == (2, 2)
+    assert 0 < plan["indexed_bytes"] < plan["bytes"]
     again = served.done(kind="index", folder=folder, zone="UTC")["result"]
     assert (again["videos"], again["unchanged"], len(again["skipped"])) == (0, 2, 1)
 
@@ -112,6 +116,9 @@ def test_what_fails_says_its_line_and_can_be_tried_again(served: Served) -> None
     assert again["retry_of"] == job["id"]
     *_, last = follow(served.client, again["events_url"])
     assert last["state"] == "failed"
+    assert served.client.delete(job["url"]).status_code == 200
+    assert job["id"] not in [each["id"] for each in served.get("jobs")["jobs"]]
+    assert served.client.get(job["url"]).status_code == 404
     outside = served.client.post(f"{API}/jobs", json={"kind": "index", "folder": "/"})
     assert outside.status_code == 422
     assert "--footage" in outside.json()["error"]
