@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from reidapp.footage.cluster import Cluster
     from reidapp.footage.detection import Detector
     from reidapp.footage.indexing import Footage
+    from reidapp.footage.known import Known
     from reidapp.footage.report import IndexReport
     from reidapp.footage.watching import Watcher
     from reidapp.gallery.store import Gallery
@@ -121,7 +122,7 @@ def index(
         settings = settings.model_copy(update={"template": live.TEMPLATE})
     folder = record or Path(sources[0])
     if dry_run:
-        _show_plan(find_footage(folder, settings, said), settings.zone, probe, json, _indexed(gallery, database))
+        _show_plan(find_footage(folder, settings, said), settings.zone, probe, json, _known(gallery, database))
         return
     if ray and settings.kind != "videos":
         raise UserError("index: --ray is for videos; pictures are indexed on this machine")
@@ -227,20 +228,21 @@ def _streams(sources: list[str], record: Path | None, names: list[str], of_folde
     return streams
 
 
-def _indexed(gallery: Path | None, database: str | None) -> set[tuple[str, int, int]]:
-    """What the gallery of a dry run has already; one that is still to be made has nothing."""
+def _known(gallery: Path | None, database: str | None) -> "Known":
+    """What the gallery of a dry run knows already; one that is still to be made knows nothing."""
+    from reidapp.footage.known import NOTHING, Known
     from reidapp.gallery import database as rows
     from reidapp.gallery.store import Gallery
 
-    return Gallery.open(gallery, database).files_done() if gallery and rows.is_there(gallery) else set()
+    return Known.to(Gallery.open(gallery, database)) if gallery and rows.is_there(gallery) else NOTHING
 
 
-def _show_plan(plan: "Footage", zone: str, probe: bool, json: bool, indexed: set[tuple[str, int, int]]) -> None:
+def _show_plan(plan: "Footage", zone: str, probe: bool, json: bool, known: "Known") -> None:
     """What would be indexed as what."""
     from reidapp.footage.survey import survey
 
     with output.progress("probing", "files") if probe else contextlib.nullcontext(lambda *_: None) as advance:
-        found = survey(plan, zone, probe, advance, indexed)
+        found = survey(plan, zone, probe, advance, known)
     output.show(found.to_dict(), str(found), json)
 
 

@@ -77,8 +77,6 @@ def serve_galleries(
     vectors_on_gpu: bool = False,
 ) -> None:
     """Serve until Ctrl-C, or until a service is stopped."""
-    if not as_events:
-        output.note(f"opening {', '.join(map(str, galleries))} …")  # a large one takes a while
     from functools import cache
 
     from models import zoo
@@ -108,6 +106,8 @@ def serve_galleries(
     users = Users(folder)
     place.check(has_users := bool(users.all()))
     with place.bind() as bound:  # a taken port is said now, not when all is loaded
+        if not as_events:
+            output.note(f"loading {', '.join(map(str, galleries))} …")  # a large one takes a while
         services = [
             SearchService(each, opening.own_model(each, batch=1), detectors(detector or each.detector), gpu)
             for each in opened

@@ -19,6 +19,7 @@ from reidapp.footage import sources
 from reidapp.footage.analysis import Analyses, ChunkTask, analyse
 from reidapp.footage.decoding import VideoFacts, begins_anew, ends_at, frames, lacks_bytes, probe
 from reidapp.footage.detection import Detector
+from reidapp.footage.known import Known
 from reidapp.footage.pipeline import FaultError, blamed_on, cores, in_order
 from reidapp.footage.report import IndexReport, Progress
 from reidapp.footage.run import Run, video_row
@@ -26,7 +27,7 @@ from reidapp.footage.sources import Skipped, Source
 from reidapp.footage.stills import PictureRun, WholePicture
 from reidapp.footage.templates import fitting
 from reidapp.footage.tracking import MAX_GAP_S, continuations, is_sparse
-from reidapp.gallery import mirror, schema
+from reidapp.gallery import mirror
 from reidapp.gallery.deletion import Selection, delete_from, delete_outdated, retention
 from reidapp.gallery.facts import PathPoint
 from reidapp.gallery.snapshot import Snapshots
@@ -136,7 +137,7 @@ def index_footage(
         if embedder.identity != writer.model_id:  # while this process was waiting, or loading its model
             raise MovedError(f"{gallery.path}: it was moved to another model just now; run the command again")
         workers = elsewhere.workers if elsewhere else workers or cores()
-        deleted, detector = set() if again else writer.deleted(), detector or WholePicture()
+        deleted, detector = set() if again else gallery.deleted(), detector or WholePicture()
         run = _Run(writer, embedder, detector, settings, report, progress, workers, deleted, elsewhere=elsewhere)
         try:
             run.set_cameras(footage)
@@ -231,13 +232,12 @@ class _Run(Run):
             )
 
     def index(self, found: list[Source]) -> None:
-        done = self.writer.gallery.files_done()
-        new = [source for source in found if source.as_found not in done]
-        self.report.unchanged += len(found) - len(new)
-        self._note_other_settings(next((source for source in found if source.as_found in done), None))
-        wanted = [source for source in new if schema.identifier(*source.as_found) not in self.deleted]
-        self.report.deleted += len(new) - len(wanted)
-        new = wanted
+        known = Known(self.writer.gallery.files_done(), self.deleted)
+        states = [known.state(source) for source in found]
+        self.report.unchanged += states.count("indexed")
+        self.report.deleted += states.count("deleted")
+        self._note_other_settings(next((s for s, state in zip(found, states, strict=True) if state == "indexed"), None))
+        new = [source for source, state in zip(found, states, strict=True) if state is None]
         if self.settings.kind != "videos":
             self._index_pictures(self._settled(new))
             return

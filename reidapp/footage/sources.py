@@ -41,11 +41,6 @@ class Source:
     size: int
     mtime_ns: int
 
-    @property
-    def as_found(self) -> tuple[str, int, int]:
-        """What tells, without opening it, that it is a file which was indexed: see `Gallery.files_done`."""
-        return str(self.path), self.size, self.mtime_ns
-
     def started(self, created: datetime | None, duration_s: float) -> tuple[datetime, str]:
         """The start and where it comes from: the path, else the container's date, else the file's (its end)."""
         if self.written is not None:

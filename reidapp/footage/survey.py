@@ -2,7 +2,7 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -14,6 +14,7 @@ from reidapp.errors import UserError
 from reidapp.files import one_line
 from reidapp.footage.decoding import VideoFacts, lacks_bytes, probe, readable_s
 from reidapp.footage.indexing import Footage
+from reidapp.footage.known import NOTHING, Known, State
 from reidapp.footage.sources import Skipped, Source
 from reidapp.footage.stills import probe_still
 from reidapp.gallery.cameras import start_ms, uncertain
@@ -24,6 +25,8 @@ from reidapp.spans import Between, Span, gaps_and_overlaps
 from reidapp.wording import counted
 
 _LONGEST = timedelta(days=1)  # of a recording; a file's date later than that is when it was copied
+
+_KNOWN: dict[State | None, str] = {"indexed": "indexed already", "deleted": "deleted from the gallery, and stays out"}
 
 Progress = Callable[[float, float, str], None]
 """Called with files done, files in all, and the file at work."""
@@ -39,7 +42,7 @@ class PlannedFile:
         end: UTC; None where it is not known without opening the file.
         start_source: as of a `Source`, or container or mtime.
         uncertain: why the start may be wrong, or why there is none yet.
-        indexed: the gallery has it already.
+        known: what becomes of it, if not that it is indexed: see `Known.state`.
         facts: None where the file was not opened.
     """
 
@@ -50,7 +53,7 @@ class PlannedFile:
     end: datetime | None
     start_source: str
     uncertain: str | None
-    indexed: bool
+    known: State | None
     size: int
     mtime: datetime
     facts: VideoFacts | None
@@ -62,7 +65,7 @@ class PlannedFile:
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: times ISO 8601 UTC, and the camera's with its zone's offset."""
         local = self.start.astimezone(ZoneInfo(self.zone)).isoformat() if self.start else None
-        told = ("file", "camera", "zone", "start_source", "uncertain", "indexed", "size")
+        told = ("file", "camera", "zone", "start_source", "uncertain", "known", "size")
         named = {key: getattr(self, key) for key in told}
         read = ("duration_s", "frame_rate", "width", "height", "codec")
         opened = {key: getattr(self.facts, key) for key in read} if self.facts else {}
@@ -71,7 +74,7 @@ class PlannedFile:
     def __str__(self) -> str:
         when = f"{self.start.astimezone(ZoneInfo(self.zone)):%Y-%m-%d %H:%M:%S %Z}" if self.start else "start unknown"
         opened = f"  {_opened(self.facts)}" if self.facts else ""
-        told = "".join(f"  ({why})" for why in (self.uncertain, "indexed already" if self.indexed else None) if why)
+        told = "".join(f"  ({why})" for why in (self.uncertain, _KNOWN.get(self.known)) if why)
         return f"{self.camera}  {when}  {self.file}{opened}{told}"
 
 
@@ -154,8 +157,10 @@ class Survey:
         lines += [one_line(f"incomplete: {entry.file}: {entry.reason}") for entry in self.incomplete]
         lines += [one_line(f"skipped: {entry.file}: {entry.reason}") for entry in self.skipped]
         lines += [f"note: {note}" for note in self.notes]
-        if indexed := sum(file.indexed for file in self.files):
-            lines.append(f"Indexed already, and not touched: {indexed} of {counted(len(self.files), 'file')}.")
+        states = [file.known for file in self.files]
+        for state, why in _KNOWN.items():
+            if state in states:
+                lines.append(f"{why}: {states.count(state)} of {counted(len(self.files), 'file')}")
         if not self.probed:
             unknown = "dates taken" if all(file.picture for file in self.files) else "lengths, exact gaps"
             lines.append(f"Files were not opened: {unknown} and unreadable files need --probe.")
@@ -167,14 +172,14 @@ def survey(
     zone: str,
     probing: bool = False,
     progress: Progress = lambda done, total, name: None,
-    indexed: Collection[tuple[str, int, int]] = (),
+    known: Known = NOTHING,
 ) -> Survey:
     """Plan the indexing of what was found. Makes and changes nothing.
 
     Args:
         zone: of cameras of which the user says none.
         probing: open every file, for its length and size, and to name those that cannot be read, or not to their end.
-        indexed: what a gallery has, see `Gallery.files_done`.
+        known: to the gallery that it is for.
     """
     result = Survey(skipped=list(footage.skipped), notes=list(footage.notes), probed=probing)
     for number, source in enumerate(footage.sources):
@@ -193,7 +198,7 @@ def survey(
                 if round(seconds) == round(facts.duration_s):
                     reason = "cut off: its end is missing"
                 result.incomplete.append(Skipped(file, reason))
-        planned = _planned(source, camera, zone, facts, seconds, source.as_found in indexed)
+        planned = _planned(source, camera, zone, facts, seconds, known.state(source))
         result.files.append(planned)
         result.clocks[planned.camera] = camera
     if probing:
@@ -202,7 +207,7 @@ def survey(
 
 
 def _planned(
-    source: Source, camera: CameraSettings, zone: str, facts: VideoFacts | None, seconds: float, indexed: bool
+    source: Source, camera: CameraSettings, zone: str, facts: VideoFacts | None, seconds: float, known: State | None
 ) -> PlannedFile:
     zone = camera.zone or zone
     written, start_source = source.written, source.start_source
@@ -219,7 +224,7 @@ def _planned(
     name = camera.name or source.camera
     if facts is not None and seconds:
         facts = replace(facts, duration_s=seconds)  # a file that was cut off is shorter than its header says
-    return PlannedFile(source.file, name, zone, start, end, start_source, why, indexed, source.size, mtime, facts)
+    return PlannedFile(source.file, name, zone, start, end, start_source, why, known, source.size, mtime, facts)
 
 
 def _camera(files: list[PlannedFile], settings: CameraSettings | None, exact: bool) -> PlannedCamera:

@@ -291,6 +291,14 @@ class Gallery:
         with Session(self.engine) as session:
             return {(path, size, mtime_ns) for path, size, mtime_ns in session.execute(done)}
 
+    @database.blames_rows
+    def deleted(self) -> set[str]:
+        """Of recordings that were deleted: their ids, and the keys of their files (`schema.Deleted`)."""
+        rows = select(schema.Deleted.video_id, schema.Deleted.file)
+        with Session(self.engine) as session:
+            return {each for row in session.execute(rows) for each in row}
+
+    @database.blames_rows
     def facts(self) -> GalleryFacts:
         """What `reidapp gallery info` tells. Looks at every file of it."""
         return GalleryFacts(database.place(self.engine), self.summary(), self.models(), self.sizes())

@@ -124,12 +124,6 @@ class GalleryWriter:
                 videos[path].append((id_, size))
         return videos
 
-    def deleted(self) -> set[str]:
-        """Of recordings that were deleted: their ids, and the keys of their files (`schema.Deleted`)."""
-        rows = select(schema.Deleted.video_id, schema.Deleted.file)
-        with Session(self.gallery.engine) as session:
-            return {each for row in session.execute(rows) for each in row}
-
     def chunks_done(self, video_id: str) -> set[int]:
         """Numbers of the chunks that are committed."""
         with Session(self.gallery.engine) as session:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import uuid
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -114,6 +114,7 @@ class Jobs:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._cancelled: set[str] = set()
+        self._ended: Counter[State] = Counter()
         self._closing = False
         self._changed = threading.Condition()
         self._threads: dict[bool, threading.Thread] = {}
@@ -178,7 +179,7 @@ class Jobs:
         return self.get(id_)
 
     def dismiss(self, id_: str) -> None:
-        """Remember a job no longer that failed or was cancelled; what it has committed stays.
+        """Forget a job that failed or was cancelled; what it has committed stays.
 
         Raises:
             UserError: no such job, or it is not over, or was done.
@@ -204,10 +205,11 @@ class Jobs:
         return self.get(id_)
 
     def counts(self) -> dict[State, int]:
-        """How many there are in each state."""
+        """How many wait and run, and how many have ended in each state since the server began, forgotten ones too."""
         with self._changed:
             states = [job.state for job in self._jobs.values()]
-        return {state: states.count(state) for state in ("queued", "running", "done", "failed", "cancelled")}
+            ahead: dict[State, int] = {state: states.count(state) for state in ("queued", "running")}
+            return ahead | {state: self._ended[state] for state in ("done", "failed", "cancelled")}
 
     def close(self) -> None:
         """End all that are not over, and take no more."""
@@ -307,6 +309,8 @@ class Jobs:
         return lines
 
     def _over(self, id_: str, state: State, **values: Any) -> None:
+        with self._changed:
+            self._ended[state] += 1
         job = self._change(id_, state=state, ended=datetime.now(UTC), took_s=self.get(id_).seconds, **values)
         tell("job", id=id_, kind=job.kind, state=state, seconds=round(job.seconds, 1))
 

@@ -64,11 +64,11 @@ def indexed(tree: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def link(tree: Path, indexed: dict[str, Any]) -> Iterator[str]:
     command = [sys.executable, "-u", "-m", "reidapp", "serve", "--gallery", GALLERY, "--port", "0"]
-    process = subprocess.Popen(command, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(command, cwd=tree, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
         line = process.stdout.readline()
-        assert line.startswith("Open http://127.0.0.1:"), line + process.stdout.read()
+        assert line.startswith("Open http://127.0.0.1:"), line
         yield line.split()[1]
     finally:
         process.kill()

@@ -1,7 +1,7 @@
 // Hits, or tracklets, as cards: in one grid, by camera or by day. A click opens the recording; see hit.js for a hit.
 import { ask, build, hear, make } from "./base.js";
 import { cropUrl } from "./hit.js";
-import { clock, day, number, percent, span, text, zoneName } from "./language.js";
+import { clock, day, number, percent, text, zoneName } from "./language.js";
 import { forRole } from "./me.js";
 import { columns, row, windowed } from "./rows.js";
 
@@ -93,7 +93,7 @@ export function hitList({ open, actions }) {
       shot,
       worth ? score(hit, worth) : null,
       make("span", { className: "camera", textContent: hit.camera, title: hit.camera }),
-      make("span", { className: "time", textContent: time, title: `${span(hit.start, hit.end, hit.zone)}, ${hit.zone}` }),
+      make("span", { className: "time", textContent: time, title: hit.zone }),
       view === "days" ? null : make("span", { className: "date", textContent: day(hit.start, hit.zone) }),
       ...[["hits.uncertain", hit.uncertain], ["hits.gone", hit.gone]].filter(([, why]) => why)
         .map(([key, title]) => make("span", { className: "badge", textContent: text(key), title })));

@@ -63,9 +63,9 @@ export function bytes(size) {
 }
 
 export function span(start, end, zone) {
-  if (start === end) return clock(start, zone);
   const other = day(start, zone) === day(end, zone) ? "" : `${day(end, zone)}, `;
-  return `${clock(start, zone)} – ${other}${clock(end, zone)}`;
+  const [from, to] = [clock(start, zone), other + clock(end, zone)];
+  return from === to ? from : `${from} – ${to}`;
 }
 
 // As `datetime-local` fields have it: 2026-03-02T10:30:00 on the zone's clock.

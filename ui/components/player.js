@@ -85,7 +85,7 @@ export function player({ judge, similar, keep = null, unsure = false }) {
     draw(0);
     find("h2").textContent = text("player.title", { rank: index + 1, camera: hit.camera });
     find(".caption").replaceChildren(
-      make("span", { textContent: `${day(hit.start, hit.zone)}, ${span(hit.start, hit.end, hit.zone)}` }),
+      make("span", { textContent: from(hit, hit) }),
       make("span", { textContent: hit.zone }),
       hit.file ? make("span", { textContent: hit.file }) : "",
       hit.uncertain ? make("span", { className: "warn", textContent: hit.uncertain }) : "",
@@ -113,6 +113,7 @@ export function player({ judge, similar, keep = null, unsure = false }) {
       const told = await ask(hit.track);
       if (turn !== opened) return;
       track = told;
+      find(".caption").firstChild.textContent = from(hit, track); // lists of tracklets have the end of a part only
       hit.best_s ??= bestShot(track)?.time_s ?? track.start_s;
       if (unknown) toMoment();
       if (have !== "whole" && !hit.gone && !hit.still) playClip("player.making");
@@ -122,6 +123,8 @@ export function player({ judge, similar, keep = null, unsure = false }) {
       if (turn === opened) problem.textContent = text("player.noBox", { why: error.message });
     }
   }
+
+  const from = ({ zone }, { start, end }) => `${day(start, zone)}, ${span(start, end, zone)}`;
 
   // What is said of the hit that plays.
   function mark() {

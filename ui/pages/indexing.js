@@ -64,7 +64,10 @@ export async function start(element, about) {
     came,
     again: (job) => job.result?.skipped.length > 0,
     changed: tellDisk,
-    over: () => Promise.all([weigh(), tryIt()]),
+    over(job) {
+      weigh();
+      if (job.asked.folder === wanted().folder && !probe.checked) tryIt(); // opening many files again takes long
+    },
   });
   const storage = build(`<section class="panel disk" hidden><h2 data-text="disk.title"></h2><dl class="terms"></dl><p class="problem"></p></section>`);
   find(".results").append(list.element, storage);
@@ -136,7 +139,7 @@ export async function start(element, about) {
       const plan = await ask("api/v1/footage-plans", { json: { ...asked, limit: FILES, probe: probe.checked } });
       wrong.textContent = "";
       told.textContent = counted(plan);
-      sizes = asked.take === "videos" ? plan.bytes - plan.indexed_bytes : null;
+      sizes = asked.take === "videos" ? plan.new_bytes : null;
       like(plan.recorders);
       trial.querySelector(".found").replaceChildren(...found(plan));
     } catch (error) {
@@ -155,9 +158,10 @@ export async function start(element, about) {
   // Errors name options as a command has them.
   const plain = (message) => message.replace(`--template ${field("template").value.trim()}: `, "").replace(/^--[a-z]+: /, "");
 
-  function counted({ files, bytes: size, indexed, left_out, plan }) {
+  function counted({ files, bytes: size, indexed, deleted, left_out, plan }) {
     const lines = [text("trial.files", { number: number(files), size: bytes(size), cameras: plan.cameras.length })];
     if (indexed) lines.push(indexed === files ? text("trial.allIndexed") : text("trial.indexed", { number: number(indexed) }));
+    if (deleted) lines.push(text("trial.deleted", { number: number(deleted) }));
     if (left_out) lines.push(text("trial.leftOut", { number: number(left_out) }));
     return lines.join(" ");
   }
@@ -190,12 +194,12 @@ export async function start(element, about) {
       make("span", { textContent: text("trial.cameraFiles", { number: number(files) }) }), make("span", { textContent: times }));
   }
 
-  function* when({ start, zone, uncertain, indexed, start_source, duration_s, width, height, codec }) {
+  function* when({ start, zone, uncertain, known, start_source, duration_s, width, height, codec }) {
     yield make("span", { textContent: start ? `${day(start, zone)}, ${clock(start, zone)} ${zoneName(start, zone)}` : "–" });
     if (codec) yield make("small", { textContent: parts(duration_s ? duration(duration_s) : "", `${width}×${height}`, codec) });
     if (uncertain) yield make("small", { textContent: uncertain });
     else if (start_source === "name") yield make("small", { textContent: text("trial.guessed") });
-    if (indexed) yield make("small", { textContent: text("trial.there") });
+    if (known) yield make("small", { textContent: text(`known.${known}`) });
   }
 
   // --- What runs.

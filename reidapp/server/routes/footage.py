@@ -11,6 +11,7 @@ from reidapp.detector_files import pulled
 from reidapp.errors import UserError
 from reidapp.footage.detection import built_in
 from reidapp.footage.indexing import find_footage, recorders_like
+from reidapp.footage.known import Known
 from reidapp.footage.survey import survey
 from reidapp.footage.templates import recorders
 from reidapp.server.access import Admin
@@ -52,7 +53,8 @@ class FootagePlan(BaseModel):
     files: int
     bytes: int = Field(description="Size of these files.")
     indexed: int = Field(description="Of these, files that the gallery has already; they stay as they are.")
-    indexed_bytes: int
+    deleted: int = Field(description="Of these, files whose recordings were deleted from the gallery; they stay out.")
+    new_bytes: int = Field(description="Size of the others.")
     left_out: int = Field(description="Files that would be left out, as far as their paths tell.")
     recorders: list[str] = Field(description="Of whose form the paths are, where no template was given; try them.")
     plan: dict[str, Any]
@@ -90,17 +92,18 @@ def plan_footage(desk: Admin, request: Request, wanted: FootageToPlan) -> Footag
     found = find_footage(folder, settings, may_be_unfit=True)
     first = slice(wanted.limit)
     some = replace(found, sources=found.sources[first], skipped=found.skipped[first])
-    done = desk.gallery.files_done()
-    indexed = [source for source in found.sources if source.as_found in done]
-    plan = survey(some, settings.zone, wanted.probe, indexed=done).to_dict()
+    known = Known.to(desk.gallery)
+    states = [known.state(source) for source in found.sources]
+    plan = survey(some, settings.zone, wanted.probe, known=known).to_dict()
     plan["cameras"] = [camera.to_dict() for camera in survey(found, settings.zone).cameras]
     for camera in plan["cameras"]:
         camera |= {key: camera[key][first] for key in ("gaps", "overlaps")}
     return FootagePlan(
         files=len(found.sources),
         bytes=sum(source.size for source in found.sources),
-        indexed=len(indexed),
-        indexed_bytes=sum(source.size for source in indexed),
+        indexed=states.count("indexed"),
+        deleted=states.count("deleted"),
+        new_bytes=sum(source.size for source, state in zip(found.sources, states, strict=True) if state is None),
         left_out=len(found.skipped),
         recorders=recorders_like(folder, found.sources, settings),
         plan=json.loads(json.dumps(plan, default=str)),

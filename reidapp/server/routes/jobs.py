@@ -204,8 +204,8 @@ def cancel_job(desk: Investigator, request: Request, job_id: JobInPath) -> Job:
 def dismiss_job(desk: Investigator, request: Request, job_id: JobInPath) -> Done:
     """Take a job that failed or was cancelled off the list; what it has committed stays."""
     job = seen_job(desk, request, job_id)
-    jobs_of(request).dismiss(job_id)
     desk.note("job", kind=job.kind, job=job_id, what="dismissed")
+    jobs_of(request).dismiss(job_id)
     return Done(done=[f"job {job_id} is off the list"])
 
 

@@ -50,11 +50,11 @@ def test_a_dry_run_makes_nothing(world: World, tmp_path: Path) -> None:
     assert "--probe belongs to --dry-run" in refused(2, "index", world.footage, "--probe", "-g", tmp_path / "g")
     assert "is no recorder" in refused(2, "index", world.footage, "--dry-run", "--template", "frigat")
     assert list(tmp_path.iterdir()) == []
-    assert not any(file["indexed"] for file in found["files"])
+    assert not any(file["known"] for file in found["files"])
     known = ("index", world.footage, "--dry-run", "-g", world.gallery)
-    assert all(file["indexed"] for file in as_json(*known)["files"])
-    assert "Indexed already, and not touched: 2 of 2 files." in reidapp(*known).stdout
-    assert not any(file["indexed"] for file in as_json(*known[:-1], tmp_path / "none")["files"])
+    assert [file["known"] for file in as_json(*known)["files"]] == ["indexed", "indexed"]
+    assert "indexed already: 2 of 2 files" in reidapp(*known).stdout
+    assert not any(file["known"] for file in as_json(*known[:-1], tmp_path / "none")["files"])
 
 
 def test_cameras_are_listed_and_corrected(world: World, query: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def server(world: World) -> Iterator[tuple[subprocess.Popen, str]]:
     command = [sys.executable, "-u", "-m", "reidapp", "serve", "--gallery", str(world.gallery), "--port", "0"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout
-    assert process.stdout.readline() == f"opening {world.gallery} …\n"
+    assert process.stdout.readline() == f"loading {world.gallery} …\n"
     line = process.stdout.readline()
     assert line.startswith("Open http://127.0.0.1:"), line
     yield process, line.split()[1]

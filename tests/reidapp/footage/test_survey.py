@@ -55,7 +55,7 @@ def test_files_with_camera_and_both_clocks(tmp_path: Path) -> None:
         "end": None,
         "start_source": "name",
         "uncertain": None,
-        "indexed": False,
+        "known": None,
         "size": 0,
     }
     assert files["yard/20260715T100000Z.mp4"]["camera_time"] == "2026-07-15T12:00:00+02:00"

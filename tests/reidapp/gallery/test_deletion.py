@@ -15,6 +15,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from reidapp.errors import UserError
+from reidapp.footage.indexing import find_footage
+from reidapp.footage.known import Known
+from reidapp.footage.survey import survey
 from reidapp.gallery import deletion, schema, snapshot, vectors
 from reidapp.gallery.deletion import Selection, delete_from, planned
 from reidapp.gallery.facts import utc
@@ -27,7 +30,7 @@ from reidapp.gallery.verification import verify
 from reidapp.imaging import read_image
 from tests.killing import die_at
 from tests.reidapp.footage.test_indexing import new_gallery as shirt_gallery
-from tests.reidapp.footage.test_stills import find, run, save, still
+from tests.reidapp.footage.test_stills import STILLS, find, run, save, still
 from tests.reidapp.gallery.test_search import DAY_MS, START_MS, new_gallery
 from tests.reidapp.gallery.test_snapshot import Other, check, grow, reembed, truth
 from tests.small_gallery import HOSTILE, START, ColourEmbedder, make_gallery, query_crop
@@ -248,6 +251,9 @@ def test_a_deleted_picture_comes_back_only_if_it_is_asked_for(tmp_path: Path) ->
     delete(gallery, video=str(hit.video))
     again = run(folder, gallery)
     assert (again.videos, again.unchanged, again.deleted) == (0, 1, 1)
+    looked = survey(find_footage(folder, STILLS), "UTC", known=Known.to(gallery))
+    assert {file.file[-6:-4]: file.known for file in looked.files} == {"00": "deleted", "01": "indexed"}
+    assert "deleted from the gallery, and stays out: 1 of 2 files" in str(looked)
     hit.video.rename(hit.video.with_name("2026-03-02_11-00-00.png"))
     assert run(folder, gallery).deleted == 1
     assert find(gallery, "red")[0].score < 0.9

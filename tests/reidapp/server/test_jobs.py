@@ -95,6 +95,7 @@ def test_what_failed_can_be_dismissed_and_what_was_done_cannot(jobs: Jobs) -> No
     until(jobs, done, "done")
     jobs.dismiss(failed)
     assert [job.id for job in jobs.all(G)] == [done]
+    assert jobs.counts() == {"queued": 0, "running": 0, "done": 1, "failed": 1, "cancelled": 0}  # ever since it began
     with pytest.raises(UnknownError):
         jobs.dismiss(failed)
     with pytest.raises(UserError, match="is done; only what failed"):
@@ -111,6 +112,8 @@ def test_writers_wait_for_one_another_and_are_cancelled(jobs: Jobs) -> None:
     assert jobs.cancel(second).state == "cancelled"
     while jobs.get(first).step != "indexing":  # now it can be interrupted
         time.sleep(0.01)
+    with pytest.raises(UserError, match="is running; only what failed"):
+        jobs.dismiss(first)
     jobs.cancel(first)
     assert until(jobs, first, "cancelled", "failed", "done").state == "cancelled"
     with pytest.raises(UserError, match="already"):

@@ -79,7 +79,7 @@ def test_a_folder_is_tried_then_indexed_with_its_progress_and_its_errors(served:
     plan = served.client.post(f"{API}/footage-plans", json={"folder": folder, "limit": 2, "probe": True}).json()
     assert (plan["files"], plan["left_out"], len(plan["plan"]["files"])) == (3, 0, 1)  # of the first two one is broken
     assert {camera["name"] for camera in plan["plan"]["cameras"]} == {"gate", "hall"}
-    assert (plan["indexed"], plan["indexed_bytes"]) == (0, 0)
+    assert (plan["indexed"], plan["deleted"], plan["new_bytes"]) == (0, 0, plan["bytes"])
     before = served.get("storage")
 
     events = list(follow(served.client, served.begin(kind="index", folder=folder, zone="UTC")["events_url"]))
@@ -101,8 +101,8 @@ def test_a_folder_is_tried_then_indexed_with_its_progress_and_its_errors(served:
     assert after["bytes"]["crops"] > before["bytes"]["crops"]
     assert after["footage_s"] == pytest.approx(before["footage_s"] + 32, abs=1)
     plan = served.client.post(f"{API}/footage-plans", json={"folder": folder}).json()
-    assert (plan["indexed"], sum(file["indexed"] for file in plan["plan"]["files"])) == (2, 2)
-    assert 0 < plan["indexed_bytes"] < plan["bytes"]
+    assert [file["known"] for file in plan["plan"]["files"]].count("indexed") == plan["indexed"] == 2
+    assert 0 < plan["new_bytes"] < plan["bytes"]
     again = served.done(kind="index", folder=folder, zone="UTC")["result"]
     assert (again["videos"], again["unchanged"], len(again["skipped"])) == (0, 2, 1)
 
