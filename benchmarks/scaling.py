@@ -214,8 +214,8 @@ def page() -> list[str]:
         "Exponents are fitted to what was measured: N^1 is twice the cost for twice the size. Galleries are fitted",
         f"from {FITTED_ROWS:,} rows on, clustering from {FITTED_IMAGES:,} images on; below, an image has few",
         "look-alikes, and a search is mostly what every search costs: with",
-        f"{rows:,} rows like people it takes {small['reidapp_of_two_threads']:.1f} times as long as Faiss's on two threads, and "
-        f"{small['reidapp_of_one_thread']:.1f} times as long as on one.",
+        f"{rows:,} rows like people it takes {small['reidapp_of_two_threads']:.1f} times as long as Faiss's on two "
+        f"threads, and {small['reidapp_of_one_thread']:.1f} times as long as on one.",
         "",
         "![Search, opening and clustering against their sizes](figures/scaling.svg)",
         "",
