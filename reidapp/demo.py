@@ -268,7 +268,9 @@ def _table(found: Found) -> str:
     """A person's search in words: the query, then the first hits, each said to be right or wrong."""
     lines = [f"Person {found.person}, seen by {found.query.camera} at {found.query.time_s:.1f} s:"]
     for hit, who in list(zip(found.hits, found.people, strict=True))[:5]:
-        verdict = "right" if who == found.person else f"wrong: person {who}" if who is not None else "wrong: nobody"
+        verdict = (
+            "right" if who == found.person else f"wrong: person {who}" if who is not None else "wrong: no person there"
+        )
         same = " (the query's camera)" if hit.camera == found.query.camera else ""
         lines.append(f"  {hit.rank}. {hit.camera:<8} {hit.start:%H:%M:%S} UTC  {hit.score:.3f}  {verdict}{same}")
     return "\n".join(lines)

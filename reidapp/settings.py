@@ -198,7 +198,7 @@ def local_zone() -> str:
         candidates.append(str(link.resolve()).partition("zoneinfo/")[2])
     for name in filter(None, candidates):
         try:
-            return _check_zone(name)
+            return "UTC" if name == "Etc/UTC" else _check_zone(name)  # one name, so that no camera has another
         except ValueError:
             continue
     return "UTC"

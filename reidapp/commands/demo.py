@@ -1,6 +1,8 @@
 """`reidapp demo`."""
 
 import importlib.util
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,7 +34,8 @@ def demo(
     if serve and not json:
         serve_galleries([report.gallery], _place(), None, open_browser=True)
     elif not json:
-        output.note(f"look around in it: reidapp serve --gallery {report.gallery}")
+        command = shutil.which("reidapp") or Path(sys.executable).with_name("reidapp")
+        output.note(f"look around in it: {command} serve --gallery {report.gallery}")
 
 
 def _place() -> "Place":

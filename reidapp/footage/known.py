@@ -1,12 +1,11 @@
-"""What a gallery knows of files by path, size and date, without opening them.
+"""What a gallery knows of files: by path, size and date, or by their content."""
 
-A file that was moved or touched since is unknown here; by its content indexing knows it all the same.
-"""
-
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
+from reidapp.files import fingerprint
 from reidapp.footage.sources import Source
 from reidapp.gallery import schema
 from reidapp.gallery.store import Gallery
@@ -22,19 +21,35 @@ class Known:
         deleted: see `Gallery.deleted`.
     """
 
-    done: Collection[tuple[str, int, int]] = ()
+    done: Mapping[tuple[str, int, int], str] = field(default_factory=dict)
     deleted: Collection[str] = ()
 
     @classmethod
     def to(cls, gallery: Gallery) -> "Known":
         return cls(gallery.files_done(), gallery.deleted())
 
-    def state(self, source: Source) -> State | None:
-        """``indexed`` to its end; ``deleted`` from the gallery, so that it stays out; None for what is new."""
+    def state(self, source: Source, by_content: bool = False) -> State | None:
+        """``indexed`` to its end; ``deleted`` from the gallery, so that it stays out; None for what is new.
+
+        Args:
+            by_content: open it, if it is not known by its path: it may have been moved, touched or copied.
+
+        Raises:
+            OSError: it cannot be read.
+        """
         found = str(source.path), source.size, source.mtime_ns
         if found in self.done:
             return "indexed"
-        return "deleted" if schema.identifier(*found) in self.deleted else None
+        if schema.identifier(*found) in self.deleted:
+            return "deleted"
+        if not by_content:
+            return None
+        id_ = fingerprint(source.path, source.size)
+        return "indexed" if id_ in self._ids else "deleted" if id_ in self.deleted else None
+
+    @cached_property
+    def _ids(self) -> frozenset[str]:
+        return frozenset(self.done.values())
 
 
 NOTHING = Known()  # to a gallery that is still to be made

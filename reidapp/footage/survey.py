@@ -110,9 +110,8 @@ class PlannedCamera:
         zone = ZoneInfo(self.zone)
         span = "no start known"
         if self.first and self.last:
-            span = (
-                f"{self.first.astimezone(zone):%Y-%m-%d %H:%M:%S} – {self.last.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
-            )
+            first, last = (f"{time.astimezone(zone):%Y-%m-%d %H:%M:%S}" for time in (self.first, self.last))
+            span = f"{first if first == last else f'{first} – {last}'} {self.last.astimezone(zone):%Z}"
         clock = self.zone + (f", {self.offset_s:+g} s" if self.offset_s else "")
         files = counted(self.files, "picture" if self.pictures else "file")
         lines = [f"{self.name}: {files}, {span} ({clock})" + (f", group {self.group}" if self.group else "")]
@@ -198,7 +197,7 @@ def survey(
                 if round(seconds) == round(facts.duration_s):
                     reason = "cut off: its end is missing"
                 result.incomplete.append(Skipped(file, reason))
-        planned = _planned(source, camera, zone, facts, seconds, known.state(source))
+        planned = _planned(source, camera, zone, facts, seconds, known.state(source, by_content=probing))
         result.files.append(planned)
         result.clocks[planned.camera] = camera
     if probing:

@@ -39,6 +39,7 @@ from reidapp.gallery.heads import blurred_shot
 from reidapp.gallery.recordings import IN_WORDS, PRESENT, Recordings
 from reidapp.gallery.store import Gallery
 from reidapp.imaging import is_picture, read_image
+from reidapp.wording import counts
 
 AROUND_S, _LONGEST_S = 3.0, 300.0
 _FIELDS = (
@@ -86,7 +87,7 @@ class Export:
 
     def __str__(self) -> str:
         heads = "heads are blurred" if self.blurred else "heads are shown"
-        lines = [f"{self.file}: {self.hits} hits, {self.clips} clips; {heads}; sha256 {self.sha256}"]
+        lines = [f"{self.file}: {counts(hit=self.hits, clip=self.clips)}; {heads}; sha256 {self.sha256}"]
         return "\n".join([*lines, *(f"  left out: {each}" for each in self.left_out)])
 
 

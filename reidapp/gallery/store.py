@@ -285,11 +285,12 @@ class Gallery:
             )
 
     @database.blames_rows
-    def files_done(self) -> set[tuple[str, int, int]]:
-        """(path, size, mtime_ns) of every file that is indexed to its end, as it was then."""
-        done = select(schema.Video.path, schema.Video.size, schema.Video.mtime_ns).where(schema.Video.done)
+    def files_done(self) -> dict[tuple[str, int, int], str]:
+        """{(path, size, mtime_ns): id} of every file that is indexed to its end, as it was then."""
+        video = schema.Video
+        done = select(video.path, video.size, video.mtime_ns, video.id).where(video.done)
         with Session(self.engine) as session:
-            return {(path, size, mtime_ns) for path, size, mtime_ns in session.execute(done)}
+            return {(path, size, mtime_ns): id_ for path, size, mtime_ns, id_ in session.execute(done)}
 
     @database.blames_rows
     def deleted(self) -> set[str]:

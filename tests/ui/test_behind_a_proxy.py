@@ -24,8 +24,8 @@ def test_a_search_and_a_recording_below_a_path(
         give(page, query_crop("red"))
         search(page)
         page.locator(".card", has_text="Gate").first.click()
-        time_s, _ = playing(page)
-        assert time_s > 0.5
+        _, ready = playing(page)
+        assert ready >= 2
         clip = f"{site.address}api/v1/tracklets/{small.service.gallery.tracklets()[0].id}/clip"
         assert page.request.get(clip).headers["content-type"] == "video/mp4"
         for name in ("Browse", "Cases"):

@@ -32,7 +32,7 @@ def test_browse_shows_what_is_indexed_and_who_was_seen(small: Site, visit: Visit
     assert set(page.locator(".card .camera").all_inner_texts()) == {"Gate"}
     page.locator(".card").first.click()
     time_s, _ = playing(page)
-    assert 1.5 < time_s < 6  # red walks from 1 to 6
+    assert time_s < 4  # red walks from 1 to 6
     page.locator("[data-action='browse.search']").first.click()
     page.wait_for_selector("text=Seen by Gate")
     page.wait_for_function("document.querySelectorAll('.card').length === 5")

@@ -1,6 +1,6 @@
 // The hits of a case, a row each: the best shot, where and when, and what users say of it, changed in place.
 import { build, button, clamp, hear, make } from "./base.js";
-import { clock, day, doer, number, percent, span, text, zoneName } from "./language.js";
+import { clock, day, doer, moment, number, percent, span, text, zoneName } from "./language.js";
 import { row, windowed } from "./rows.js";
 
 const HIGH = 148, NARROW_HIGH = 262, NARROW = 640;
@@ -63,7 +63,7 @@ export function caseHits({ open, judge, write, similar, remove }) {
     else made.removeAttribute("aria-current");
     for (const each of made.querySelectorAll("[data-verdict]"))
       each.setAttribute("aria-pressed", String(each.dataset.verdict === hit.verdict));
-    made.querySelector(".by").textContent = text("cases.by", { by: doer(hit.by), time: `${day(hit.at)}, ${clock(hit.at)}` });
+    made.querySelector(".by").textContent = text("cases.by", { by: doer(hit.by), time: moment(hit.at) });
   }
 
   function update() {

@@ -1,5 +1,5 @@
 // Hits as the components take them, whether a search found them or they are tracklets of the gallery:
-// {tracklet, rank, camera, zone, start, end, best_s, score, p, crop, track, video, clip, still, gone, uncertain, file}
+// {tracklet, rank, camera, zone, start, end, start_s, best_s, score, p, crop, track, video, clip, still, gone, uncertain, file}
 // Times are ISO 8601 UTC, addresses are whole; p is null where nothing is known of it, crop where there is none.
 import { address } from "./base.js";
 import { text } from "./language.js";
@@ -12,6 +12,7 @@ export function ofSearch(hit) {
   return {
     ...hit, shot: hit.crop,
     ...addresses(hit.tracklet, hit.video, PICTURE.test(hit.file)),
+    start_s: hit.best_s - (Date.parse(hit.best_time) - Date.parse(hit.start)) / 1000,
     p: hit.p_match, crop: cropUrl(hit.crop),
     gone: hit.recording === "present" ? null : text(`recording.${hit.recording}`),
   };
@@ -22,7 +23,7 @@ export function ofTracklet(told) {
   const best = bestShot(told);
   return {
     ...ofEntry({ ...told, crop: best?.id }),
-    ...(best && { best_s: best.time_s }),
+    start_s: told.start_s, ...(best && { best_s: best.time_s }),
   };
 }
 
@@ -30,7 +31,7 @@ export function ofTracklet(told) {
 export function ofEntry({ id, camera, zone, video, start, end, identity, crop }) {
   return {
     ...addresses(id, video, false),
-    tracklet: id, rank: null, camera, zone, start, end, identity, best_s: null,
+    tracklet: id, rank: null, camera, zone, start, end, identity, start_s: null, best_s: null,
     score: null, p: null, crop: crop ? cropUrl(crop) : null, gone: null, uncertain: null, file: "",
   };
 }
@@ -40,7 +41,7 @@ export function ofCase(told, { name, closed }) {
   const { tracklet, video, file, crop, recording, p_match: p } = told;
   return {
     ...told, ...addresses(tracklet, video, PICTURE.test(file)),
-    rank: null, case: name, judgeable: !closed, identity: null, p, shot: crop, crop: crop && cropUrl(crop),
+    rank: null, case: name, judgeable: !closed, identity: null, start_s: null, p, shot: crop, crop: crop && cropUrl(crop),
     gone: recording === "present" ? null : text(`recording.${recording}`),
   };
 }

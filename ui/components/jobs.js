@@ -1,6 +1,6 @@
 // Jobs of some kinds: what runs, with its progress and a way to end it; what waits; what is over, and what came of it.
 import { address, ask, attempt, build, button } from "./base.js";
-import { clock, day, duration, percent, text } from "./language.js";
+import { duration, moment, percent, text } from "./language.js";
 
 const SHOWN = 6;        // that are over; the rest on request
 const FOLLOWED = 2;     // at a time: a server runs one that writes and one that does not
@@ -131,7 +131,7 @@ export function jobList({
       find("h3").textContent = title(job);
       find(".tag").textContent = text(`state.${job.state}`);
       find(".tag").className = `tag ${TAGS[job.state] || ""}`;
-      find(".when").textContent = job.started ? parts(`${day(job.started)}, ${clock(job.started)}`, isOver(job) ? duration(job.seconds) : "") : "";
+      find(".when").textContent = job.started ? parts(moment(job.started), isOver(job) ? duration(job.seconds) : "") : "";
       find(".running").hidden = isOver(job);
       find(".progress").hidden = job.state === "queued";
       find(".cancel").onclick = () => act(() => ask(`${job.url}/cancel`, { method: "POST" }));

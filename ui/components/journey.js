@@ -76,7 +76,7 @@ export function journey({ open, forget, keep }) {
           make("span", { className: "date", textContent: day(hit.start, hit.zone) }));
         const back = make("button", { type: "button", className: "away", textContent: "✕", title: text("journey.forget"), onclick: () => forget(hit) });
         back.setAttribute("aria-label", text("journey.forget"));
-        const way = before && make("span", { className: "way", textContent: away > 0 ? `+${duration(away)}` : text("journey.same") });
+        const way = before && make("span", { className: "way", textContent: away > 0 ? text("journey.away", { time: duration(away) }) : text("journey.same") });
         return make("li", {}, way, make("div", { className: "at" }, on, back));
       }));
     },

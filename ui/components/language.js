@@ -48,6 +48,8 @@ export const day = (time, zone) => format(zone, { day: "numeric", month: "short"
 export const clock = (time, zone) => format(zone, { timeStyle: "medium" }).format(new Date(time));
 export const minutes = (time, zone) => format(zone, { hour: "2-digit", minute: "2-digit" }).format(new Date(time));
 export const shortDay = (time, zone) => format(zone, { day: "numeric", month: "short" }).format(new Date(time));
+// When somebody did something: on the clock of who reads it, which is not a camera's.
+export const moment = (time) => `${day(time)}, ${clock(time)} ${zoneName(time)}`;
 // Of a date without a time: 2026-03-02.
 export const dayName = (date, options = { day: "numeric", month: "short", year: "numeric" }) =>
   format("UTC", options).format(new Date(`${date}T12:00:00Z`));

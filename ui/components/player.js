@@ -5,7 +5,8 @@ import { bestShot } from "./hit.js";
 import { clock, day, span, text } from "./language.js";
 import { recordings } from "./me.js";
 
-const LEAD_S = 1.5;       // start this long before the hit's best moment
+const LEAD_S = 1.5;       // start this long before the person appears,
+const LONGEST_S = 8;      // but not much longer before the moment of the hit's picture
 const LONGEST_GAP_S = 3;  // between two samples further apart the person was not seen: no box
 const REACH_S = 0.3;      // the box stays this long around the first and the last sample
 const TOLD = { whole: "player.converted", blurred: "player.blurred", part: "player.part" }; // of a clip, by how they have recordings
@@ -96,8 +97,8 @@ export function player({ judge, similar, keep = null, unsure = false }) {
     mark();
     element.scrollIntoView({ block: "nearest" });
     if (!element.contains(document.activeElement)) find("h2").focus({ preventScroll: true });
-    const unknown = hit.best_s === null;
-    wanted = unknown ? null : Math.max(0, hit.best_s - LEAD_S);
+    const unknown = hit.start_s === null;
+    wanted = unknown ? null : beginning(hit);
     video.hidden = hit.still;
     still.hidden = !hit.still;
     for (const node of element.querySelectorAll("[data-step], .moment, .speed, .seek")) node.hidden = hit.still;
@@ -114,12 +115,14 @@ export function player({ judge, similar, keep = null, unsure = false }) {
       if (turn !== opened) return;
       track = told;
       find(".caption").firstChild.textContent = from(hit, track); // lists of tracklets have the end of a part only
+      hit.start_s ??= track.start_s;
       hit.best_s ??= bestShot(track)?.time_s ?? track.start_s;
-      if (unknown) toMoment();
+      if (unknown) jump(beginning(hit));
       if (have !== "whole" && !hit.gone && !hit.still) playClip("player.making");
       range();
       draw(shown());
     } catch (error) {
+      if (turn === opened && unknown && hit.best_s !== null) jump(beginning(hit));
       if (turn === opened) problem.textContent = text("player.noBox", { why: error.message });
     }
   }
@@ -132,8 +135,10 @@ export function player({ judge, similar, keep = null, unsure = false }) {
       each.setAttribute("aria-pressed", String(hits[at]?.verdict === each.dataset.say));
   }
 
-  function toMoment() {
-    wanted = Math.max(0, hits[at].best_s - LEAD_S);
+  const beginning = ({ start_s, best_s }) => Math.max(0, Math.max(start_s ?? best_s, best_s - LONGEST_S) - LEAD_S);
+
+  function jump(seconds) {
+    wanted = seconds;
     if (video.readyState > 0) seekToWanted(); // else once it is known how long the recording is
   }
 
@@ -301,7 +306,7 @@ export function player({ judge, similar, keep = null, unsure = false }) {
   // words: what is said until it comes.
   function playClip(words) {
     say.textContent = text(words);
-    wanted = Math.max(0, hits[at].best_s - LEAD_S);
+    wanted = beginning(hits[at]);
     play(hits[at].clip, track.clip_start_s);
   }
 
@@ -332,7 +337,7 @@ export function player({ judge, similar, keep = null, unsure = false }) {
   for (const change of ["timeupdate", "seeked"]) video.addEventListener(change, place);
   seek.addEventListener("input", () => (video.currentTime = Number(seek.value)));
   speed.addEventListener("change", () => (video.playbackRate = Number(speed.value)));
-  find(".moment").addEventListener("click", toMoment);
+  find(".moment").addEventListener("click", () => jump(hits[at].best_s ?? 0));
   find(".full").addEventListener("click", () =>
     document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen());
   find(".close").addEventListener("click", () => tell("close", { focus: true }));

@@ -5,7 +5,7 @@ import { sure } from "../components/dialog.js";
 import { caseExport } from "../components/exports.js";
 import { frame, keys } from "../components/frame.js";
 import { ofCase } from "../components/hit.js";
-import { clock, day, doer, number, text } from "../components/language.js";
+import { day, doer, moment, number, text } from "../components/language.js";
 import { player } from "../components/player.js";
 import { toast } from "../components/toast.js";
 
@@ -115,7 +115,7 @@ export async function start(element, about) {
     find("h2").textContent = file.name;
     find(".head .tag").textContent = file.closed ? text("cases.closed", { day: day(file.closed) }) : text("cases.open");
     find(".head .tag").className = `tag ${file.closed ? "" : "good"}`;
-    find(".counts").textContent = text("cases.by", { by: doer(file.by), time: `${day(file.at)}, ${clock(file.at)}` });
+    find(".counts").textContent = text("cases.by", { by: doer(file.by), time: moment(file.at) });
     find(".rename").hidden = true;
     find(".case > .note").replaceWith(aboutIt());
     tools();

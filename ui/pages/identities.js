@@ -6,7 +6,7 @@ import { ofEntry } from "../components/hit.js";
 import { hitList } from "../components/hits.js";
 import { intoCase } from "../components/intocase.js";
 import { isOver } from "../components/jobs.js";
-import { clock, day, doer, text } from "../components/language.js";
+import { doer, moment, text } from "../components/language.js";
 import { player } from "../components/player.js";
 import { toast } from "../components/toast.js";
 
@@ -145,7 +145,7 @@ export async function start(element, about) {
         button("identities.redo", () => act(() => ask("api/v1/identity-actions/redo", { json: {} })), { disabled: !undone })),
       ...actions.slice(-LINES).reverse().map((each) => make("li", {
         className: each.undone ? "undone" : "",
-        textContent: text("identities.line", { time: `${day(each.at)}, ${clock(each.at)}`, by: doer(each.by), told: each.told }),
+        textContent: text("identities.line", { time: moment(each.at), by: doer(each.by), told: each.told }),
       })));
   }
 

@@ -183,7 +183,7 @@ export async function start(element, about) {
       table(["trial.file", "trial.why"], bad.map(({ file, reason }) => [file, reason]), "bad"),
       make("p", { className: "hint", textContent: of(plan.skipped.length, left_out) }));
     if (plan.files.length) nodes.push(
-      table(["trial.file", "trial.camera", "trial.start"], plan.files.map((file) => [file.file, file.camera, [...when(file)]])),
+      table(["trial.file", "trial.camera", "trial.start"], plan.files.map((file) => [named(file), file.camera, [...when(file)]])),
       make("p", { className: "hint", textContent: of(plan.files.length, files) }));
     return nodes;
   }
@@ -194,12 +194,13 @@ export async function start(element, about) {
       make("span", { textContent: text("trial.cameraFiles", { number: number(files) }) }), make("span", { textContent: times }));
   }
 
-  function* when({ start, zone, uncertain, known, start_source, duration_s, width, height, codec }) {
+  const named = ({ file, known }) => (known ? [make("span", { textContent: file }), make("small", { textContent: text(`known.${known}`) })] : file);
+
+  function* when({ start, zone, uncertain, start_source, duration_s, width, height, codec }) {
     yield make("span", { textContent: start ? `${day(start, zone)}, ${clock(start, zone)} ${zoneName(start, zone)}` : "–" });
     if (codec) yield make("small", { textContent: parts(duration_s ? duration(duration_s) : "", `${width}×${height}`, codec) });
     if (uncertain) yield make("small", { textContent: uncertain });
     else if (start_source === "name") yield make("small", { textContent: text("trial.guessed") });
-    if (known) yield make("small", { textContent: text(`known.${known}`) });
   }
 
   // --- What runs.
