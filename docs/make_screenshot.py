@@ -47,10 +47,10 @@ LOCALES = {"en": "en-GB", "zh": "zh-CN"}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 QUALITY = 80  # of WebP; text stays sharp
 
-# The recording opens this long before the hit's moment; there it is to stand still.
+# The recording opens before the person appears; at the hit's moment it is to stand still.
 AT_MOMENT = """() => {
   const video = document.querySelector('video');
-  video.addEventListener('seeked', () => { video.pause(); video.currentTime += 1.5; }, {once: true});
+  video.addEventListener('seeked', () => video.pause(), {once: true});
   document.querySelector('.moment').click();
 }"""
 

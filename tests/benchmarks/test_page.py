@@ -14,6 +14,6 @@ def test_it_measures_and_scrolls(tmp_path: Path, chromium: Path) -> None:
     found = measured(gallery, crop, repeats=1, far=6_000, warm_up=False)
     assert {"hits", "1000 hits", "timeline", "browse", "cell, a day", "cell, an hour"} <= found["milliseconds"].keys()
     assert all(milliseconds > 0 for milliseconds in found["milliseconds"].values())
-    assert 40 < found["pictures"] <= 200
+    assert 20 < found["pictures"] <= 200  # a screenful at least; how many more depends on how fast frames follow
     for each in found["scrolling"].values():
         assert each["frames_per_second"] > 1
