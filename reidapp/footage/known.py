@@ -42,7 +42,7 @@ class Known:
             return "indexed"
         if schema.identifier(*found) in self.deleted:
             return "deleted"
-        if not by_content:
+        if not by_content or not (self.done or self.deleted):
             return None
         id_ = fingerprint(source.path, source.size)
         return "indexed" if id_ in self._ids else "deleted" if id_ in self.deleted else None

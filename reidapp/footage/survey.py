@@ -183,12 +183,13 @@ def survey(
     result = Survey(skipped=list(footage.skipped), notes=list(footage.notes), probed=probing)
     for number, source in enumerate(footage.sources):
         camera = footage.cameras.get(source.camera, CameraSettings())
-        file, facts, seconds = source.file, None, 0.0
+        file, facts, seconds, state = source.file, None, 0.0, known.state(source)
         if probing:
             progress(number, len(footage.sources), file)
             try:
                 facts = probe_still(source.path) if is_picture(source.path) else probe(source.path)
                 seconds, cut = readable_s(source.path, facts), lacks_bytes(source.path)
+                state = known.state(source, by_content=True)
             except (OSError, UserError) as error:
                 result.skipped.append(Skipped(file, str(error).removeprefix(f"{source.path.name}: ")))
                 continue
@@ -197,7 +198,7 @@ def survey(
                 if round(seconds) == round(facts.duration_s):
                     reason = "cut off: its end is missing"
                 result.incomplete.append(Skipped(file, reason))
-        planned = _planned(source, camera, zone, facts, seconds, known.state(source, by_content=probing))
+        planned = _planned(source, camera, zone, facts, seconds, state)
         result.files.append(planned)
         result.clocks[planned.camera] = camera
     if probing:

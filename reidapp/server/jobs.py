@@ -311,7 +311,7 @@ class Jobs:
     def _over(self, id_: str, state: State, **values: Any) -> None:
         with self._changed:
             self._ended[state] += 1
-        job = self._change(id_, state=state, ended=datetime.now(UTC), took_s=self.get(id_).seconds, **values)
+            job = self._change(id_, state=state, ended=datetime.now(UTC), took_s=self.get(id_).seconds, **values)
         tell("job", id=id_, kind=job.kind, state=state, seconds=round(job.seconds, 1))
 
     def _change(self, id_: str, **values: Any) -> Job:

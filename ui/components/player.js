@@ -337,7 +337,7 @@ export function player({ judge, similar, keep = null, unsure = false }) {
   for (const change of ["timeupdate", "seeked"]) video.addEventListener(change, place);
   seek.addEventListener("input", () => (video.currentTime = Number(seek.value)));
   speed.addEventListener("change", () => (video.playbackRate = Number(speed.value)));
-  find(".moment").addEventListener("click", () => jump(hits[at].best_s ?? 0));
+  find(".moment").addEventListener("click", () => jump(hits[at].best_s ?? hits[at].start_s ?? 0));
   find(".full").addEventListener("click", () =>
     document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen());
   find(".close").addEventListener("click", () => tell("close", { focus: true }));

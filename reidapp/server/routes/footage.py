@@ -93,8 +93,10 @@ def plan_footage(desk: Admin, request: Request, wanted: FootageToPlan) -> Footag
     first = slice(wanted.limit)
     some = replace(found, sources=found.sources[first], skipped=found.skipped[first])
     known = Known.to(desk.gallery)
-    states = [known.state(source) for source in found.sources]
-    plan = survey(some, settings.zone, wanted.probe, known=known).to_dict()
+    looked = survey(some, settings.zone, wanted.probe, known=known)
+    opened = {file.file: file.known for file in looked.files}  # maybe known by content
+    states = [opened.get(source.file) or known.state(source) for source in found.sources]
+    plan = looked.to_dict()
     plan["cameras"] = [camera.to_dict() for camera in survey(found, settings.zone).cameras]
     for camera in plan["cameras"]:
         camera |= {key: camera[key][first] for key in ("gaps", "overlaps")}

@@ -1,5 +1,6 @@
 """Jobs as they are: a server in a process of its own, its child processes at work on a small gallery, over HTTP."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -103,6 +104,11 @@ def test_a_folder_is_tried_then_indexed_with_its_progress_and_its_errors(served:
     plan = served.client.post(f"{API}/footage-plans", json={"folder": folder}).json()
     assert [file["known"] for file in plan["plan"]["files"]].count("indexed") == plan["indexed"] == 2
     assert 0 < plan["new_bytes"] < plan["bytes"]
+    moved = served.footage / "world" / "hall" / "2026-03-02T10-00-00Z.mp4"
+    os.utime(moved, (1, 1))  # known by its content alone
+    by_path = served.client.post(f"{API}/footage-plans", json={"folder": folder, "limit": 9}).json()
+    opened = served.client.post(f"{API}/footage-plans", json={"folder": folder, "limit": 9, "probe": True}).json()
+    assert (by_path["indexed"], opened["indexed"], opened["new_bytes"]) == (1, 2, plan["new_bytes"])
     again = served.done(kind="index", folder=folder, zone="UTC")["result"]
     assert (again["videos"], again["unchanged"], len(again["skipped"])) == (0, 2, 1)
 
