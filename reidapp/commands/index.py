@@ -234,9 +234,11 @@ def _known(gallery: Path | None, database: str | None) -> "Known":
     from reidapp.gallery import database as rows
     from reidapp.gallery.store import Gallery
 
-    if gallery and not rows.is_there(gallery):
+    if gallery and rows.is_there(gallery):
+        return Known.to(Gallery.open(gallery, database))
+    if gallery:
         output.note(f"{gallery}: no gallery there yet, so nothing is indexed")
-    return Known.to(Gallery.open(gallery, database)) if gallery and rows.is_there(gallery) else NOTHING
+    return NOTHING
 
 
 def _show_plan(plan: "Footage", zone: str, probe: bool, json: bool, known: "Known") -> None:

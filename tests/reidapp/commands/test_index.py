@@ -55,6 +55,7 @@ def test_a_dry_run_makes_nothing(world: World, tmp_path: Path) -> None:
     assert [file["known"] for file in as_json(*known)["files"]] == ["indexed", "indexed"]
     assert "indexed already: 2 of 2 files" in reidapp(*known).stdout
     assert not any(file["known"] for file in as_json(*known[:-1], tmp_path / "none")["files"])
+    assert "none: no gallery there yet" in reidapp(*known[:-1], tmp_path / "none").stderr
 
 
 def test_cameras_are_listed_and_corrected(world: World, query: Path, tmp_path: Path) -> None:
